@@ -1,0 +1,64 @@
+# Nabd's one door. Every target does its own set-up; a fresh machine needs Python 3.11 and PyPI, nothing else.
+PYTHON ?= python3
+BIN    := .venv/bin
+STAMP  := .venv/.installed
+STUBS  := .stubs/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check format test test-all bench soak lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# uv installs the whole set in seconds where pip takes half a minute; both check every hash.
+$(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $(PYTHON) is older than Python 3.11; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo "setting up .venv (once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The MicroPython stubs shadow the standard library's, so they live outside the environment.
+$(STUBS): $(STAMP) requirements/stubs.txt
+	@$(BIN)/uv pip install --quiet --target .stubs --python $(BIN)/python --require-hashes -r requirements/stubs.txt
+	@touch $@
+
+setup: $(STAMP) ## Install Nabd and its tools into .venv
+
+demo: $(STAMP) ## Watch a small Berkane at dusk
+	@$(BIN)/python -m nabd.demo
+
+check: $(STAMP) $(STUBS) ## Format, lint, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy --config-file mypy-firmware.ini
+	$(BIN)/lint-imports --no-cache
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(STAMP) ## The tests that need nothing but PyPI
+	$(BIN)/pytest -n 2 --dist loadfile -m "not services and not soak"
+
+test-all: $(STAMP) ## Also those that need Mosquitto and Chromium
+	$(BIN)/pytest -m "services and not soak"
+
+bench: $(STAMP) ## Measure the way from broker to store and print the figures
+	$(BIN)/python -m bench
+
+soak: $(STAMP) ## The long runs
+	$(BIN)/pytest -m soak --timeout 14400
+
+lock: $(STAMP) ## Resolve the dependencies anew, with hashes
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements/stubs.in -o requirements/stubs.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## Remove what the targets made (never a data folder)
+	rm -rf .venv .stubs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -1,0 +1,270 @@
+"""The doors to the outside world, as Protocols. `adapters/` implements them; nobody else knows who is behind one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from contract.decisions import Alarm, Decision, IntentState, Lease
+from contract.kind import Value
+from contract.records import Entry, Record, Registered
+
+# ---------------------------------------------------------------------------------------------------------- time
+
+
+class Clock(Protocol):
+    """The one city clock. City time may run faster than real time; monotonic time is always real."""
+
+    speed: float  # city seconds per real second
+
+    def now_ms(self) -> int:
+        """City time, Unix ms UTC."""
+
+    def monotonic_s(self) -> float:
+        """Real seconds since some fixed moment; never goes back."""
+
+
+# ----------------------------------------------------------------------------------------------------------- log
+
+
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one (device, stream): inclusive ranges, sorted, disjoint, not touching."""
+
+    device: str
+    stream: str
+    have: tuple[tuple[int, int], ...]  # stored or quarantined: never needed again
+    gone: tuple[tuple[int, int], ...]  # the device said they will never come
+    boots: Mapping[int, int] = {}  # boot → offset (ms) that dates its `up` times, fixed once
+    seen_at_ms: int = 0
+
+
+class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
+    """What could not be read, whole, with why. `number` is 0 until the log has given it one."""
+
+    topic: str
+    payload: bytes
+    code: str  # stable: not_json, too_large, bad_topic, missing_key, wrong_type, out_of_range, …
+    sentence: str
+    received_at_ms: int
+    device: str = ""
+    stream: str = ""
+    seq: int | None = None
+    count: int = 1  # byte-identical messages are one row
+    number: int = 0
+
+
+class LogFull(Exception):
+    """The log has reached its bound and its slowest consumer is behind: nothing can be kept until there is room."""
+
+
+class Log(Protocol):
+    """The ordered, durable record of all accepted input, with the ledger and the quarantine in one transaction.
+
+    Appends come from several threads and are ordered by the log. Positions are 1, 2, 3 … without holes.
+    """
+
+    def append(
+        self,
+        records: Sequence[Record],
+        at_ms: int,
+        *,
+        ledger: Iterable[LedgerRow] = (),
+        quarantine: Iterable[Quarantined] = (),
+        counts: Mapping[str, int] | None = None,
+    ) -> int:
+        """Make all of it durable (fsync) or none; return the last position.
+
+        `counts` are added to the named durable counters. Raises LogFull, or OSError when the disk refuses.
+        """
+
+    def read(self, after: int, limit: int) -> Sequence[Entry]:
+        """Up to `limit` entries behind position `after`, in order; empty when there are none."""
+
+    def last(self) -> int:
+        """The last durable position; 0 for an empty log."""
+
+    def find(self, device: str, stream: str, seq: int) -> Mapping[str, Value] | None:
+        """The values kept under this name, or None when the log no longer holds them."""
+
+    def ledger(self, device: str | None = None) -> Iterable[LedgerRow]: ...
+
+    def quarantine(self, limit: int, before: int | None = None) -> Sequence[Quarantined]:
+        """Newest first; `before` is the number of the last row of the page before."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Durable counters since the log was made: received, accepted, duplicate, quarantined, deferred, …"""
+
+    def consumed(self, consumer: str, position: int) -> None:
+        """Register `consumer` or move its position: nothing behind it is cut."""
+
+    def cut(self, now_ms: int) -> int:
+        """Drop what is older than the bounds and behind every consumer; return how many entries went."""
+
+    def size_bytes(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+# --------------------------------------------------------------------------------------------------------- store
+
+
+class StoreFault(Exception):
+    """The store cannot be reached or refuses; the caller keeps its position and tries again."""
+
+
+class Store(Protocol):
+    """Where readings live for years. `write` is idempotent on the reading's name and commits its position with it."""
+
+    def position(self) -> int:
+        """The last log position whose readings are stored; 0 for an empty store."""
+
+    def write(self, entries: Sequence[Entry], stored_at_ms: int) -> int:
+        """Store the readings in these entries (others are passed over) with the last position; return how many.
+
+        Raises StoreFault.
+        """
+
+    def readings(
+        self,
+        *,
+        kind: str,
+        metric: str,
+        start_ms: int,
+        end_ms: int,
+        device: str | None = None,
+        asset: str | None = None,
+        every_ms: int | None = None,
+        limit: int = 10_000,
+    ) -> Sequence[tuple[int, Value]]:
+        """(measured_at_ms, value) in time order within [start, end); with `every_ms` the mean of each step."""
+
+    def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
+        """(device, kind, measured_at_ms, values) of each device's newest stored reading."""
+
+    def count(self) -> int:
+        """How many readings are stored."""
+
+    def close(self) -> None: ...
+
+
+# --------------------------------------------------------------------------------------------------------- state
+
+
+class Effects(msgspec.Struct):
+    """All that one batch of log entries changes in the state, committed with the position in one transaction."""
+
+    registered: list[tuple[int, Registered]] = []  # (at_ms, …)
+    alarms: list[Alarm] = []
+    acknowledged: list[tuple[str, str, int]] = []  # (alarm, by, at_ms)
+    intents: list[IntentState] = []
+    decisions: list[Decision] = []
+    leases: list[Lease] = []
+
+    def extend(self, other: "Effects") -> None:
+        for field in self.__struct_fields__:
+            getattr(self, field).extend(getattr(other, field))
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered controller and the asset it sits on now."""
+
+    device: str
+    kind: str
+    commune: str
+    zone: str
+    asset: str
+    name: str
+    lat: float | None
+    lon: float | None
+    settings: Mapping[str, float | str]
+    registered_at_ms: int
+
+
+class AlarmRow(msgspec.Struct, frozen=True, kw_only=True):
+    alarm: Alarm
+    acknowledged_by: str | None
+    acknowledged_at_ms: int | None
+
+
+class State(Protocol):
+    """Registry, alarms, intents, leases and audit. One writer (the deciding consumer); any number of readers."""
+
+    def position(self) -> int: ...
+
+    def commit(self, effects: Effects, position: int, snapshot: bytes | None = None) -> None:
+        """Apply all effects and the position, and, when given, the deciders' snapshot taken at that position."""
+
+    def snapshot(self) -> tuple[int, bytes] | None:
+        """The last snapshot and the position it was taken at."""
+
+    def devices(
+        self,
+        *,
+        kind: str | None = None,
+        commune: str | None = None,
+        zone: str | None = None,
+        text: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> tuple[int, Sequence[Device]]:
+        """(how many match, the page of them by id)."""
+
+    def device(self, device: str) -> Device | None: ...
+
+    def bindings(self, asset: str) -> Sequence[tuple[str, int, int | None]]:
+        """(device, from_ms, until_ms) of every controller this asset has had, oldest first."""
+
+    def alarms(
+        self,
+        *,
+        open_only: bool = False,
+        asset: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> tuple[int, Sequence[AlarmRow]]:
+        """Newest first; pending ones are left out of `open_only`."""
+
+    def alarm(self, alarm: str) -> AlarmRow | None: ...
+
+    def intents(self, *, asset: str | None = None, limit: int = 100) -> Sequence[IntentState]: ...
+
+    def decisions(self, *, asset: str | None = None, limit: int = 100) -> Sequence[Decision]:
+        """The audit, newest first."""
+
+    def leases(self, *, device: str | None = None) -> Sequence[Lease]:
+        """The latest lease of each device."""
+
+    def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------------------------------------------------- wire
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One PUBLISH as it came: nothing decoded, nothing acknowledged."""
+
+    topic: str
+    payload: bytes
+    token: Any = None  # what acknowledges it; opaque to everyone but the receiver
+
+
+class Publisher(Protocol):
+    """Sends to the broker. Thread-safe."""
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None: ...
+
+
+class Receiver(Protocol):
+    """The hot side of the broker: messages in, acknowledgements out. All on the event loop's thread."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    async def receive(self, most: int) -> Sequence[Message]:
+        """Wait for at least one message; return up to `most` of those that are there, in order of arrival."""
+
+    def acknowledge(self, tokens: Iterable[Any]) -> None:
+        """Tell the broker that these messages are kept. Tokens of an earlier connection are ignored."""
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send at QoS 0; lost when there is no connection."""
