@@ -1,0 +1,71 @@
+"""Asks a running platform over HTTP: the command line's way in, because the stores let one process in."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+
+PAGE = 500
+
+
+class PlatformFault(Exception):
+    """The platform does not answer or says no; the message is for the user."""
+
+
+class PlatformClient:
+    """A small face of /api/v1. Every method raises PlatformFault with a sentence for the user."""
+
+    def __init__(self, url: str, timeout_s: float = 10.0) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=url, timeout=timeout_s)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def health(self) -> Mapping[str, Any]:
+        """/healthz as it is, also when the platform says it is not well."""
+        response = self._send("GET", "/healthz")
+        return _object(response)
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        return _object(self._checked("GET", f"/api/v1/{path}", params=parameters))
+
+    def add_device(self, device: Mapping[str, Any]) -> Mapping[str, Any]:
+        return _object(self._checked("POST", "/api/v1/devices", json=device))
+
+    def devices(self, **filters: Any) -> Iterator[Mapping[str, Any]]:
+        """All registered devices, page by page."""
+        offset = 0
+        while True:
+            page = self.get("devices", offset=offset, limit=PAGE, **filters)
+            yield from page["items"]
+            offset += len(page["items"])
+            if not page["items"] or offset >= page["total"]:
+                return
+
+    def _checked(self, method: str, path: str, **options: Any) -> httpx.Response:
+        response = self._send(method, path, **options)
+        if response.is_success:
+            return response
+        try:
+            problem = response.json()
+        except ValueError:
+            problem = {}
+        faults = [fault if isinstance(fault, str) else str(fault) for fault in problem.get("faults", [])]
+        sentence = problem.get("detail") or problem.get("title") or response.reason_phrase
+        raise PlatformFault("\n  ".join([f"{method} {path}: {response.status_code} {sentence}", *faults]))
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise PlatformFault(
+                f"{self.url} does not answer ({error or type(error).__name__}); is nabd up running?"
+            ) from None
+
+
+def _object(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        raise PlatformFault(f"{response.url} answered with something that is not JSON; is it a Nabd?") from None

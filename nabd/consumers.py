@@ -1,0 +1,133 @@
+"""The other consumers of the log: the store writer (a thread), the live view (on the loop); and the ticks in it."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+
+from console.live import LiveView
+from contract.ports import Clock, Log, LogFull, Store, StoreFault
+from contract.records import Tick
+
+logger = logging.getLogger("consumers")
+
+STORE = "store"
+STORE_BATCH = 5_000
+GATHER_S = 0.1  # a writer that waits a little writes far fewer, larger batches
+BACKOFF_S_MAX = 30.0
+LIVE_BATCH = 1_000
+TICK_MS = 10_000
+TICK_REAL_S_MIN = 0.05  # twenty ticks a real second are enough for a city that runs fast
+CUT_EVERY_TICKS = 30
+
+
+class StoreWriter:
+    """Log → store. The store commits its position with its rows; here it is only remembered and told to the log."""
+
+    def __init__(self, log: Log, store: Store, clock: Clock) -> None:
+        self._log, self._store, self._clock = log, store, clock
+        self.position = store.position()
+        self.fault = ""
+        self.written = 0
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=STORE, daemon=True)
+        log.consumed(STORE, self.position)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is in the log and end the thread."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+
+    def notify(self, position: int) -> None:
+        self._wake.set()
+
+    def _run(self) -> None:
+        backoff_s = 0.5
+        while True:
+            stopping = self._stop.is_set()
+            self._wake.clear()
+            try:
+                while self._write_batch():
+                    pass
+                self.fault, backoff_s = "", 0.5
+            except (StoreFault, OSError) as error:
+                if not self.fault:
+                    logger.error("event=store_away reason=%s", error)
+                self.fault = str(error)
+            if stopping:
+                return
+            if self.fault:
+                self._stop.wait(backoff_s)
+                backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
+            else:
+                self._wake.wait(1.0)
+                self._stop.wait(GATHER_S)
+
+    def _write_batch(self) -> bool:
+        entries = self._log.read(self.position, STORE_BATCH)
+        if not entries:
+            return False
+        self.written += self._store.write(entries, self._clock.now_ms())
+        self.position = entries[-1].position
+        self._log.consumed(STORE, self.position)
+        return True
+
+
+class LiveFeeder:
+    """Log → live view, on the event loop. Memory only, so it is nobody's reason to keep the log."""
+
+    def __init__(self, log: Log, view: LiveView, position: int) -> None:
+        self._log, self._view = log, view
+        self.position = position
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def notify(self, position: int) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended; so has the view
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def run(self) -> None:
+        while True:
+            self._wake.clear()
+            while entries := await asyncio.to_thread(self._log.read, self.position, LIVE_BATCH):
+                for entry in entries:
+                    self._view.apply(entry)
+                self.position = entries[-1].position
+            await self._wake.wait()
+
+
+class Ticker:
+    """Writes the passing of city time into the log, so that everything decided by time can be replayed."""
+
+    def __init__(self, log: Log, clock: Clock, listening: "asyncio.Event") -> None:
+        self._log, self._clock, self._listening = log, clock, listening
+        shortest_ms = TICK_REAL_S_MIN * 1000 * clock.speed
+        self.period_ms = TICK_MS * max(1, -(-round(shortest_ms) // TICK_MS))
+        self.missed = 0  # ticks the log had no room for
+
+    async def run(self) -> None:
+        written = 0
+        while True:
+            now_ms = self._clock.now_ms()
+            wait_ms = self.period_ms - now_ms % self.period_ms
+            await asyncio.sleep(wait_ms / 1000 / self._clock.speed)
+            tick = Tick(listening=self._listening.is_set(), period_ms=self.period_ms)
+            try:
+                await asyncio.to_thread(self._log.append, [tick], self._clock.now_ms())
+                written += 1
+                if written % CUT_EVERY_TICKS == 0:
+                    await asyncio.to_thread(self._log.cut, self._clock.now_ms())
+            except (LogFull, OSError) as error:
+                self.missed += 1
+                if self.missed == 1:
+                    logger.error("event=tick_missed reason=%s", error)
+                await asyncio.to_thread(self._cut)
+
+    def _cut(self) -> None:
+        with contextlib.suppress(OSError):  # counted as a missed tick already; tried again at the next
+            self._log.cut(self._clock.now_ms())

@@ -1,0 +1,158 @@
+"""The data folder: who may open it, which layout it has, and which clock it lives by.
+
+::
+
+    DATA/format.json   layout version and city clock, written once
+    DATA/lock          held by the running `nabd up` (an operating-system lock: a killed process leaves none behind)
+    DATA/run.json      where the running one answers
+    DATA/log.db        the log            DATA/state.db   registry, alarms, intents, audit
+    DATA/store.duckdb  the readings       DATA/site/      rules and sites, the city's own to edit
+"""
+
+import fcntl
+import os
+import shutil
+from importlib.resources import as_file, files
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from adapters.clock import ClockOrigin, real_ms
+from nabd.fault import Refused
+
+LAYOUT = 1
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True):
+    layout: int
+    clock: ClockOrigin
+    clock_given: str = ""  # the --start it was made with, to compare
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the running platform of a data folder answers."""
+
+    pid: int
+    url: str
+    mqtt_host: str
+    mqtt_port: int
+    started_at_ms: int
+
+
+class DataFolder:
+    """An opened and locked data folder; use it as a context manager.
+
+    Raises Refused when it cannot be made or written, is open in another process, has another layout or another clock.
+    """
+
+    def __init__(self, path: Path, *, start_ms: int | None, start_text: str, speed: float | None) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise Refused(
+                f"data folder {path}: cannot be used ({error.strerror}); choose another with --data"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            run = read_run(path)
+            who = f" by process {run.pid} at {run.url}" if run else ""
+            raise Refused(
+                f"data folder {path}: is in use{who}; stop that one first or choose another folder with --data"
+            ) from None
+        try:
+            self.format = self._open_format(start_ms, start_text, speed)
+            self._seed_site()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def __enter__(self) -> "DataFolder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        (self.path / "run.json").unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def announce(self, run: Run) -> None:
+        """Write run.json whole or not at all."""
+        temporary = self.path / "run.json.new"
+        temporary.write_bytes(msgspec.json.encode(run))
+        temporary.replace(self.path / "run.json")
+
+    @property
+    def rules(self) -> Path:
+        return self.path / "site" / "rules"
+
+    @property
+    def sites(self) -> Path:
+        return self.path / "site" / "sites"
+
+    def _open_format(self, start_ms: int | None, start_text: str, speed: float | None) -> Format:
+        file = self.path / "format.json"
+        if not file.exists():
+            known = Format(layout=LAYOUT, clock=_new_clock(start_ms, speed), clock_given=start_text)
+            temporary = file.with_suffix(".new")
+            temporary.write_bytes(msgspec.json.encode(known))
+            temporary.replace(file)
+            return known
+        try:
+            known = msgspec.json.decode(file.read_bytes(), type=Format)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Refused(
+                f"{file}: is damaged ({error}); restore it from a backup, or start a new folder with --data"
+            ) from None
+        if known.layout != LAYOUT:
+            raise Refused(
+                f"{file}: data layout {known.layout}, this Nabd reads layout {LAYOUT}; "
+                f"use the Nabd that made it, or another folder with --data"
+            )
+        if speed is not None and speed != known.clock.speed:
+            raise Refused(
+                f"{file}: this folder's clock runs at speed {known.clock.speed:g}, not {speed:g}; "
+                f"leave --speed out, or use another folder with --data"
+            )
+        if start_ms is not None and start_text != known.clock_given and start_ms != known.clock.city_origin_ms:
+            raise Refused(
+                f"{file}: this folder's clock started at {known.clock_given or 'real time'}, not {start_text}; "
+                f"leave --start out, or use another folder with --data"
+            )
+        return known
+
+    def _seed_site(self) -> None:
+        """Copy the shipped rules and sites once; afterwards the folder is the city's own."""
+        target = self.path / "site"
+        if target.exists():
+            return
+        partial = self.path / "site.new"
+        shutil.rmtree(partial, ignore_errors=True)
+        with as_file(files("nabd") / "site") as shipped:
+            shutil.copytree(shipped, partial, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+        partial.replace(target)
+
+
+def _new_clock(start_ms: int | None, speed: float | None) -> ClockOrigin:
+    if start_ms is None and speed in (None, 1.0):
+        return ClockOrigin()
+    now = real_ms()
+    return ClockOrigin(
+        city_origin_ms=now if start_ms is None else start_ms,
+        real_origin_ms=now,
+        speed=1.0 if speed is None else speed,
+    )
+
+
+def read_run(path: Path) -> Run | None:
+    """Who runs on this folder, if the file is there and its process lives."""
+    try:
+        run = msgspec.json.decode((path / "run.json").read_bytes(), type=Run)
+        os.kill(run.pid, 0)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return run

@@ -1,0 +1,169 @@
+"""`nabd doctor`: looks at everything that can be wrong before a start, and at the platform that runs."""
+
+import errno
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+import msgspec
+
+from adapters.platform_client import PlatformClient, PlatformFault
+from contract.document import DocumentFault
+from contract.kind_file import load_kinds
+from nabd import settings
+from nabd.city_files import read_sites, rule_texts
+from nabd.data_folder import LAYOUT, Format, Run, read_run
+from nabd.fault import Refused
+from rules import loader
+
+DISK_BYTES_MIN = 1_000_000_000
+FILES_MIN = 4096  # a socket a device in the same process, and room for the rest
+
+
+class Verdict(StrEnum):
+    GOOD = "ok"
+    NOTE = "note"
+    WRONG = "WRONG"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    verdict: Verdict
+    about: str
+    sentence: str
+
+
+def run(data: Path, config: Path | None) -> int:
+    """Print one line a finding; 1 when something is wrong."""
+    findings = list(examine(data, config))
+    for finding in findings:
+        click.echo(f"{finding.verdict:5} {finding.about}: {finding.sentence}")
+    wrong = sum(finding.verdict is Verdict.WRONG for finding in findings)
+    click.echo(f"{wrong} wrong" if wrong else "nothing is wrong")
+    return 1 if wrong else 0
+
+
+def examine(data: Path, config: Path | None) -> Iterator[Finding]:
+    yield _python()
+    yield _open_files()
+    yield _checked("kinds", lambda: f"{len(load_kinds())} kinds are good")
+    try:
+        chosen = settings.load(data, config, {})
+    except Refused as fault:
+        yield Finding(Verdict.WRONG, "settings", str(fault))
+        chosen = settings.Settings()
+    else:
+        yield Finding(Verdict.GOOD, "settings", "are good")
+    yield from _data(data)
+    running = read_run(data)
+    if running is None:
+        yield _port("http port", chosen.http_host, chosen.http_port, "--http-port")
+        if chosen.mqtt_embedded:
+            yield _port("mqtt port", chosen.mqtt_host, chosen.mqtt_port, "--mqtt-port")
+    else:
+        yield from _running(running)
+    if chosen.mqtt_embedded:
+        yield Finding(
+            Verdict.NOTE,
+            "broker",
+            "the embedded one listens on loopback only and has no topic rules; devices in the field need a broker "
+            "with credentials, see docs/deploy.md",
+        )
+    for module, what in (("micropython_unix", "MicroPython nodes of the demo"),):
+        if find_spec(module) is None:
+            yield Finding(Verdict.NOTE, module, f"not installed; only needed for {what}: make setup")
+
+
+def _python() -> Finding:
+    found = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+    return Finding(Verdict.GOOD, "python", found)
+
+
+def _open_files() -> Finding:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < FILES_MIN:
+        return Finding(
+            Verdict.NOTE, "open files", f"{soft} allowed ({hard} at most); for a large fleet: ulimit -n 65536"
+        )
+    return Finding(Verdict.GOOD, "open files", f"{soft} allowed")
+
+
+def _data(data: Path) -> Iterator[Finding]:
+    if not data.exists():
+        yield Finding(Verdict.NOTE, "data folder", f"{data} does not exist yet; nabd up makes it")
+        return
+    if not os.access(data, os.W_OK):
+        yield Finding(Verdict.WRONG, "data folder", f"{data} cannot be written by this user; mend its owner or mode")
+    free = shutil.disk_usage(data).free
+    verdict = Verdict.GOOD if free >= DISK_BYTES_MIN else Verdict.WRONG
+    yield Finding(verdict, "disk", f"{free / 1e9:.1f} GB free; Nabd wants {DISK_BYTES_MIN / 1e9:.0f} GB at least")
+    file = data / "format.json"
+    if file.exists():
+        try:
+            known = msgspec.json.decode(file.read_bytes(), type=Format)
+        except (OSError, msgspec.MsgspecError) as error:
+            yield Finding(Verdict.WRONG, "data layout", f"{file} is damaged ({error}); restore it from a backup")
+        else:
+            same = known.layout == LAYOUT
+            mend = "" if same else f"; this Nabd reads {LAYOUT}: use the Nabd that made it"
+            yield Finding(
+                Verdict.GOOD if same else Verdict.WRONG,
+                "data layout",
+                f"{known.layout}, clock speed {known.clock.speed:g}{mend}",
+            )
+    site = data / "site"
+    if site.exists():
+        yield _checked("sites", lambda: f"{len(read_sites(site / 'sites'))} sites are good")
+        yield _checked("rules", lambda: _rules(site))
+
+
+def _rules(site: Path) -> str:
+    files, _ = rule_texts([site / "rules"])
+    ruleset = loader.load(files, load_kinds(), read_sites(site / "sites")[0])
+    return f"{len(ruleset.rules)} rules are good"
+
+
+def _running(running: Run) -> Iterator[Finding]:
+    yield Finding(Verdict.GOOD, "platform", f"process {running.pid} at {running.url}")
+    client = PlatformClient(running.url, timeout_s=5)
+    try:
+        health = client.health()
+    except PlatformFault as fault:
+        yield Finding(Verdict.WRONG, "platform", f"its process lives but {fault}")
+        return
+    finally:
+        client.close()
+    reasons = health.get("reasons") or []
+    if reasons:
+        for reason in reasons:
+            yield Finding(Verdict.WRONG, "platform", str(reason))
+    else:
+        yield Finding(Verdict.GOOD, "platform", "says it is well")
+
+
+def _port(about: str, host: str, port: int, option: str) -> Finding:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                sentence = f"{host}:{port} is in use by another program; choose another with {option}"
+            else:
+                sentence = f"{host}:{port} cannot be used ({error.strerror}); choose another address or port"
+            return Finding(Verdict.WRONG, about, sentence)
+    return Finding(Verdict.GOOD, about, f"{host}:{port} is free")
+
+
+def _checked(about: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(Verdict.GOOD, about, check())
+    except (DocumentFault, Refused) as fault:
+        return Finding(Verdict.WRONG, about, str(fault))

@@ -1,0 +1,146 @@
+"""Settings: the command line above `NABD_…` variables above `nabd.toml` above the defaults here.
+
+A key ``http_port`` is ``[http] port`` in the file and ``NABD_HTTP_PORT`` in the environment. An unknown key is an
+error, and all faults of a file are named at once.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from nabd.fault import Refused
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=0, le=100_000)]
+FILE_NAME = "nabd.toml"
+PREFIX = "NABD_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set. Units are in the names."""
+
+    http_host: str = "127.0.0.1"
+    http_port: Port = 8080
+    mqtt_embedded: bool = True  # a broker inside this process, on loopback; false: a service at host and port
+    mqtt_host: str = "127.0.0.1"
+    mqtt_port: Port = 1883
+    mqtt_username: str = ""
+    mqtt_password_file: str = ""
+    mqtt_connections: Annotated[int, Meta(ge=1, le=64)] = 4  # receiving connections, 100 messages in flight each
+    store_kind: str = "duckdb"
+    log_bytes_max: Annotated[int, Meta(ge=1_000_000)] = 4_000_000_000
+    log_days_max: Annotated[int, Meta(ge=1)] = 30
+    audit_days_max: Annotated[int, Meta(ge=1)] = 400
+    confirmation_s: Annotated[float, Meta(gt=0, le=600)] = 15.0  # how long a device may take to answer a lease
+    map_tile_url: str = ""  # for example a tile server of the province; empty: own outlines, no internet
+    clock_start: str = ""  # ISO 8601; empty: now
+    clock_speed: Annotated[float, Meta(gt=0, le=3600)] = 1.0  # city seconds per real second
+    fleet_lights: Count = 0
+    fleet_bins: Count = 0
+    fleet_valves: Count = 0
+    fleet_seed: int = 1
+    rules_require_tests: bool = False  # a rule without a test does not load
+    logging_level: str = "info"
+    logging_json: bool = False
+
+    @property
+    def has_fleet(self) -> bool:
+        return self.fleet_lights + self.fleet_bins + self.fleet_valves > 0
+
+
+FIELDS: Mapping[str, Any] = get_type_hints(Settings, include_extras=True)
+CHOICES = {"store_kind": ("duckdb",), "logging_level": ("debug", "info", "warning", "error")}
+
+
+def load(data: Path, config: Path | None, arguments: Mapping[str, Any]) -> Settings:
+    """The settings that hold. `arguments` are those of the command line; None means not given.
+
+    Raises Refused with every fault, its place and the remedy.
+    """
+    faults: list[str] = []
+    values: dict[str, Any] = {}
+    file = config or data / FILE_NAME
+    if config is not None or file.exists():
+        values |= _from_file(file, faults)
+    values |= _from_environment(os.environ, faults)
+    values |= {key: value for key, value in arguments.items() if value is not None}
+    good: dict[str, Any] = {}
+    for key, value in values.items():
+        try:
+            good[key] = msgspec.convert(value, FIELDS[key], strict=True)
+        except msgspec.ValidationError as error:
+            faults.append(f"{_place(key)}: {value!r} is not allowed ({_sentence(error)})")
+        else:
+            if key in CHOICES and good[key] not in CHOICES[key]:
+                faults.append(f"{_place(key)}: {value!r} is not one of {', '.join(CHOICES[key])}")
+    if faults:
+        raise Refused("settings cannot be used:\n  " + "\n  ".join(faults))
+    return Settings(**good)
+
+
+def _from_file(file: Path, faults: list[str]) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Refused(f"{file}: no such file; give --config an existing file or leave it out") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{file}: cannot be read ({error}); mend its permissions or encoding (UTF-8)") from None
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"line (\d+), column (\d+)", str(error))
+        where = f"{file}:{place[1]}:{place[2]}" if place else str(file)
+        raise Refused(f"{where}: not readable as TOML ({str(error).split(' (at')[0]})") from None
+    values: dict[str, Any] = {}
+    sections = sorted({key.split("_", 1)[0] for key in FIELDS})
+    for section, content in document.items():
+        if section not in sections or not isinstance(content, dict):
+            faults.append(f"{file}: unknown section [{section}]; known: {', '.join(sections)}")
+            continue
+        for name, value in content.items():
+            key = f"{section}_{name}"
+            if key in FIELDS:
+                values[key] = value
+            else:
+                known = ", ".join(k.split("_", 1)[1] for k in FIELDS if k.startswith(section + "_"))
+                faults.append(f"{file}: [{section}] {name}: unknown key; known: {known}")
+    return values
+
+
+def _from_environment(environment: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable == "NABD_DATA":
+            continue
+        key = variable[len(PREFIX) :].lower()
+        if key not in FIELDS:
+            faults.append(f"{variable}: no such setting; see docs/settings.md for the names")
+            continue
+        values[key] = _from_text(text, FIELDS[key])
+    return values
+
+
+def _from_text(text: str, wanted: Any) -> Any:
+    """A variable's text as the type its field has; left as text where it does not fit, for the check to name."""
+    base = get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
+    if base is bool:
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if base is str:
+        return text
+    try:
+        return base(text)
+    except ValueError:
+        return text
+
+
+def _place(key: str) -> str:
+    section, name = key.split("_", 1)
+    return f"[{section}] {name} ({PREFIX}{key.upper()})"
+
+
+def _sentence(error: msgspec.ValidationError) -> str:
+    return str(error).replace("`", "")

@@ -1,0 +1,386 @@
+"""`nabd up`: opens every room, joins them, and closes them in the right order.
+
+Start goes against the flow, stop along it: broker, console, consumers, ingest, fleet come up in this order, and on
+SIGTERM the fleet stops first, then ingest reads no more, appends, acknowledges and says `kept`, the consumers commit,
+the console goes, the broker last.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from actuation.arbiter import Arbiter
+from actuation.dispatch import Dispatcher
+from adapters.clock import CityClock, real_ms
+from adapters.log.sqlite_log import SqliteLog
+from adapters.mqtt.broker import EmbeddedBroker, PortInUse
+from adapters.mqtt.receiver import Receiver
+from adapters.mqtt.sender import Sender
+from adapters.state.sqlite_state import SqliteState
+from adapters.stores.duckdb_store import DuckStore
+from console.app import create_app
+from console.live import LiveView
+from console.platform import Platform
+from console.server import Server, listen
+from contract.kind import Kinds
+from contract.kind_file import load_kinds
+from contract.records import Record, RulesLoaded
+from contract.site import Site
+from ingest.pipeline import Pipeline
+from ingest.service import IngestService
+from nabd import logs
+from nabd.city_files import digest, read_sites, rule_texts
+from nabd.consumers import LiveFeeder, StoreWriter, Ticker
+from nabd.data_folder import DataFolder, Run
+from nabd.deciding import Decider, Registry
+from nabd.fault import Refused
+from nabd.settings import Settings
+from rules import loader
+from rules.engine import Engine
+from simulators.fleet import Fleet
+
+logger = logging.getLogger("wiring")
+
+STOP_S = 10.0
+LIVE_REPLAY = 50_000  # entries before the store's position that tell the live view who is on line
+AUDIT_DAY_MS = 86_400_000
+
+
+def run(data: Path, settings: Settings, *, start_ms: int | None, start_text: str, speed: float | None) -> int:
+    """Run until SIGTERM or SIGINT. Raises Refused or DocumentFault for what the user can mend."""
+    logs.configure(settings.logging_level, json=settings.logging_json)
+    kinds = load_kinds()
+    _check_port(settings.http_host, settings.http_port, "--http-port")
+    with DataFolder(data, start_ms=start_ms, start_text=start_text, speed=speed) as folder:
+        sites = read_sites(folder.sites)
+        rule_files, _ = rule_texts([folder.rules])
+        loader.load(rule_files, kinds, sites[0])
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(folder, settings, kinds, sites, rule_files))
+    return 0
+
+
+async def _serve(
+    folder: DataFolder, settings: Settings, kinds: Kinds, sites: Sequence[Site], rule_files: dict[str, str]
+) -> None:
+    stopping = _stop_signal()
+    started_s = time.monotonic()
+    async with AsyncExitStack() as stack:
+        house = House(folder, settings, kinds, sites)
+        stack.callback(house.close)
+        house.prepare(rule_files)
+        await house.open(stack)
+        url = f"http://{settings.http_host}:{settings.http_port}"
+        folder.announce(
+            Run(
+                pid=os.getpid(),
+                url=url,
+                mqtt_host=settings.mqtt_host,
+                mqtt_port=settings.mqtt_port,
+                started_at_ms=real_ms(),
+            )
+        )
+        logger.info("event=up url=%s after_s=%.1f", url, time.monotonic() - started_s)
+        await house.watch(stopping, rule_files)
+        logger.info("event=stopping")
+    logger.info("event=stopped")
+
+
+class House:
+    """All rooms of one platform and the lines between them."""
+
+    def __init__(self, folder: DataFolder, settings: Settings, kinds: Kinds, sites: Sequence[Site]) -> None:
+        self.folder, self.settings, self.kinds, self.sites = folder, settings, kinds, sites
+        self.clock = CityClock(folder.format.clock)
+        path = folder.path
+        self.log = SqliteLog(path / "log.db", bytes_max=settings.log_bytes_max, days_max=settings.log_days_max)
+        self.state = SqliteState(path / "state.db")
+        self.store = DuckStore(path / "store.duckdb", kinds)
+        self.registry = Registry(self.state.devices()[1])
+        self.engine = Engine(kinds, sites[0])
+        self.sender = Sender(settings.mqtt_host, settings.mqtt_port, **_credentials(settings))
+        self.receiver = Receiver(
+            settings.mqtt_host,
+            settings.mqtt_port,
+            connections=settings.mqtt_connections,
+            **_credentials(settings),
+        )
+        self.dispatcher = Dispatcher(
+            self.sender.publish, self.clock, self._append, kinds, deadline_s=settings.confirmation_s
+        )
+        self.decider = Decider(
+            self.log,
+            self.state,
+            self.engine,
+            Arbiter(kinds, sites[0].timezone),
+            self.registry,
+            self.dispatcher,
+            self.clock,
+        )
+        self.pipeline = Pipeline(kinds, self.registry.lookup, self.log, self.clock)
+        self.registry.on_change.append(lambda device: self.pipeline.registered(device.device))
+        self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
+        self.writer = StoreWriter(self.log, self.store, self.clock)
+        self.live = LiveView(kinds)
+        self.fleet: Fleet | None = None
+        self.listening = asyncio.Event()
+
+    def close(self) -> None:
+        for room in (self.store, self.state, self.log):
+            room.close()
+
+    def prepare(self, rule_files: dict[str, str]) -> None:
+        """Decide what is in the log already, then bring rules and simulated devices up to date."""
+        self.decider.catch_up()
+        self.load_rules(rule_files)
+        if self.settings.has_fleet:
+            self.fleet = self._make_fleet()
+            news = [
+                device
+                for device in self.fleet.registrations()
+                if (known := self.registry.lookup(device.device)) is None or known.kind != device.kind
+            ]
+            if news:
+                self.log.append(news, self.clock.now_ms())
+        self.decider.catch_up()
+        before = max(0, self.store.position() - LIVE_REPLAY)
+        self.live.restore(self.state.devices()[1], self.store.latest())
+        self.live_feeder = LiveFeeder(self.log, self.live, before)
+
+    def load_rules(self, rule_files: dict[str, str]) -> None:
+        """Put the rules into the log when they are other than those that hold."""
+        if digest(rule_files) != self.engine.ruleset.digest:
+            self.log.append([RulesLoaded(digest=digest(rule_files), files=rule_files)], self.clock.now_ms())
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Start every room; each puts its own end on the stack."""
+        if self.settings.mqtt_embedded:
+            broker = EmbeddedBroker(self.settings.mqtt_host, self.settings.mqtt_port)
+            try:
+                await asyncio.to_thread(broker.start)
+            except PortInUse as fault:
+                raise Refused(str(fault)) from None
+            _on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))
+        server = Server(create_app(self._platform()), self.settings.http_host, self.settings.http_port)
+        try:
+            await server.start()
+        except OSError as error:
+            raise Refused(
+                _port_sentence(self.settings.http_host, self.settings.http_port, error, "--http-port")
+            ) from None
+        _on_exit(stack, "console", server.stop)
+        self._start_consumers(stack)
+        await self._start_wire(stack)
+        if self.fleet is not None:
+            fleet = self.fleet
+            running = asyncio.create_task(fleet.run(), name="fleet")
+
+            async def end_fleet() -> None:
+                await fleet.stop()
+                await running
+
+            _on_exit(stack, "fleet", end_fleet)
+
+    def _start_consumers(self, stack: AsyncExitStack) -> None:
+        for consumer in (self.writer, self.decider):
+            self.log.on_append.append(consumer.notify)
+            consumer.start()
+            _on_exit(stack, type(consumer).__name__, lambda consumer=consumer: asyncio.to_thread(consumer.stop))  # type: ignore[misc]
+        self.log.on_append.append(self.live_feeder.notify)
+        _task(stack, "live", self.live_feeder.run())
+        _task(stack, "ticks", Ticker(self.log, self.clock, self.listening).run())
+
+    async def _start_wire(self, stack: AsyncExitStack) -> None:
+        self.sender.on_connect.append(self.dispatcher.broker_connected)
+        await asyncio.to_thread(self.sender.start)
+        _on_exit(stack, "sender", lambda: asyncio.to_thread(self.sender.stop))
+        self.dispatcher.resume(self.state.leases())
+        _task(stack, "dispatch", self._poll())
+        await self.receiver.start()
+        _on_exit(stack, "receiver", self.receiver.stop)
+        running = asyncio.create_task(self.ingest.run(), name="ingest")
+
+        async def end_ingest() -> None:
+            await self.ingest.stop()
+            await running
+
+        _on_exit(stack, "ingest", end_ingest)
+
+    async def watch(self, stopping: asyncio.Event, rule_files: dict[str, str]) -> None:
+        """Until the stop signal: reload rules on SIGHUP, keep the audit in its bounds."""
+        reload = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
+        while not stopping.is_set():
+            await asyncio.to_thread(self._prune)
+            waits = [asyncio.create_task(event.wait()) for event in (stopping, reload)]
+            await asyncio.wait(waits, timeout=3600, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            if reload.is_set():
+                reload.clear()
+                await asyncio.to_thread(self._reload_rules)
+
+    async def submit(self, record: Record) -> int:
+        """Append a record and wait until it is decided. Raises LogFull or OSError when it cannot be kept."""
+        position = await asyncio.to_thread(self._append, record)
+        return await asyncio.wrap_future(self.decider.wait_for(position))
+
+    def _append(self, record: Record) -> int:
+        return self.log.append([record], self.clock.now_ms())
+
+    async def _poll(self) -> None:
+        while True:
+            self.dispatcher.poll()
+            if self.receiver.connected:
+                self.listening.set()
+            else:
+                self.listening.clear()
+            await asyncio.sleep(0.5)
+
+    def _prune(self) -> None:
+        before_ms = self.clock.now_ms() - self.settings.audit_days_max * AUDIT_DAY_MS
+        dropped = self.state.prune(before_ms)
+        if dropped:
+            logger.info("event=audit_pruned rows=%d", dropped)
+
+    def _reload_rules(self) -> None:
+        try:
+            files, _ = rule_texts([self.folder.rules])
+            loader.load(files, self.kinds, self.sites[0])
+        except Exception as fault:  # whatever is wrong with the files, the rules that hold go on
+            logger.error("event=rules_refused reason=%s", str(fault).replace("\n", " | "))
+        else:
+            self.load_rules(files)
+            logger.info("event=rules_loaded files=%d", len(files))
+
+    def _make_fleet(self) -> Fleet:
+        chosen = self.settings
+        return Fleet(
+            self.sites[0],
+            chosen.fleet_seed,
+            chosen.fleet_lights,
+            chosen.fleet_bins,
+            chosen.fleet_valves,
+            self.clock,
+            chosen.mqtt_host,
+            chosen.mqtt_port,
+        )
+
+    def _platform(self) -> Platform:
+        return Platform(
+            version=version("nabd"),
+            kinds=self.kinds,
+            sites=self.sites,
+            clock=self.clock,
+            log=self.log,
+            store=self.store,
+            state=self.state,
+            live=self.live,
+            submit=self.submit,
+            deferred=self.pipeline.deferred,
+            ledger=self.pipeline.ledger,
+            totals=self._totals,
+            health=self._health,
+            rules=lambda: self.engine.ruleset.rules,
+            tile_url=self.settings.map_tile_url,
+        )
+
+    def _totals(self) -> dict[str, int]:
+        return {"missing": self.pipeline.missing_total(), "gone": self.pipeline.gone_total()}
+
+    def _health(self) -> dict[str, object]:
+        ingest = dict(self.ingest.status())
+        faults = [
+            f"{name}: {fault}"
+            for name, fault in (("decider", self.decider.fault), ("store", self.writer.fault))
+            if fault
+        ]
+        origin = self.folder.format.clock
+        return {
+            "connected": self.receiver.connected,
+            "faults": faults,
+            "consumers": {
+                "decider": self.decider.position,
+                "store": self.writer.position,
+                "live": self.live_feeder.position,
+            },
+            "clock": {
+                "city_origin_ms": origin.city_origin_ms,
+                "real_origin_ms": origin.real_origin_ms,
+                "speed": origin.speed,
+            },
+            **ingest,
+        }
+
+
+def _stop_signal() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def _on_exit(stack: AsyncExitStack, name: str, stop: Callable[[], Awaitable[Any]]) -> None:
+    """End a room within its time; past it, name what was left and go on with the others."""
+
+    async def end() -> None:
+        try:
+            await asyncio.wait_for(stop(), STOP_S)
+        except TimeoutError:
+            logger.error("event=left_behind room=%s after_s=%g", name, STOP_S)
+        except Exception:
+            logger.exception("event=stop_failed stopping=%s", name)
+
+    stack.push_async_callback(end)
+
+
+def _task(stack: AsyncExitStack, name: str, work: Any) -> None:
+    """Run a loop until the stack unwinds; one that ends by itself is a fault of ours and is said so."""
+    task = asyncio.create_task(work, name=name)
+
+    def ended(task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("event=task_died task=%s", name, exc_info=task.exception())
+
+    task.add_done_callback(ended)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(end)
+
+
+def _credentials(settings: Settings) -> dict[str, Any]:
+    if not settings.mqtt_username:
+        return {}
+    try:
+        password = Path(settings.mqtt_password_file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise Refused(
+            f"[mqtt] password_file {settings.mqtt_password_file!r}: cannot be read ({error.strerror}); "
+            f"it holds the password of user {settings.mqtt_username}"
+        ) from None
+    return {"username": settings.mqtt_username, "password": password}
+
+
+def _check_port(host: str, port: int, option: str) -> None:
+    """Before anything is opened: a port in use should cost nothing."""
+    try:
+        listen(host, port).close()
+    except OSError as error:
+        raise Refused(_port_sentence(host, port, error, option)) from None
+
+
+def _port_sentence(host: str, port: int, error: OSError, option: str) -> str:
+    return f"{host}:{port}: cannot be used ({error.strerror}); stop the other program or choose a port with {option}"
