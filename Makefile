@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 STUBS  := .stubs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-all bench soak lock clean
+.PHONY: help setup demo check format generate test test-all bench soak lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ check: $(STAMP) $(STUBS) ## Format, lint, types, imports
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+generate: $(STAMP) ## Write what is generated from the kinds (the tests check it is fresh)
+	$(BIN)/python -m nabd.generate
 
 test: $(STAMP) ## The tests that need nothing but PyPI
 	$(BIN)/pytest -n 2 --dist loadfile -m "not services and not soak"

@@ -22,7 +22,7 @@ class PlatformClient:
     def close(self) -> None:
         self._http.close()
 
-    def health(self) -> Mapping[str, Any]:
+    def health(self) -> Any:
         """/healthz as it is, also when the platform says it is not well."""
         response = self._send("GET", "/healthz")
         return _object(response)
@@ -30,8 +30,11 @@ class PlatformClient:
     def get(self, path: str, **parameters: Any) -> Any:
         return _object(self._checked("GET", f"/api/v1/{path}", params=parameters))
 
-    def add_device(self, device: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _object(self._checked("POST", "/api/v1/devices", json=device))
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return _object(self._checked("POST", f"/api/v1/{path}", json=body))
+
+    def add_device(self, device: Mapping[str, Any]) -> Any:
+        return self.post("devices", device)
 
     def devices(self, **filters: Any) -> Iterator[Mapping[str, Any]]:
         """All registered devices, page by page."""

@@ -23,6 +23,7 @@ class Server:
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
         self._host, self._port = host, port
+        self.port = port  # the one that was given to us, once started, when it was 0
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -37,6 +38,7 @@ class Server:
     async def start(self) -> None:
         """Raises OSError when the address cannot be bound, before anything else happens."""
         listener = listen(self._host, self._port)
+        self.port = int(listener.getsockname()[1])
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
         while not self._server.started:
             if self._task.done():

@@ -73,6 +73,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     decided_at_ms: int  # time of the tick or reading that decided it
     until_ms: int | None = None  # None: it lives until it is withdrawn (rules only)
     lease_ms: int | None = None  # how long one lease of it runs; None: until `until_ms`
+    wish: str = ""  # id of the operator's request it is part of (one request, several assets); empty for rules
 
 
 class IntentEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +136,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     targets: Mapping[str, LeaseTarget]  # empty: everything is free again
     state: Step = Step.LEASED  # LEASED, SENT, CONFIRMED, REFUSED, OVERRIDDEN, UNCONFIRMED, INTERRUPTED, EXPIRED
     code: str = ""
+    kind: str = ""  # of the device, so that whoever encodes the lease knows which targets are true or false
 
 
 class IntentState(msgspec.Struct, frozen=True, kw_only=True):

@@ -107,7 +107,7 @@ class Document:
         if not accept(value):
             self.fault(node, key, f"{key}: {value!r} must be {what}", of_value=True)
             return default
-        return value
+        return _plain(value)
 
     def take_labels(self, node: Mapping[Any, Any], key: str, languages: Iterable[str]) -> dict[str, str]:
         """Texts in every language of the house."""
@@ -121,12 +121,24 @@ class Document:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or the whole list when nothing is near and the list is short."""
+    """`; did you mean 'x'?`, or the whole list when nothing is near and the list is short, or that it is empty."""
     known = list(known)
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
+    if not known:
+        return "; there is none"
     return f"; known: {', '.join(known)}" if len(known) <= 16 else ""
+
+
+def _plain(value: Any) -> Any:
+    """A number or text as Python's own type: the reader's remember how they were written, and encoders refuse them."""
+    for plain in (float, str):
+        if isinstance(value, plain):
+            return plain(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return value
 
 
 def is_mapping(value: Any) -> bool:

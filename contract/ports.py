@@ -36,6 +36,9 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     gone: tuple[tuple[int, int], ...]  # the device said they will never come
     boots: Mapping[int, int] = {}  # boot → offset (ms) that dates its `up` times, fixed once
     seen_at_ms: int = 0
+    # What was last heard on `status` and `reported` of the device since this stream was born there.
+    status: tuple[int, int, int] | None = None  # (boot, n, 1 for a will: it comes after the birth of its n)
+    reported: tuple[int, int] | None = None  # (boot, n)
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,7 +229,8 @@ class State(Protocol):
 
     def alarm(self, alarm: str) -> AlarmRow | None: ...
 
-    def intents(self, *, asset: str | None = None, limit: int = 100) -> Sequence[IntentState]: ...
+    def intents(self, *, asset: str | None = None, limit: int = 100, wish: str | None = None) -> Sequence[IntentState]:
+        """Those that changed last first; `wish`: only those of one request, or the one intent of that id."""
 
     def decisions(self, *, asset: str | None = None, limit: int = 100) -> Sequence[Decision]:
         """The audit, newest first."""

@@ -84,9 +84,16 @@ def up(config: Path | None, data: Path, **arguments: Any) -> None:
     from nabd import settings, wiring
 
     chosen = settings.load(data, config, arguments)
-    given = {"start_ms": start_ms(chosen.clock_start), "start_text": chosen.clock_start}
     speed_given = arguments["clock_speed"] is not None or chosen.clock_speed != 1.0
-    sys.exit(wiring.run(data, chosen, speed=chosen.clock_speed if speed_given else None, **given))
+    sys.exit(
+        wiring.run(
+            data,
+            chosen,
+            start_ms=start_ms(chosen.clock_start),
+            start_text=chosen.clock_start,
+            speed=chosen.clock_speed if speed_given else None,
+        )
+    )
 
 
 @cli.command()

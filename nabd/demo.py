@@ -4,10 +4,8 @@ Everything is what a city would run: `nabd up` in one process, each MicroPython 
 API like any device. The data folder is a temporary one and goes with the demo.
 """
 
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -26,11 +24,10 @@ from contract.wire import sun
 from nabd.city_files import read_sites
 from nabd.cli import refuse_clearly
 from nabd.fault import Refused
+from nabd.process import Child, PlatformProcess, micropython, node_command, node_folder
 
 BEFORE_DUSK = timedelta(minutes=20)
-UP_S_MAX = 60.0
 SUMMARY_S = 5.0
-END_S = 10.0
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -70,15 +67,16 @@ def demo(http_port: int, mqtt_port: int, speed: float, seconds: float | None, **
     with ExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nabd-demo-")))
         began_s = time.monotonic()
-        platform = _start_platform(stack, data, http_port, mqtt_port, start, speed, fleet)
-        client = PlatformClient(url)
-        stack.callback(client.close)
-        _wait_until_up(client, platform)
-        _start_nodes(stack, client, site, data, mqtt_port, speed, start)
+        options = ["--start", start.isoformat(), "--speed", str(speed)]
+        options += [part for name, count in fleet.items() for part in (f"--{name}", str(count))]
+        platform = PlatformProcess(data / "city", http_port, mqtt_port, *options)
+        stack.callback(platform.stop)
+        platform.wait_until_up()
+        _start_nodes(stack, platform, site, data, speed, start)
         click.echo(f"\nNabd is up after {time.monotonic() - began_s:.1f} s: {url}")
         click.echo(f"  {url}/ar  {url}/fr  {url}/en      API: {url}/docs      Ctrl-C ends it")
         click.echo(f"  Berkane, {speed:g} times faster than life; sunset in {BEFORE_DUSK.seconds / speed:.0f} s.\n")
-        _watch(client, platform, ZoneInfo(site.timezone), seconds)
+        _watch(platform, ZoneInfo(site.timezone), seconds)
 
 
 def dusk(site: Site, now: datetime) -> datetime:
@@ -90,103 +88,59 @@ def dusk(site: Site, now: datetime) -> datetime:
     return datetime.fromtimestamp(sunset_ms / 1000, UTC).replace(microsecond=0)
 
 
-def _start_platform(
-    stack: ExitStack, data: Path, http_port: int, mqtt_port: int, start: datetime, speed: float, fleet: dict[str, Any]
-) -> "subprocess.Popen[bytes]":
-    command = [
-        sys.executable, "-m", "nabd", "up",
-        "--data", str(data / "city"), "--http-port", str(http_port), "--mqtt-port", str(mqtt_port),
-        "--start", start.isoformat(), "--speed", str(speed),
-    ]  # fmt: skip
-    command += [part for name, count in fleet.items() for part in (f"--{name}", str(count))]
-    return _start(stack, command, None)
+def _register(client: PlatformClient, site: Site, node: Node) -> tuple[float, float]:
+    """Enter a node as a technician would; its place."""
+    zone = site.zones[node.zone % len(site.zones)]
+    latitude = sum(point[0] for point in zone.outline) / len(zone.outline)
+    longitude = sum(point[1] for point in zone.outline) / len(zone.outline)
+    client.add_device(
+        {
+            "id": node.device,
+            "kind": node.kind,
+            "commune": site.commune,
+            "zone": zone.zone,
+            "name": node.name,
+            "lat": latitude,
+            "lon": longitude,
+            "settings": node.settings,
+        }
+    )
+    return latitude, longitude
 
 
 def _start_nodes(
-    stack: ExitStack,
-    client: PlatformClient,
-    site: Site,
-    data: Path,
-    mqtt_port: int,
-    speed: float,
-    start: datetime,
+    stack: ExitStack, platform: PlatformProcess, site: Site, data: Path, speed: float, start: datetime
 ) -> None:
-    micropython = shutil.which("micropython", path=str(Path(sys.executable).parent)) or shutil.which("micropython")
-    if micropython is None:
+    if micropython() is None:
         click.echo("micropython is not installed, so the three nodes stay out; make setup installs it", err=True)
         return
     offset = start.astimezone(ZoneInfo(site.timezone)).utcoffset() or timedelta()
-    with as_file(files("firmware")) as firmware:
-        root = firmware.parent
     for node in NODES:
-        zone = site.zones[node.zone % len(site.zones)]
-        latitude = sum(point[0] for point in zone.outline) / len(zone.outline)
-        longitude = sum(point[1] for point in zone.outline) / len(zone.outline)
-        client.add_device(
-            {
-                "id": node.device,
-                "kind": node.kind,
-                "commune": site.commune,
-                "zone": zone.zone,
-                "name": node.name,
-                "lat": latitude,
-                "lon": longitude,
-                "settings": node.settings,
-            }
-        )
+        latitude, longitude = _register(platform.client, site, node)
         folder = data / node.device
         folder.mkdir()
-        command = [
-            micropython, "-m", "firmware.main",
-            "--device", node.device, "--kind", node.kind, "--host", "127.0.0.1", "--port", str(mqtt_port),
-            "--speed", f"{speed:g}", "--data", str(folder),
-            "--lat", f"{latitude:.5f}", "--lon", f"{longitude:.5f}",
-            "--utc-offset-min", str(int(offset.total_seconds() // 60)),
-        ]  # fmt: skip
-        _start(stack, command, root)
+        command = node_command(
+            node.device,
+            node.kind,
+            platform.mqtt_port,
+            folder,
+            speed=f"{speed:g}",
+            lat=f"{latitude:.5f}",
+            lon=f"{longitude:.5f}",
+            utc_offset_min=int(offset.total_seconds() // 60),
+        )
+        stack.callback(Child(command, folder=node_folder(), output=subprocess.DEVNULL).stop)
 
 
-def _start(stack: ExitStack, command: list[str], folder: Path | None) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen(  # noqa: S603  # our own programs, arguments from our own options
-        command, cwd=folder, stdout=subprocess.DEVNULL if folder else None
-    )
-
-    def end() -> None:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    stack.callback(end)
-    return process
-
-
-def _wait_until_up(client: PlatformClient, platform: "subprocess.Popen[bytes]") -> None:
-    deadline_s = time.monotonic() + UP_S_MAX
-    while time.monotonic() < deadline_s:
-        if platform.poll() is not None:
-            raise Refused("the platform ended while starting; its own message stands above")
-        try:
-            client.get("ledger")
-        except PlatformFault:
-            time.sleep(0.1)
-        else:
-            return
-    raise Refused(f"the platform did not answer within {UP_S_MAX:g} s; look at its messages above")
-
-
-def _watch(client: PlatformClient, platform: "subprocess.Popen[bytes]", zone: ZoneInfo, seconds: float | None) -> None:
+def _watch(platform: PlatformProcess, zone: ZoneInfo, seconds: float | None) -> None:
     """Print a line every few seconds until the end."""
     end_s = time.monotonic() + seconds if seconds is not None else float("inf")
     try:
         while time.monotonic() < end_s:
-            if platform.poll() is not None:
+            if not platform.alive():
                 raise Refused("the platform ended; its own message stands above")
             try:
-                click.echo(summary(client, zone))
+                click.echo(summary(platform.client, zone))
             except PlatformFault as fault:
                 click.echo(str(fault), err=True)
             time.sleep(min(SUMMARY_S, max(0.0, end_s - time.monotonic())))

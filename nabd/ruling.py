@@ -10,6 +10,7 @@ from contract.kind_file import load_kinds
 from contract.site import Site
 from nabd.city_files import read_sites, rule_texts
 from rules import loader, testing
+from rules.cases import read_tests
 
 
 def check(paths: tuple[Path, ...], data: Path) -> int:
@@ -18,7 +19,7 @@ def check(paths: tuple[Path, ...], data: Path) -> int:
     kinds, site = load_kinds(), _site(data)
     try:
         ruleset = loader.load(rule_files, kinds, site)
-        testing.load(test_files, ruleset, kinds)
+        read_tests(test_files, ruleset, kinds, site)
     except DocumentFault as fault:
         for one in fault.faults:
             click.echo(str(one))
@@ -36,12 +37,12 @@ def test(paths: tuple[Path, ...], data: Path) -> int:
         for one in fault.faults:
             click.echo(str(one))
         return 2
-    failed = [result for result in results if result.failure]
     for result in results:
-        click.echo(f"{'FAILED' if result.failure else 'ok    '} {result.file}: {result.name}")
-        if result.failure:
-            click.echo("    " + result.failure.replace("\n", "\n    "))
-    click.echo(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+        click.echo(f"{'ok    ' if result.passed else 'FAILED'} {result.file}:{result.line}: {result.name}")
+        for failure in result.failures:
+            click.echo("    " + failure.replace("\n", "\n    "))
+    failed = sum(not result.passed for result in results)
+    click.echo(f"{len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

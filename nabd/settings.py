@@ -32,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mqtt_port: Port = 1883
     mqtt_username: str = ""
     mqtt_password_file: str = ""
-    mqtt_connections: Annotated[int, Meta(ge=1, le=64)] = 4  # receiving connections, 100 messages in flight each
+    mqtt_connections: Annotated[int, Meta(ge=1, le=64)] = 1  # to receive; the embedded broker takes one only
     store_kind: str = "duckdb"
     log_bytes_max: Annotated[int, Meta(ge=1_000_000)] = 4_000_000_000
     log_days_max: Annotated[int, Meta(ge=1)] = 30
@@ -45,7 +45,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     fleet_bins: Count = 0
     fleet_valves: Count = 0
     fleet_seed: int = 1
-    rules_require_tests: bool = False  # a rule without a test does not load
     logging_level: str = "info"
     logging_json: bool = False
 
@@ -79,6 +78,8 @@ def load(data: Path, config: Path | None, arguments: Mapping[str, Any]) -> Setti
         else:
             if key in CHOICES and good[key] not in CHOICES[key]:
                 faults.append(f"{_place(key)}: {value!r} is not one of {', '.join(CHOICES[key])}")
+    if good.get("mqtt_embedded", True) and good.get("mqtt_connections", 1) > 1:
+        faults.append(f"{_place('mqtt_connections')}: the embedded broker takes 1 only; leave it out")
     if faults:
         raise Refused("settings cannot be used:\n  " + "\n  ".join(faults))
     return Settings(**good)

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from importlib.resources import as_file, files
-from typing import Any
 
 import click
 import uvloop
@@ -83,5 +82,4 @@ async def _run(fleet: Fleet, clock: Clock, seconds: float | None) -> None:
 
 
 def summary(fleet: Fleet) -> str:
-    counters: dict[str, Any] = fleet.counters()
-    return "fleet " + " ".join(f"{name}={value}" for name, value in counters.items())
+    return "fleet " + " ".join(f"{name}={value}" for name, value in fleet.counters().items())

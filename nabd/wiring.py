@@ -158,8 +158,10 @@ class House:
 
     def load_rules(self, rule_files: dict[str, str]) -> None:
         """Put the rules into the log when they are other than those that hold."""
-        if digest(rule_files) != self.engine.ruleset.digest:
-            self.log.append([RulesLoaded(digest=digest(rule_files), files=rule_files)], self.clock.now_ms())
+        # Named from the folder on, so that a city that moves to another disk keeps its rules' state.
+        files = {str(Path(name).relative_to(self.folder.rules)): text for name, text in rule_files.items()}
+        if files != self.engine.ruleset.files:
+            self.log.append([RulesLoaded(digest=digest(files), files=files)], self.clock.now_ms())
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Start every room; each puts its own end on the stack."""
@@ -290,7 +292,7 @@ class House:
             ledger=self.pipeline.ledger,
             totals=self._totals,
             health=self._health,
-            rules=lambda: self.engine.ruleset.rules,
+            rules=self.engine.describe,
             tile_url=self.settings.map_tile_url,
         )
 

@@ -1,0 +1,172 @@
+"""One TCP connection of the receiver: the fast path from the socket's bytes to messages.
+
+Theory of operation. Nearly all that a receiver reads are whole, well-formed PUBLISH packets of QoS 0 or 1; these are
+cut out of the read buffer here, in one loop. Everything else (CONNACK, SUBACK, PINGRESP, a packet longer than allowed,
+a malformed one) is handed to the Session, which knows the whole protocol and raises ProtocolFault where it is broken.
+The end of a read is mostly the beginning of a packet; it waits here for the rest, so that the loop stays fast.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from contract.ports import Message
+from contract.wire.mqtt import PUBLISH, ProtocolFault, Session, frame, text
+
+Token = tuple[int, int, int]
+"""(index of the link, generation of its connection, packet id): what acknowledges a message of QoS 1."""
+
+
+class Connection(asyncio.Protocol):
+    """Parses what comes; tells its owner through the callbacks. All on the loop's thread."""
+
+    def __init__(
+        self,
+        session: Session,
+        name: tuple[int, int],
+        clock: Callable[[], float],
+        messages: Callable[[list[Message]], None],
+        event: Callable[[tuple[Any, ...]], None],
+    ) -> None:
+        """`name` is (link, generation), the head of each token; `clock` gives monotonic seconds.
+
+        `messages` gets all of one read at once; `event` gets the session's other events.
+        """
+        self.session = session
+        self.closed = asyncio.get_running_loop().create_future()  # of the reason, a sentence
+        self.transport: asyncio.Transport | None = None
+        self.malformed_topics = 0
+        self._name = name
+        self._clock = clock
+        self._messages = messages
+        self._event = event
+        self._rest = b""
+        self._online = False
+
+    def now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self.transport.write(self.session.connect(self.now_ms()))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._online = False
+        self.transport = None
+        if not self.closed.done():
+            self.closed.set_result(f"connection lost: {exc}" if exc else "closed by the broker")
+
+    def fail(self, reason: str) -> None:
+        """Give this connection up: whatever was not acknowledged comes again on the next."""
+        self._online = False
+        if not self.closed.done():
+            self.closed.set_result(reason)
+        if self.transport is not None:
+            self.transport.abort()
+
+    def keep_alive(self) -> None:
+        """Ping when it is due; give up a peer that is dead. To be called several times a keep-alive."""
+        if self.transport is None or self.closed.done():
+            return
+        if not self.transport.is_reading():  # silence is our own choice
+            self.session.heard(self.now_ms())
+        try:
+            ping = self.session.keepalive(self.now_ms())
+        except ProtocolFault as fault:
+            self.fail(str(fault))
+            return
+        if ping:
+            self.transport.write(ping)
+
+    def data_received(self, data: bytes) -> None:
+        out: list[Message] = []
+        try:
+            self._take(data, out)
+        except ProtocolFault as fault:
+            self.fail(str(fault))
+        if out:
+            self._messages(out)
+
+    def _take(self, data: bytes, out: list[Message]) -> None:
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        at = 0
+        stop = len(data)
+        if self._online and self.session.between_packets:
+            self.session.heard(self.now_ms())
+            at = self._publishes(data, 0, out)
+        while at < stop:
+            if not (self._online and self.session.between_packets):  # within an oversized packet, or before CONNACK
+                self._slowly(data[at:], out)
+                return
+            span = frame(data, at, stop)
+            if span is not None and span[1] - at > self.session.packet_bytes_max:
+                self._slowly(data[at:], out)
+                return
+            if span is None or span[1] > stop:
+                if data[at] & 0xF0 != PUBLISH:  # tiny, or no packet at all: the session sees that at once
+                    self._slowly(data[at:], out)
+                else:
+                    self._rest = data[at:]
+                return
+            self._slowly(data[at : span[1]], out)
+            at = self._publishes(data, span[1], out)
+
+    def _slowly(self, data: bytes, out: list[Message]) -> None:
+        for event in self.session.feed(data, self.now_ms()):
+            if event[0] == "message":
+                _, topic, payload, qos, _, packet_id, _ = event
+                out.append(Message(topic, payload, (*self._name, packet_id) if qos else None))
+            else:
+                if event[0] == "connected":
+                    self._online = True
+                self._event(event)
+
+    def _publishes(self, data: bytes, at: int, out: list[Message]) -> int:
+        """Append the whole, sound PUBLISH packets from `at` on; return where they end."""
+        link, generation = self._name
+        limit = self.session.packet_bytes_max
+        stop = len(data)
+        while at + 4 < stop:
+            first = data[at]
+            # 0x30 0x31: QoS 0. 0x32 0x33 0x3a 0x3b: QoS 1.
+            if first & 0xF4 != 0x30 or first & 10 == 8:
+                break
+            length = data[at + 1]
+            topic_at = at + 4
+            if length > 127:
+                high = data[at + 2]
+                if high < 128:
+                    length += (high << 7) - 128
+                    topic_at = at + 5
+                else:
+                    highest = data[at + 3]
+                    if highest > 127:
+                        break
+                    length += (high - 128 << 7) + (highest << 14) - 128
+                    topic_at = at + 6
+            end = topic_at - 2 + length
+            if end > stop or length < 2 or end - at > limit:
+                break
+            payload_at = topic_end = topic_at + (data[topic_at - 2] << 8 | data[topic_at - 1])
+            token = None
+            if first & 2:
+                payload_at += 2
+                if payload_at > end:
+                    break
+                packet_id = data[topic_end] << 8 | data[topic_end + 1]
+                if not packet_id:
+                    break
+                token = (link, generation, packet_id)
+            elif payload_at > end:
+                break
+            name = data[topic_at:topic_end]
+            try:
+                topic = name.decode()
+            except UnicodeDecodeError:
+                topic = text(name)
+                self.malformed_topics += 1
+            out.append(Message(topic, data[payload_at:end], token))
+            at = end
+        return at

@@ -1,0 +1,243 @@
+"""DuckDB as the store: one wide table a kind, in one file that one process opens.
+
+Theory of operation. The tables follow from the kinds: fixed columns that say what a reading is, one column a metric.
+A kind that gains a metric gains a column; a column whose metric went stays. `write` turns a batch of log entries into
+Arrow columns and inserts them together with the log position in one transaction, so that a crash leaves both or
+neither; entries at or before the position are passed over: written twice is stored once. Readers get a cursor each,
+and so see the last committed state while a batch is being written.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from contract.kind import Kind, Kinds, Metric, MetricType, Value
+from contract.ports import StoreFault
+from contract.records import Entry, Telemetry
+
+SCHEMA = 1
+MEMORY = "512MB"  # DuckDB would take 80 % of the machine
+THREADS = 2
+LATEST_WITHIN_MS = 7 * 86_400_000  # who was silent for longer has no latest reading; bounds the look at a start
+PREFIX = "readings_"
+
+# What a reading is, before what it measured. `time` words are Unix ms, UTC.
+FIXED: tuple[tuple[str, str, Any], ...] = (
+    ("measured_at_ms", "BIGINT", pa.int64()),
+    ("received_at_ms", "BIGINT", pa.int64()),
+    ("stored_at_ms", "BIGINT", pa.int64()),
+    ("device", "VARCHAR", pa.string()),
+    ("asset", "VARCHAR", pa.string()),
+    ("stream", "VARCHAR", pa.string()),
+    ("seq", "BIGINT", pa.int64()),
+    ("boot", "BIGINT", pa.int64()),
+    ("quality", "INTEGER", pa.int32()),
+)
+
+
+class DuckStore:
+    """Implements contract.ports.Store. Raises StoreFault, with the file and the remedy, when it cannot be opened."""
+
+    def __init__(self, path: Path, kinds: Kinds) -> None:
+        self.path = path
+        self._kinds = kinds
+        self._write_lock = threading.Lock()
+        self._local = threading.local()
+        self.passed_over = 0  # readings of kinds that are not loaded any more
+        try:
+            self._connection = duckdb.connect(str(path), config={"memory_limit": MEMORY, "threads": THREADS})
+        except duckdb.Error as error:
+            raise StoreFault(_opening_sentence(path, error)) from None
+        try:
+            self._prepare()
+            row = self._connection.execute("SELECT position FROM position").fetchone()
+        except duckdb.Error as error:
+            self._connection.close()
+            raise StoreFault(f"{path}: cannot be read ({_sentence(error)}); restore it from a backup") from None
+        except StoreFault:
+            self._connection.close()
+            raise
+        assert row is not None
+        self._position = int(row[0])
+
+    def position(self) -> int:
+        return self._position
+
+    def write(self, entries: Sequence[Entry], stored_at_ms: int) -> int:
+        news = [entry for entry in entries if entry.position > self._position]
+        if not news:
+            return 0
+        with self._write_lock:
+            batches = self._batches(news, stored_at_ms)
+            cursor = self._connection.cursor()
+            try:
+                cursor.begin()
+                for kind, batch in batches.items():
+                    cursor.register("batch", batch)
+                    cursor.execute(f"INSERT INTO {_table(kind)} BY NAME SELECT * FROM batch")  # noqa: S608  # a kind's name
+                    cursor.unregister("batch")
+                cursor.execute("UPDATE position SET position = ?", [news[-1].position])
+                cursor.commit()
+            except duckdb.Error as error:
+                raise StoreFault(f"{self.path}: cannot be written ({_sentence(error)})") from None
+            finally:
+                cursor.close()  # an open transaction ends with it
+            self._position = news[-1].position
+        return sum(batch.num_rows for batch in batches.values())
+
+    def readings(
+        self,
+        *,
+        kind: str,
+        metric: str,
+        start_ms: int,
+        end_ms: int,
+        device: str | None = None,
+        asset: str | None = None,
+        every_ms: int | None = None,
+        limit: int = 10_000,
+    ) -> Sequence[tuple[int, Value]]:
+        """Raw values, or one a step: the mean of a number, the last of a counter, a boolean or an enum.
+
+        A step is named by its first millisecond. Raises KeyError for a kind or metric there is none of, StoreFault.
+        """
+        column = _quoted(self._kinds[kind].metrics[metric].name)
+        wheres = ["measured_at_ms >= ?", "measured_at_ms < ?", f"{column} IS NOT NULL"]
+        arguments: list[Any] = [start_ms, end_ms]
+        for name, value in (("device", device), ("asset", asset)):
+            if value is not None:
+                wheres.append(f"{name} = ?")
+                arguments.append(value)
+        source = f"FROM {_table(kind)} WHERE {' AND '.join(wheres)}"
+        if every_ms is None:
+            query = f"SELECT measured_at_ms, {column} {source} ORDER BY measured_at_ms, stream, seq LIMIT ?"
+        else:
+            value = _per_step(self._kinds[kind].metrics[metric], column)
+            query = f"SELECT measured_at_ms // ? * ? AS step, {value} {source} GROUP BY step ORDER BY step LIMIT ?"
+            arguments[:0] = [every_ms, every_ms]
+        return [(int(at), value) for at, value in self._fetch(query, [*arguments, limit])]
+
+    def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
+        for kind in self._kinds.values():
+            metrics = list(kind.metrics)
+            columns = ", ".join(map(_quoted, metrics))
+            rows = self._fetch(
+                f"SELECT device, measured_at_ms, {columns} FROM {_table(kind.name)} "  # noqa: S608  # the kinds' names
+                f"WHERE measured_at_ms >= (SELECT max(measured_at_ms) - ? FROM {_table(kind.name)}) "
+                "QUALIFY row_number() OVER (PARTITION BY device ORDER BY measured_at_ms DESC, seq DESC) = 1",
+                [LATEST_WITHIN_MS],
+            )
+            for device, measured_at_ms, *values in rows:
+                known = {name: value for name, value in zip(metrics, values, strict=True) if value is not None}
+                yield device, kind.name, int(measured_at_ms), known
+
+    def count(self) -> int:
+        return sum(
+            self._fetch(f"SELECT count(*) FROM {_table(kind)}", [])[0][0]  # noqa: S608  # a kind's name
+            for kind in self._kinds
+        )
+
+    def close(self) -> None:
+        with self._write_lock:
+            self._connection.close()
+
+    def _fetch(self, query: str, arguments: list[Any]) -> list[Any]:
+        cursor = getattr(self._local, "cursor", None)
+        if cursor is None:
+            cursor = self._local.cursor = self._connection.cursor()
+        try:
+            return list(cursor.execute(query, arguments).fetchall())
+        except duckdb.Error as error:
+            raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)})") from None
+
+    def _batches(self, entries: Sequence[Entry], stored_at_ms: int) -> dict[str, pa.Table]:
+        rows: dict[str, list[tuple[Any, ...]]] = {}
+        values: dict[str, list[Mapping[str, Value]]] = {}
+        for entry in entries:
+            record = entry.record
+            if not isinstance(record, Telemetry):
+                continue
+            if record.kind not in self._kinds:
+                self.passed_over += len(record.readings)
+                continue
+            fixed = rows.setdefault(record.kind, [])
+            measured = values.setdefault(record.kind, [])
+            for reading in record.readings:
+                fixed.append(
+                    (
+                        reading.measured_at_ms,
+                        entry.at_ms,
+                        stored_at_ms,
+                        record.device,
+                        record.asset,
+                        record.stream,
+                        reading.seq,
+                        record.boot,
+                        reading.quality,
+                    )
+                )
+                measured.append(reading.values)
+        return {kind: _arrow(self._kinds[kind], rows[kind], values[kind]) for kind in rows}
+
+    def _prepare(self) -> None:
+        """Make or widen the tables in one transaction."""
+        connection = self._connection
+        connection.begin()
+        connection.execute("CREATE TABLE IF NOT EXISTS position (position BIGINT NOT NULL, schema INTEGER NOT NULL)")
+        row = connection.execute("SELECT schema FROM position").fetchone()
+        if row is None:
+            connection.execute("INSERT INTO position VALUES (0, ?)", [SCHEMA])
+        elif row[0] != SCHEMA:
+            connection.rollback()
+            raise StoreFault(
+                f"{self.path}: store schema {row[0]}, this Nabd reads {SCHEMA}; use the Nabd that made it, "
+                f"or move the file away and let the log fill a new one"
+            )
+        for kind in self._kinds.values():
+            fixed = ", ".join(f"{name} {sql} NOT NULL" for name, sql, _ in FIXED)
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {_table(kind.name)} ({fixed})")
+            for metric in kind.metrics.values():
+                column = f"{_quoted(metric.name)} {_sql_type(metric)}"
+                connection.execute(f"ALTER TABLE {_table(kind.name)} ADD COLUMN IF NOT EXISTS {column}")
+        connection.commit()
+
+
+def _arrow(kind: Kind, rows: list[tuple[Any, ...]], values: list[Mapping[str, Value]]) -> pa.Table:
+    columns = zip(*rows, strict=True)
+    arrays = {name: pa.array(column, type_) for (name, _, type_), column in zip(FIXED, columns, strict=True)}
+    for metric in kind.metrics.values():
+        type_ = pa.string() if metric.type is MetricType.ENUM else pa.float64()
+        arrays[metric.name] = pa.array([reading.get(metric.name) for reading in values], type_)
+    return pa.table(arrays)
+
+
+def _table(kind: str) -> str:
+    return _quoted(PREFIX + kind)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _sql_type(metric: Metric) -> str:
+    return "VARCHAR" if metric.type is MetricType.ENUM else "DOUBLE"
+
+
+def _per_step(metric: Metric, column: str) -> str:
+    if metric.type is MetricType.NUMBER:
+        return f"avg({column})"
+    return f"arg_max({column}, (measured_at_ms, seq))"
+
+
+def _opening_sentence(path: Path, error: duckdb.Error) -> str:
+    if "lock" in str(error):
+        return f"{path}: is open in another process ({_sentence(error)}); stop that one first"
+    return f"{path}: cannot be opened ({_sentence(error)}); restore it from a backup or move it away"
+
+
+def _sentence(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0].removesuffix(".")

@@ -1,0 +1,140 @@
+"""What every benchmark needs: a platform in its own process, its devices, and a fast publisher."""
+
+import socket
+import time
+from collections import deque
+from collections.abc import Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from contract.wire import messages, topics
+from contract.wire.mqtt import Session
+from nabd.process import PlatformProcess
+
+IN_FLIGHT = 90  # the embedded broker takes 100 unacknowledged messages a connection
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(folder: Path, *options: str) -> Any:
+    """A platform that is up; ended afterwards."""
+    with (folder / "platform.log").open("wb") as output:
+        platform = PlatformProcess(folder / "data", free_port(), free_port(), *options, output=output)
+        try:
+            platform.wait_until_up()
+            yield platform
+        finally:
+            platform.stop()
+
+
+def register(platform: PlatformProcess, count: int) -> list[str]:
+    names = [f"bench-{number:05d}" for number in range(count)]
+    for name in names:
+        platform.client.add_device({"id": name, "kind": "street_light", "commune": "berkane"})
+    return names
+
+
+def cpu_s(platform: PlatformProcess) -> tuple[float, float]:
+    """CPU seconds used so far by (the platform's own process, its broker's)."""
+    own = psutil.Process(platform.pid)
+    times = own.cpu_times()
+    children = [child.cpu_times() for child in own.children(recursive=True)]
+    return times.user + times.system, sum(child.user + child.system for child in children)
+
+
+def telemetry(stream: str, first: int, readings: int, at_ms: int) -> bytes:
+    """One message as a lamp sends it: seqs from `first` on, a second apart."""
+    rows = [
+        {
+            "seq": first + n,
+            "at": at_ms + n,
+            "v": {"power_w": 61.2, "level": 0.8, "voltage_v": 229.5, "energy_wh": 1000 + first + n},
+        }
+        for n in range(readings)
+    ]
+    return messages.telemetry(stream, 1, "synced", first, rows)
+
+
+class FastPublisher:
+    """QoS 1 over a plain socket, many messages in flight; counts what the broker acknowledged."""
+
+    def __init__(self, port: int, name: str) -> None:
+        self._session = Session(name, clean=True, in_flight_max=IN_FLIGHT)
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.sendall(self._session.connect(self._now_ms()))
+        self.acknowledged = 0
+        self.heard: deque[tuple[float, str, bytes]] = deque()
+        self._wait(lambda event: event[0] == "connected")
+
+    def subscribe(self, topic_filter: str) -> None:
+        self._socket.sendall(self._session.subscribe([(topic_filter, 0)]))
+        self._wait(lambda event: event[0] == "subscribed")
+
+    def send(self, items: Iterable[tuple[str, bytes]]) -> None:
+        """Publish all and wait for every acknowledgement."""
+        out = bytearray()
+        for device, payload in items:
+            while self._session.in_flight >= IN_FLIGHT:
+                self._flush(out)
+                self._receive()
+            out += self._session.publish(topics.topic(device, topics.TELEMETRY), payload, 1)[1]
+            if len(out) > 16_384:
+                self._flush(out)
+        self._flush(out)
+        while self._session.in_flight:
+            self._receive()
+
+    def listen(self, seconds: float) -> None:
+        """Take what arrives for so long."""
+        end_s = time.monotonic() + seconds
+        while (left_s := end_s - time.monotonic()) > 0:
+            self._socket.settimeout(max(left_s, 0.001))
+            try:
+                self._receive()
+            except TimeoutError:
+                break
+        self._socket.settimeout(None)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _flush(self, out: bytearray) -> None:
+        if out:
+            self._socket.sendall(out)
+            out.clear()
+
+    def _receive(self) -> list[Any]:
+        data = self._socket.recv(65_536)
+        if not data:
+            raise ConnectionError("the broker closed the connection")
+        events = self._session.feed(data, self._now_ms())
+        arrived_s = time.monotonic()
+        for event in events:
+            if event[0] == "acked":
+                self.acknowledged += 1
+            elif event[0] == "message":
+                self.heard.append((arrived_s, event[1], event[2]))
+        return list(events)
+
+    def _wait(self, wanted: Any) -> None:
+        while not any(wanted(event) for event in self._receive()):
+            pass
+
+    @staticmethod
+    def _now_ms() -> int:
+        return int(time.monotonic() * 1000)
+
+
+def percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

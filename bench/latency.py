@@ -1,0 +1,93 @@
+"""How long until a reading can be asked for, and until its device is told `kept`, under a steady load."""
+
+import json
+import threading
+import time
+from pathlib import Path
+
+from bench.city import FastPublisher, percentile, register, running, telemetry
+
+DEVICES = 100
+RATE = 500  # messages a second beside the probes
+SECONDS = 20
+PROBE_EVERY_S = 0.25
+STREAM = "0000beef"
+PROBE = "bench-00000"
+
+
+def measure(folder: Path) -> list[str]:
+    with running(folder) as platform:
+        devices = register(platform, DEVICES)
+        load = FastPublisher(platform.mqtt_port, "bench-load")
+        ending = threading.Event()
+        thread = threading.Thread(target=_load, args=(load, devices[1:], ending))
+        thread.start()
+        try:
+            kept_s, queryable_s = _probe(platform)
+        finally:
+            ending.set()
+            thread.join()
+        return [
+            f"publish to queryable over the API at {RATE} messages/s: {_spread(queryable_s)}",
+            f"publish to `kept` (told at most once a second per stream): {_spread(kept_s)}",
+        ]
+
+
+def _spread(seconds: list[float]) -> str:
+    p50_ms, p99_ms = (percentile(seconds, share) * 1000 for share in (0.5, 0.99))
+    return f"p50 {p50_ms:.0f} ms, p99 {p99_ms:.0f} ms ({len(seconds)} probes)"
+
+
+def _load(publisher: FastPublisher, devices: list[str], ending: threading.Event) -> None:
+    seq = 0
+    step = RATE // 20
+    while not ending.is_set():
+        seq += 1
+        at_ms = int(time.time() * 1000)
+        items = [
+            (devices[(seq * step + n) % len(devices)], telemetry(f"{seq % 1000:08x}", 1 + seq // 1000, 1, at_ms))
+            for n in range(step)
+        ]
+        publisher.send(items)
+        ending.wait(0.05)
+
+
+def _probe(platform: object) -> tuple[list[float], list[float]]:
+    port, client = platform.mqtt_port, platform.client  # type: ignore[attr-defined]
+    listener = FastPublisher(port, "bench-listener")
+    listener.subscribe(f"nabd/1/{PROBE}/kept")
+    sent_s: dict[int, float] = {}
+    kept_s: dict[int, float] = {}
+    queryable_s: list[float] = []
+    began_s = time.monotonic()
+    seq = 0
+    while time.monotonic() - began_s < SECONDS:
+        seq += 1
+        at_ms = int(time.time() * 1000)
+        sent_s[seq] = time.monotonic()
+        listener.send([(PROBE, telemetry(STREAM, seq, 1, at_ms))])
+        while not client.get(f"devices/{PROBE}/readings", metric="power_w", start=_text(at_ms), end=_text(at_ms + 1))[
+            "readings"
+        ]:
+            listener.listen(0.005)
+        queryable_s.append(time.monotonic() - sent_s[seq])
+        listener.listen(max(0.005, PROBE_EVERY_S - queryable_s[-1]))
+        _take_kept(listener, sent_s, kept_s)
+    listener.listen(2.5)
+    _take_kept(listener, sent_s, kept_s)
+    if len(kept_s) != len(sent_s):
+        raise SystemExit(f"kept named {len(kept_s)} of {len(sent_s)} probes")
+    return list(kept_s.values()), queryable_s
+
+
+def _take_kept(listener: FastPublisher, sent_s: dict[int, float], kept_s: dict[int, float]) -> None:
+    while listener.heard:
+        arrived_s, _, payload = listener.heard.popleft()
+        upto = json.loads(payload)["upto"]
+        for seq, since_s in sent_s.items():
+            if seq <= upto and seq not in kept_s:
+                kept_s[seq] = arrived_s - since_s
+
+
+def _text(at_ms: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms // 1000)) + f".{at_ms % 1000:03d}Z"

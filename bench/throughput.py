@@ -1,0 +1,72 @@
+"""How many messages a second go from the broker into the store, and what each costs."""
+
+import threading
+import time
+from pathlib import Path
+
+from bench.city import FastPublisher, cpu_s, register, running, telemetry
+
+DEVICES = 200
+CONNECTIONS = 4
+MESSAGES = 60_000
+BATCHED_MESSAGES = 6_000
+READINGS_A_BATCH = 16
+WAIT_S_MAX = 300
+
+
+def measure(folder: Path) -> list[str]:
+    lines = []
+    for name, messages, readings in (("1 reading", MESSAGES, 1), ("16 readings", BATCHED_MESSAGES, READINGS_A_BATCH)):
+        inside = folder / name.replace(" ", "-")
+        inside.mkdir()
+        lines += _run(inside, name, messages, readings)
+    return lines
+
+
+def _run(folder: Path, name: str, messages: int, readings: int) -> list[str]:
+    with running(folder) as platform:
+        devices = register(platform, DEVICES)
+        at_ms = int(time.time() * 1000) - 3_600_000
+        share = messages // CONNECTIONS
+        work = [
+            [
+                (devices[(n * CONNECTIONS + lane) % DEVICES],
+                 telemetry(f"0000{lane:04x}", 1 + n // (DEVICES // CONNECTIONS) * readings, readings, at_ms + n))
+                for n in range(share)
+            ]
+            for lane in range(CONNECTIONS)
+        ]  # fmt: skip
+        total = share * CONNECTIONS * readings
+        publishers = [FastPublisher(platform.mqtt_port, f"bench-publisher-{lane}") for lane in range(CONNECTIONS)]
+        own_before, broker_before = cpu_s(platform)
+        began_s = time.monotonic()
+        threads = [
+            threading.Thread(target=publisher.send, args=(items,))
+            for publisher, items in zip(publishers, work, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        sent_s = time.monotonic() - began_s
+        stored_s = _until_stored(platform, total, began_s)
+        own_after, broker_after = cpu_s(platform)
+        count = share * CONNECTIONS
+        return [
+            f"{name} a message: {count / stored_s:,.0f} messages/s, {total / stored_s:,.0f} readings/s from the first "
+            f"publish until all were stored (publisher done after {sent_s:.1f} s of {stored_s:.1f} s)",
+            f"{name} a message: {(own_after - own_before) / count * 1e6:.1f} µs CPU per message in the platform, "
+            f"{(broker_after - broker_before) / count * 1e6:.1f} µs in its broker",
+        ]
+
+
+def _until_stored(platform: object, total: int, began_s: float) -> float:
+    """Seconds until the store has them all, asked over the API ten times a second."""
+    client = platform.client  # type: ignore[attr-defined]
+    while time.monotonic() - began_s < WAIT_S_MAX:
+        counts = client.get("ledger")
+        lag = client.health()["lag"]["store"]
+        if counts["accepted"] >= total and lag == 0:
+            return time.monotonic() - began_s
+        time.sleep(0.1)
+    raise SystemExit(f"only {client.get('ledger')['accepted']} of {total} readings arrived within {WAIT_S_MAX} s")

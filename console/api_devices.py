@@ -1,0 +1,259 @@
+"""/api/v1: kinds, assets, devices, readings, and what is waiting or was turned away."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from console import acts, documents
+from console.live import LiveDevice
+from console.parameters import Limit, PageOf, Text, parse_duration, parse_time, rfc3339
+from console.platform import Platform
+from console.problems import Problem
+from console.replies import Json
+from contract.document import nearest
+from contract.kind import Kind, Metric, MetricType
+from contract.ports import Device
+
+READINGS_MAX = 50_000
+EVERY_MS_MIN = 1_000
+EVERY_MS_MAX = 366 * 86_400_000
+DAY_MS = 86_400_000
+
+
+class DeviceBody(BaseModel):
+    """A device as a technician enters it. Settings of its kind go under `settings` or beside the labels."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(max_length=64)
+    kind: str = Field(max_length=64)
+    commune: str = Field(max_length=64)
+    zone: str = Field(default="", max_length=64)
+    asset: str | None = Field(default=None, max_length=64)
+    name: str = Field(default="", max_length=200)
+    lat: float | None = Field(default=None, allow_inf_nan=False)
+    lon: float | None = Field(default=None, allow_inf_nan=False)
+    settings: dict[str, Any] = Field(default_factory=dict, max_length=64)
+    by: str = Field(default="api", max_length=200)
+
+
+def routes(platform: Platform) -> APIRouter:
+    router = APIRouter()
+    _kinds(router, platform)
+    _assets(router, platform)
+    _devices(router, platform)
+    _readings(router, platform)
+    return router
+
+
+def _kinds(router: APIRouter, platform: Platform) -> None:
+    @router.get("/kinds", summary="All kinds of devices")
+    def kinds() -> Response:
+        items = [documents.kind_document(kind) for kind in platform.kinds.values()]
+        return Json({"items": items, "total": len(items)})
+
+    @router.get("/kinds/{kind}", summary="One kind: metrics, settings, targets")
+    def one_kind(kind: str) -> Response:
+        found = platform.kinds.get(kind)
+        if found is None:
+            raise Problem("not-found", f"there is no kind {kind[:40]!r}{nearest(kind[:40], platform.kinds)}")
+        return Json(documents.kind_document(found))
+
+
+def _assets(router: APIRouter, platform: Platform) -> None:
+    @router.get("/assets", summary="Things in the street, with the device that sits on each now")
+    def assets(page: PageOf, kind: Text = None, commune: Text = None, zone: Text = None, text: Text = None) -> Response:
+        _known_kind(platform, kind)
+        wanted = (text or "").lower()
+        found = sorted(
+            (
+                live
+                for live in platform.live.assets()
+                if kind in (None, live.facts.kind)
+                and commune in (None, live.facts.commune)
+                and zone in (None, live.facts.zone)
+                and wanted in f"{live.facts.asset} {live.facts.device} {live.facts.name}".lower()
+            ),
+            key=lambda live: live.facts.asset,
+        )
+        now_ms = platform.clock.now_ms()
+        items = [
+            documents.asset_document(live.facts, live, now_ms) for live in found[page.offset : page.offset + page.limit]
+        ]
+        return Json({"items": items, "total": len(found)})
+
+    @router.get("/assets/{asset}", summary="One asset: facts, newest values, who controls it, its controllers so far")
+    def one_asset(asset: str) -> Response:
+        bindings = platform.state.bindings(asset)
+        live = platform.live.asset(asset)
+        if live is None:
+            raise Problem("not-found", f"there is no asset {asset[:64]!r}{_former(bindings)}")
+        now_ms = platform.clock.now_ms()
+        return Json(
+            {
+                **documents.asset_document(live.facts, live, now_ms),
+                **_live_document(platform.kinds.get(live.facts.kind), live, now_ms),
+                "bindings": documents.binding_documents(bindings),
+            }
+        )
+
+
+def _former(bindings: Sequence[tuple[str, int, int | None]]) -> str:
+    return f" with a device on it; the last one was {bindings[-1][0]}" if bindings else ""
+
+
+def _live_document(kind: Kind | None, live: LiveDevice | None, now_ms: int) -> dict[str, Any]:
+    if live is None:
+        return {"latest": {}, "reported": None}
+    return {
+        "latest": documents.latest_document(kind, live, now_ms),
+        "reported": documents.reported_document(kind, live),
+    }
+
+
+def _devices(router: APIRouter, platform: Platform) -> None:
+    @router.get("/devices", summary="Registered devices")
+    def devices(
+        page: PageOf, kind: Text = None, commune: Text = None, zone: Text = None, text: Text = None
+    ) -> Response:
+        _known_kind(platform, kind)
+        total, found = platform.state.devices(
+            kind=kind, commune=commune, zone=zone, text=text, offset=page.offset, limit=page.limit
+        )
+        now_ms = platform.clock.now_ms()
+        items = [documents.device_document(device, platform.live.device(device.device), now_ms) for device in found]
+        return Json({"items": items, "total": total})
+
+    @router.post("/devices", summary="Register a device, or change its facts", status_code=201)
+    async def register(body: DeviceBody) -> Response:
+        flat = {name: value for name, value in (body.model_extra or {}).items() if value is not None}
+        if len(flat) > 64:
+            raise Problem("invalid", "a device has at most 64 settings", ["body: more than 64 settings"])
+        device, new = await acts.register(
+            platform,
+            acts.Registration(
+                device=body.id, kind=body.kind, commune=body.commune, zone=body.zone, asset=body.asset or "",
+                name=body.name, lat=body.lat, lon=body.lon, settings={**flat, **body.settings}, by=body.by,
+            ),
+        )  # fmt: skip
+        live = platform.live.device(device.device)
+        document = documents.device_document(device, live, platform.clock.now_ms())
+        return Json(document, 201 if new else 200, headers={"Location": f"/api/v1/devices/{device.device}"})
+
+    @router.get("/devices/{device}", summary="One device")
+    def one_device(device: str) -> Response:
+        found = _device(platform, device)
+        live = platform.live.device(device)
+        now_ms = platform.clock.now_ms()
+        return Json(
+            {
+                **documents.device_document(found, live, now_ms),
+                "model": live.model if live else "",
+                "firmware": live.firmware if live else "",
+                "boot": live.boot if live else None,
+                **_live_document(platform.kinds.get(found.kind), live, now_ms),
+            }
+        )
+
+    @router.get("/devices/{device}/ledger", summary="Which readings came, which are missing, which are gone for good")
+    def ledger(device: str) -> Response:
+        _device(platform, device)
+        return Json({"device": device, "streams": [documents.stream_document(row) for row in platform.ledger(device)]})
+
+    @router.get("/deferred", summary="Devices that speak and are not registered")
+    def deferred(page: PageOf) -> Response:
+        waiting = sorted(platform.deferred(), key=lambda row: row.device)
+        items = [documents.deferred_document(row) for row in waiting[page.offset : page.offset + page.limit]]
+        return Json({"items": items, "total": len(waiting)})
+
+    @router.get("/leases", summary="The latest lease of each device")
+    def leases(device: Text = None, limit: Limit = 100) -> Response:
+        found = platform.state.leases(device=device)
+        items = [documents.lease_document(lease, _kind_of(platform, lease.device)) for lease in found[:limit]]
+        return Json({"items": items, "total": len(found)})
+
+
+def _readings(router: APIRouter, platform: Platform) -> None:
+    @router.get("/devices/{device}/readings", summary="The readings of one metric")
+    def readings(
+        device: str,
+        metric: Annotated[str, Query(max_length=64, description="a metric of the device's kind")],
+        start: Annotated[str | None, Query(description="RFC 3339; a day before end when left out")] = None,
+        end: Annotated[str | None, Query(description="RFC 3339, not included; now when left out")] = None,
+        every: Annotated[str | None, Query(description="mean of each step of this length, like 5m")] = None,
+        limit: Annotated[int, Query(ge=1, le=READINGS_MAX)] = 10_000,
+    ) -> Response:
+        found = _device(platform, device)
+        known = _metric(platform, found, metric)
+        end_ms = parse_time("end", end) if end is not None else platform.clock.now_ms() + 1
+        start_ms = parse_time("start", start) if start is not None else end_ms - DAY_MS
+        if start_ms >= end_ms:
+            raise Problem("invalid", "start: must lie before end", ["start: must lie before end"])
+        every_ms = _every(known, every)
+        rows = platform.store.readings(
+            kind=found.kind, metric=metric, start_ms=start_ms, end_ms=end_ms, device=device, every_ms=every_ms,
+            limit=limit + 1,
+        )  # fmt: skip
+        kept, following_ms = _page(list(rows), limit)
+        type_of = None if every_ms else known.type
+        document: dict[str, Any] = {
+            "device": device,
+            "metric": metric,
+            "unit": known.unit,
+            "readings": [[rfc3339(at_ms), documents.plain_value(type_of, value)] for at_ms, value in kept],
+        }
+        if following_ms is not None:
+            document["next"] = rfc3339(following_ms)
+        return Json(document)
+
+
+def _page(rows: list[tuple[int, Any]], limit: int) -> tuple[list[tuple[int, Any]], int | None]:
+    """(the rows of this page, where the next begins). Readings of one moment are never torn apart, unless they alone
+    are more than a page."""
+    if len(rows) <= limit:
+        return rows, None
+    following_ms = rows[limit][0]
+    kept = [row for row in rows[:limit] if row[0] < following_ms]
+    if not kept:
+        return rows[:limit], following_ms + 1
+    return kept, following_ms
+
+
+def _every(metric: Metric, every: str | None) -> int | None:
+    if every is None:
+        return None
+    if metric.type is MetricType.ENUM:
+        sentence = f"every: {metric.name} is a word, and words have no mean; leave it out"
+        raise Problem("invalid", sentence, [sentence])
+    return parse_duration("every", every, EVERY_MS_MIN, EVERY_MS_MAX)
+
+
+def _device(platform: Platform, device: str) -> Device:
+    found = platform.state.device(device)
+    if found is None:
+        waiting = any(row.device == device for row in platform.deferred())
+        hint = "; it speaks but is not registered: POST /api/v1/devices" if waiting else ""
+        raise Problem("not-found", f"there is no device {device[:40]!r}{hint}")
+    return found
+
+
+def _metric(platform: Platform, device: Device, metric: str) -> Metric:
+    kind = platform.kinds.get(device.kind)
+    metrics = kind.metrics if kind else {}
+    if metric not in metrics:
+        sentence = f"metric: {device.kind} has no {metric[:40]!r}{nearest(metric[:40], metrics)}"
+        raise Problem("invalid", sentence, [sentence])
+    return metrics[metric]
+
+
+def _known_kind(platform: Platform, kind: str | None) -> None:
+    if kind is not None and kind not in platform.kinds:
+        sentence = f"kind: {kind[:40]!r} is not a kind{nearest(kind[:40], platform.kinds)}"
+        raise Problem("invalid", sentence, [sentence])
+
+
+def _kind_of(platform: Platform, device: str) -> Kind | None:
+    live = platform.live.device(device)
+    return platform.kinds.get(live.facts.kind) if live else None

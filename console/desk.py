@@ -1,0 +1,204 @@
+"""What all open pages share: each figure is worked out once a second at most, in a worker thread, for everyone."""
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from console.api_acts import ledger_counts
+from console.conditions import Condition, condition, is_silent
+from console.documents import missing
+from console.health import HealthView, read_health
+from console.live import LiveDevice
+from console.platform import Platform
+from contract.decisions import AlarmState, Severity
+from contract.ports import AlarmRow, LedgerRow
+
+T = TypeVar("T")
+SHARED_MAX = 512
+ALARMS_MAX = 2_000
+GAPS_MAX = 50
+RATE_OVER_S = 30.0
+SEVERITIES = (Severity.CRITICAL, Severity.MAJOR, Severity.MINOR, Severity.INFO)
+
+
+class Marker(msgspec.Struct):
+    """One asset on the map. `generation` is the refresh that changed its condition last."""
+
+    asset: str
+    name: str
+    kind: str
+    lat: float
+    lon: float
+    condition: Condition
+    generation: int
+
+
+class City(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything at a glance, as it stood at one refresh."""
+
+    generation: int
+    registry_change: int  # another value: assets came, moved or went, draw the map anew
+    markers: Sequence[Marker]
+    by_kind: dict[str, Counter[Condition]]
+    alarms: dict[str, AlarmRow]  # asset → its gravest firing alarm
+    firing: Counter[Severity]
+    unseen: int  # firing and not acknowledged
+    silent: int  # lost or never heard, whether an alarm says so or not
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    device: str
+    asset: str
+    missing: int
+    gone: int
+    ranges: tuple[tuple[int, int], ...]
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    counts: dict[str, int]
+    per_s: dict[str, float]  # real seconds
+    health: HealthView
+
+
+class Desk:
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.zone = ZoneInfo(platform.sites[0].timezone if platform.sites else "Africa/Casablanca")
+        self._shared: OrderedDict[Hashable, tuple[float, asyncio.Future[Any]]] = OrderedDict()
+        self._markers: dict[str, Marker] = {}
+        self._generation = 0
+        self._registry_change = -1
+        self._samples: deque[tuple[float, dict[str, int]]] = deque(maxlen=64)
+
+    async def shared(self, key: Hashable, compute: Callable[[], T], age_s: float = 0.9) -> T:
+        """`compute()` in a worker thread; whoever asks for the same key within `age_s`, or while it
+        is still being worked out, gets the same result."""
+        now_s = self.platform.clock.monotonic_s()
+        known = self._shared.get(key)
+        if known is not None and (not known[1].done() or (now_s - known[0] < age_s and not _failed(known[1]))):
+            result: T = await asyncio.shield(known[1])
+            return result
+        future = asyncio.ensure_future(asyncio.to_thread(compute))
+        self._shared[key] = (now_s, future)
+        self._shared.move_to_end(key)
+        while len(self._shared) > SHARED_MAX:
+            self._shared.popitem(last=False)
+        return await asyncio.shield(future)
+
+    async def city(self) -> City:
+        return await self.shared("city", self._city)
+
+    async def figures(self) -> Figures:
+        return await self.shared("figures", self._figures)
+
+    async def gaps(self) -> list[Gap]:
+        """The devices with most readings missing or gone; looked for every ten seconds."""
+        return await self.shared("gaps", self._gaps, 10.0)
+
+    # -- worked out in a thread, one call of each at a time
+
+    def _city(self) -> City:
+        platform = self.platform
+        now_ms = platform.clock.now_ms()
+        alarms, firing, unseen = self._firing()
+        self._generation += 1
+        by_kind: dict[str, Counter[Condition]] = {}
+        seen = set()
+        silent = 0
+        for live in platform.live.assets():
+            facts = live.facts
+            word = condition(platform.kinds.get(facts.kind), live, now_ms, alarmed=facts.asset in alarms)
+            by_kind.setdefault(facts.kind, Counter())[word] += 1
+            silent += is_silent(live, now_ms)
+            if facts.lat is not None and facts.lon is not None:
+                seen.add(facts.asset)
+                self._mark(live, word)
+        for asset in self._markers.keys() - seen:
+            del self._markers[asset]
+        return City(
+            generation=self._generation,
+            registry_change=platform.live.registry_change,
+            markers=list(self._markers.values()),
+            by_kind=by_kind,
+            alarms=alarms,
+            firing=firing,
+            unseen=unseen,
+            silent=silent,
+        )
+
+    def _mark(self, live: LiveDevice, word: Condition) -> None:
+        facts = live.facts
+        assert facts.lat is not None
+        assert facts.lon is not None
+        marker = self._markers.get(facts.asset)
+        if marker is None:
+            marker = Marker(facts.asset, "", facts.kind, 0.0, 0.0, word, self._generation)
+            self._markers[facts.asset] = marker
+        marker.name, marker.kind, marker.lat, marker.lon = facts.name, facts.kind, facts.lat, facts.lon
+        if marker.condition is not word:
+            marker.condition, marker.generation = word, self._generation
+
+    def _firing(self) -> tuple[dict[str, AlarmRow], Counter[Severity], int]:
+        _, rows = self.platform.state.alarms(open_only=True, limit=ALARMS_MAX)
+        worst: dict[str, AlarmRow] = {}
+        firing: Counter[Severity] = Counter()
+        unseen = 0
+        for row in rows:
+            if row.alarm.state is not AlarmState.FIRING:
+                continue
+            firing[row.alarm.severity] += 1
+            unseen += row.acknowledged_at_ms is None
+            known = worst.get(row.alarm.asset)
+            if known is None or rank(row.alarm.severity) < rank(known.alarm.severity):
+                worst[row.alarm.asset] = row
+        return worst, firing, unseen
+
+    def _figures(self) -> Figures:
+        counts = ledger_counts(self.platform)
+        now_s = self.platform.clock.monotonic_s()
+        self._samples.append((now_s, counts))
+        while len(self._samples) > 2 and now_s - self._samples[0][0] > RATE_OVER_S:
+            self._samples.popleft()
+        then_s, then = self._samples[0]
+        per_s = {
+            name: (counts[name] - then.get(name, 0)) / (now_s - then_s) if now_s > then_s else 0.0 for name in counts
+        }
+        return Figures(counts=counts, per_s=per_s, health=read_health(self.platform))
+
+    def _gaps(self) -> list[Gap]:
+        gaps = []
+        for live in self.platform.live.assets():
+            gap = gap_of(live.facts.device, live.facts.asset, self.platform.ledger(live.facts.device))
+            if gap.missing or gap.gone:
+                gaps.append(gap)
+        gaps.sort(key=lambda gap: (-gap.missing, -gap.gone, gap.device))
+        return gaps[:GAPS_MAX]
+
+
+def gap_of(device: str, asset: str, rows: Sequence[LedgerRow]) -> Gap:
+    """How many readings of a device are missing and gone, and the first missing ranges."""
+    holes: list[tuple[int, int]] = []
+    gone = 0
+    for row in rows:
+        holes += missing(row.have, row.gone)
+        gone += sum(end - start + 1 for start, end in row.gone)
+    return Gap(
+        device=device,
+        asset=asset,
+        missing=sum(end - start + 1 for start, end in holes),
+        gone=gone,
+        ranges=tuple(holes[:6]),
+    )
+
+
+def rank(severity: Severity) -> int:
+    """0 is the gravest."""
+    return SEVERITIES.index(severity)
+
+
+def _failed(future: "asyncio.Future[Any]") -> bool:
+    return future.done() and (future.cancelled() or future.exception() is not None)

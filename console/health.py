@@ -1,0 +1,78 @@
+"""How the platform is: what the wiring told, read into one shape, and judged."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from console.platform import Platform
+
+STORE_LAG_MAX = 50_000  # entries behind which the store counts as ill: several minutes of a full city
+
+
+class HealthView(msgspec.Struct, frozen=True, kw_only=True):
+    reasons: tuple[str, ...]  # why it is not well, in English; empty when it is
+    faults: tuple[str, ...]  # those of the reasons that a room told in its own words
+    connected: bool | None  # None: nobody told
+    holding: str  # why ingest keeps nothing now; empty when it does
+    clock: Mapping[str, float]  # city_origin_ms, real_origin_ms, speed
+    consumers: Mapping[str, int]  # name → position
+    lag: Mapping[str, int]  # name → entries behind the log's end
+    log_position: int
+    log_bytes: int
+    figures: Mapping[str, float]  # ingest's own counters
+
+
+def read_health(platform: Platform) -> HealthView:
+    told = platform.health()
+    last = platform.log.last()
+    raw_consumers = told.get("consumers")
+    consumers = {
+        str(name): int(position)
+        for name, position in (raw_consumers.items() if isinstance(raw_consumers, Mapping) else ())
+    }
+    lag = {name: max(0, last - position) for name, position in consumers.items()}
+    connected = told.get("connected")
+    connected = connected if isinstance(connected, bool) else None
+    holding = _holding(told.get("holding"))
+    raw_faults = told.get("faults")
+    faults = tuple(map(str, raw_faults)) if isinstance(raw_faults, (list, tuple)) else ()
+    return HealthView(
+        reasons=tuple(_reasons(faults, connected, holding, lag)),
+        faults=faults,
+        connected=connected,
+        holding=holding,
+        clock=_clock(platform, told.get("clock")),
+        consumers=consumers,
+        lag=lag,
+        log_position=last,
+        log_bytes=platform.log.size_bytes(),
+        figures={
+            name: float(value)
+            for name, value in told.items()
+            if isinstance(value, (int, float)) and name not in ("connected", "holding")
+        },
+    )
+
+
+def _holding(told: object) -> str:
+    if told is True:
+        return "ingest keeps nothing at the moment"
+    return told if isinstance(told, str) else ""
+
+
+def _clock(platform: Platform, told: object) -> dict[str, float]:
+    if isinstance(told, Mapping):
+        return {str(name): value for name, value in told.items()}
+    return {"city_origin_ms": 0, "real_origin_ms": 0, "speed": platform.clock.speed}
+
+
+def _reasons(faults: Sequence[str], connected: bool | None, holding: str, lag: Mapping[str, int]) -> list[str]:
+    reasons = []
+    if connected is False:
+        reasons.append("the broker cannot be reached: readings wait on the devices")
+    if holding:
+        reasons.append(f"ingest is holding: {holding}")
+    reasons += faults
+    if lag.get("store", 0) > STORE_LAG_MAX:
+        reasons.append(f"the store is {lag['store']} entries behind the log (more than {STORE_LAG_MAX})")
+    return reasons

@@ -1,0 +1,97 @@
+"""/metrics: what Prometheus asks for, read from the platform at each scrape. Every name begins with nabd_."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from console.api_acts import LEDGER_COUNTS
+from console.health import read_health
+from console.live import Contact
+from console.platform import Platform
+from contract.decisions import Severity
+
+ALARMS_MAX = 10_000
+QUARANTINE_PREFIX = "quarantined."
+_NAME = re.compile(r"[^a-z0-9_]")
+
+
+class Figures(Collector):
+    """The platform's own figures. `registry` holds nothing else, so two platforms never mix."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # named at the first scrape: nothing may be asked of the platform before it runs
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._ingest()
+        yield from self._flow()
+        yield from self._city()
+
+    def _ingest(self) -> Iterable[Metric]:
+        platform = self._platform
+        counts = dict(platform.log.counts())
+        readings = CounterMetricFamily("nabd_readings", "Readings by what became of them", labels=["outcome"])
+        for outcome in LEDGER_COUNTS[1:]:
+            readings.add_metric([outcome], counts.pop(outcome, 0))
+        yield readings
+        yield CounterMetricFamily("nabd_readings_received", "Readings received", value=counts.pop("received", 0))
+        codes = CounterMetricFamily("nabd_quarantine", "Messages and readings turned away, by code", labels=["code"])
+        for name in [name for name in counts if name.startswith(QUARANTINE_PREFIX)]:
+            codes.add_metric([name.removeprefix(QUARANTINE_PREFIX)], counts.pop(name))
+        yield codes
+        for name, value in sorted(counts.items()):
+            yield CounterMetricFamily(f"nabd_{_NAME.sub('_', name)}", f"Durable counter {name} of the log", value=value)
+        for name, value in sorted(platform.totals().items()):
+            yield GaugeMetricFamily(f"nabd_readings_{_NAME.sub('_', name)}", f"Readings {name} now", value=value)
+        waiting = len(platform.deferred())
+        yield GaugeMetricFamily("nabd_deferred_devices", "Devices that speak and are not registered", value=waiting)
+
+    def _flow(self) -> Iterable[Metric]:
+        health = read_health(self._platform)
+        yield GaugeMetricFamily("nabd_log_position", "The last position of the log", value=health.log_position)
+        yield GaugeMetricFamily("nabd_log_bytes", "The size of the log", value=health.log_bytes)
+        lag = GaugeMetricFamily("nabd_consumer_lag", "Entries a consumer is behind the log", labels=["consumer"])
+        for name, behind in sorted(health.lag.items()):
+            lag.add_metric([name], behind)
+        yield lag
+        yield GaugeMetricFamily("nabd_connected", "Is the broker there? 1 or 0", value=float(health.connected is True))
+        yield GaugeMetricFamily("nabd_holding", "Does ingest hold? 1 or 0", value=float(bool(health.holding)))
+        yield GaugeMetricFamily("nabd_healthy", "Is all well? 1 or 0", value=float(not health.reasons))
+        yield GaugeMetricFamily("nabd_clock_speed", "City seconds per real second", value=self._platform.clock.speed)
+        for name, value in sorted(health.figures.items()):
+            yield GaugeMetricFamily(f"nabd_ingest_{_NAME.sub('_', name)}", f"Ingest's own figure {name}", value=value)
+
+    def _city(self) -> Iterable[Metric]:
+        platform = self._platform
+        now_ms = platform.clock.now_ms()
+        contacts = Counter(live.contact(now_ms) for live in platform.live.assets())
+        devices = GaugeMetricFamily("nabd_devices", "Devices on assets, by contact", labels=["contact"])
+        for contact in Contact:
+            devices.add_metric([str(contact)], contacts[contact])
+        yield devices
+        _, rows = platform.state.alarms(open_only=True, limit=ALARMS_MAX)
+        firing = Counter(row.alarm.severity for row in rows)
+        alarms = GaugeMetricFamily("nabd_alarms_firing", "Alarms that fire now", labels=["severity"])
+        for severity in Severity:
+            alarms.add_metric([str(severity)], firing[severity])
+        yield alarms
+        leases = GaugeMetricFamily("nabd_leases", "The latest lease of each device, by state", labels=["state"])
+        for state, number in sorted(Counter(str(lease.state) for lease in platform.state.leases()).items()):
+            leases.add_metric([state], number)
+        yield leases
+        rules = list(platform.rules())
+        broken = sum(1 for rule in rules if _broken(rule))
+        yield GaugeMetricFamily("nabd_rules", "Rules that are loaded", value=len(rules))
+        yield GaugeMetricFamily("nabd_rules_broken", "Rules that could not be evaluated", value=broken)
+
+
+def _broken(rule: object) -> bool:
+    return bool(rule.get("broken") if isinstance(rule, dict) else getattr(rule, "broken", ""))

@@ -1,0 +1,303 @@
+"""One asset: its facts, how it is now, who controls it and why, its past, and whether every reading came."""
+
+from typing import Any
+
+import msgspec
+from fastapi import Request
+from nicegui import ui
+
+from console.acts import ENDED
+from console.conditions import condition
+from console.desk import Desk
+from console.documents import missing
+from console.language import Language
+from console.live import LiveDevice
+from console.markup import Html, code, h, isolated
+from console.pages.charts import Chart
+from console.pages.frame import Frame, card, empty
+from console.pages.pieces import Pieces
+from contract.decisions import Decision, IntentState, Lease, Rank, Step
+from contract.kind import Kind
+from contract.ports import AlarmRow, LedgerRow
+
+AUDIT_SHOWN = 40
+RANGES_SHOWN = 6
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What the state and the ledger know of an asset."""
+
+    alarms: list[AlarmRow]
+    intents: list[IntentState]
+    decisions: list[Decision]
+    lease: Lease | None
+    bindings: list[tuple[str, int, int | None]]
+    streams: list[LedgerRow]
+
+
+def build(desk: Desk, language: Language, request: Request, asset: str) -> None:
+    frame = Frame(desk, language, "assets", request)
+    if desk.platform.live.asset(asset) is None:
+        frame.title(asset[:64])
+        advice = language.text("empty.no_such_asset_advice")
+        ui.html(card(empty("search_off", language.text("empty.no_such_asset"), advice)), sanitize=False)
+        return
+    AssetPage(frame, asset)
+
+
+class AssetPage:
+    def __init__(self, frame: Frame, asset: str) -> None:
+        self.frame = frame
+        self.asset = asset
+        self.desk, self.language = frame.desk, frame.language
+        self.pieces = Pieces(self.desk, self.language)
+        live = self._live()
+        frame.title(live.facts.name or asset)
+        self._head = ui.html("", sanitize=False)
+        with ui.element("div").classes("columns"):
+            with ui.element("div").classes("span-8 stack"):
+                self._now = ui.html("", sanitize=False)
+                self._chart = Chart(frame, asset)
+                self._alarms = ui.html("", sanitize=False)
+                self._audit = ui.html("", sanitize=False)
+            with ui.element("div").classes("span-4 stack"):
+                self._control = ui.html("", sanitize=False)
+                self._facts = ui.html("", sanitize=False)
+                self._ledger = ui.html("", sanitize=False)
+        frame.live(self.refresh)
+
+    def _live(self) -> LiveDevice:
+        live = self.desk.platform.live.asset(self.asset)
+        assert live is not None, "an asset that was there stays"
+        return live
+
+    async def refresh(self) -> None:
+        live = self._live()
+        kind = self.desk.platform.kinds.get(live.facts.kind)
+        city = await self.desk.city()
+        past = await self.desk.shared(("asset", self.asset), lambda: read_past(self.desk, self.asset))
+        self._head.content = self._head_html(live, kind, alarmed=self.asset in city.alarms)
+        self._now.content = self._now_html(live, kind)
+        self._control.content = self._control_html(live, kind, past)
+        self._facts.content = self._facts_html(live, kind, past)
+        self._alarms.content = self._alarms_html(past)
+        self._audit.content = self._audit_html(kind, past)
+        self._ledger.content = self._ledger_html(past)
+        await self._chart.refresh()
+
+    # -- cards
+
+    def _head_html(self, live: LiveDevice, kind: Kind | None, *, alarmed: bool) -> Html:
+        now_ms = self.desk.platform.clock.now_ms()
+        facts = live.facts
+        command = None
+        if kind is not None and kind.targets:
+            command = h(
+                "a", self.language.text("asset.command"), href=f"{self.frame.root}/commands?asset={self.asset}",
+                class_="press",
+            )  # fmt: skip
+        place = " · ".join(
+            word
+            for word in (
+                self.pieces.kind_label(facts.kind),
+                self.pieces.zone_label(facts.commune, facts.zone),
+                self.pieces.commune_label(facts.commune),
+            )
+            if word
+        )
+        return h(
+            "div",
+            h(
+                "div",
+                h("h1", isolated(facts.name or facts.asset)),
+                h("p", place, " · " if facts.name else None, code(facts.asset) if facts.name else None, class_="muted"),
+                class_="grow",
+            ),
+            self.pieces.condition_chip(condition(kind, live, now_ms, alarmed=alarmed), kind),
+            self.pieces.contact(live, now_ms),
+            command,
+            class_="page-head",
+        )
+
+    def _now_html(self, live: LiveDevice, kind: Kind | None) -> Html:
+        text = self.language.text
+        if not live.values:
+            body = empty("sensors_off", text("empty.no_readings"), text("empty.no_readings_advice"))
+        else:
+            metrics = kind.metrics.values() if kind else ()
+            body = h("div", [self.pieces.value_tile(metric, live) for metric in metrics], class_="tiles")
+        return card(body, title=text("asset.now"), symbol="speed")
+
+    def _control_html(self, live: LiveDevice, kind: Kind | None, past: Past) -> Html:
+        text = self.language.text
+        if kind is None or not kind.targets:
+            return card(h("p", text("asset.no_targets"), class_="muted"), title=text("asset.control"), symbol="tune")
+        parts = [self._target_html(name, live, kind, past) for name in kind.targets]
+        return card(h("div", parts, class_="stack"), title=text("asset.control"), symbol="tune")
+
+    def _target_html(self, target: str, live: LiveDevice, kind: Kind, past: Past) -> Html:
+        """Reported, wished, and who lost: three different things, in this order."""
+        text = self.language.text
+        rows: list[Html] = []
+
+        def fact(label: str, *content: Html | str | None) -> None:
+            rows.extend((h("dt", label), h("dd", list(content))))
+
+        reported = live.reported
+        if reported is not None and target in reported.state:
+            value = isolated(self.pieces.target_value(kind, target, reported.state[target]))
+            who = self.language.word("value", reported.by.get(target, ""))
+            at = self.pieces.age(live.reported_at_ms)
+            fact(text("asset.reported"), h("strong", value), " · ", who, " ", h("span", at, class_="muted small"))
+            if reported.result != "applied":
+                fact(
+                    text("asset.device_says"), self.language.word("result", reported.result), " ",
+                    self.pieces.why(reported.code),
+                )  # fmt: skip
+        else:
+            fact(text("asset.reported"), h("span", text("value.unknown"), class_="muted"))
+        active = [row for row in past.intents if row.intent.target == target and row.step not in ENDED]
+        idle = (Step.LOST, Step.VETOED)
+        ruling = [row for row in active if row.step not in idle]
+        leased = past.lease.targets.get(target) if past.lease else None
+        if ruling:
+            self._ruling(ruling[0], kind, fact)
+        else:
+            fact(text("asset.ruling"), h("span", text("asset.nobody"), class_="muted"))
+        if past.lease is not None and leased is not None:
+            fact(text("asset.lease"), self.pieces.step_tag(past.lease.state), " ", self.pieces.why(past.lease.code))
+        losers = [row for row in active if row.step in idle]
+        if losers:
+            fact(text("asset.losers"), h("div", [self._loser(row, kind) for row in losers], class_="stack"))
+        title = h("h3", self.pieces.target_label(kind, target), class_="visually-hidden")
+        return h("div", title, h("dl", rows, class_="facts"))
+
+    def _ruling(self, row: IntentState, kind: Kind, fact: Any) -> None:
+        text = self.language.text
+        intent = row.intent
+        value = isolated(self.pieces.target_value(kind, intent.target, intent.to))
+        fact(
+            text("asset.ruling"), h("strong", value), " ", self.pieces.step_tag(row.step), " ", self.pieces.why(row.why)
+        )
+        fact(text("asset.reason"), isolated(intent.reason))
+        fact(text("asset.by"), isolated(intent.by), " · ", text(f"rank.{Rank(intent.rank).name.lower()}"))
+        if intent.until_ms is not None:
+            fact(text("asset.until"), self.pieces.until(intent.until_ms))
+        else:
+            fact(text("asset.until"), text("asset.until_withdrawn"))
+
+    def _loser(self, row: IntentState, kind: Kind) -> Html:
+        intent = row.intent
+        value = isolated(self.pieces.target_value(kind, intent.target, intent.to))
+        words = [value, " · ", isolated(intent.reason), " · ", isolated(intent.by), " ", self.pieces.step_tag(row.step)]
+        return h("div", words, h("div", self.pieces.why(row.why), class_="small"))
+
+    def _facts_html(self, live: LiveDevice, kind: Kind | None, past: Past) -> Html:
+        text = self.language.text
+        facts = live.facts
+        rows: list[Html] = []
+
+        def fact(label: str, *content: Html | str | None) -> None:
+            rows.extend((h("dt", label), h("dd", list(content))))
+
+        fact(text("asset.device"), code(facts.device))
+        if live.model or live.firmware:
+            fact(text("asset.firmware"), code(" ".join(word for word in (live.model, live.firmware) if word)))
+        if facts.lat is not None and facts.lon is not None:
+            fact(text("asset.place"), code(f"{facts.lat:.5f}, {facts.lon:.5f}"))
+        for name, value in facts.settings.items():
+            setting = kind.settings.get(name) if kind else None
+            if setting is not None:
+                fact(self.language.label(setting.labels, name), isolated(self.language.setting(setting, value)))
+        fact(text("asset.registered"), self.pieces.moment(facts.registered_at_ms))
+        for device, start_ms, end_ms in past.bindings[:-1][-5:]:
+            end = self.pieces.moment(end_ms) if end_ms is not None else None
+            fact(text("asset.earlier"), code(device), " ", self.pieces.moment(start_ms), " – ", end)
+        return card(h("dl", rows, class_="facts"), title=text("asset.facts"), symbol="info")
+
+    def _alarms_html(self, past: Past) -> Html:
+        text = self.language.text
+        if past.alarms:
+            link = h("a", text("map.all_alarms"), href=f"{self.frame.root}/alarms", class_="end")
+            body = h("div", [self.pieces.alarm(row, with_asset=False, acting=False) for row in past.alarms])
+            return card(body, title=text("nav.alarms"), symbol="notifications", end=link)
+        return card(h("p", text("asset.no_alarms"), class_="muted"), title=text("nav.alarms"), symbol="notifications")
+
+    def _audit_html(self, kind: Kind | None, past: Past) -> Html:
+        text = self.language.text
+        if kind is not None and not kind.targets:
+            return Html("")
+        if not past.decisions:
+            return card(h("p", text("asset.no_audit"), class_="muted"), title=text("asset.audit"), symbol="history")
+        rows = [self._audit_row(decision, kind) for decision in past.decisions]
+        return card(h("ol", rows, class_="audit"), title=text("asset.audit"), symbol="history")
+
+    def _audit_row(self, decision: Decision, kind: Kind | None) -> Html:
+        value = self.pieces.target_value(kind, decision.target, decision.to) if decision.to is not None else ""
+        return h(
+            "li",
+            h("span", self.pieces.age(decision.at_ms), class_="when"),
+            h(
+                "div",
+                self.pieces.step_tag(decision.step), " ",
+                h("strong", isolated(value)), " " if value else None,
+                isolated(decision.reason), " · " if decision.by else None, isolated(decision.by),
+                h("div", self.pieces.why(decision.why), class_="small") if decision.why else None,
+            ),
+        )  # fmt: skip
+
+    def _ledger_html(self, past: Past) -> Html:
+        text = self.language.text
+        if not past.streams:
+            body = h("p", text("asset.no_ledger"), class_="muted")
+        else:
+            newest = sorted(past.streams, key=lambda row: -row.seen_at_ms)[:3]
+            body = h("div", [self._stream_html(row) for row in newest], class_="stack")
+        return card(body, title=text("asset.ledger"), symbol="fact_check")
+
+    def _stream_html(self, row: LedgerRow) -> Html:
+        holes = missing(row.have, row.gone)
+        have = _sum(row.have)
+        absent, gone = _sum(holes), _sum(row.gone)
+        whole = max(1, have + absent + gone)
+        bar = h(
+            "div",
+            [
+                h("span", class_=name, style=f"width:{100 * part / whole:.2f}%")
+                for name, part in (("have", have), ("missing", absent), ("gone", gone))
+                if part
+            ],
+            class_="bar",
+        )
+        words = [self.language.count("ledger.have", have)]
+        if absent:
+            words.append(self.language.count("ledger.missing", absent))
+        if gone:
+            words.append(self.language.count("ledger.gone", gone))
+        ranges = ", ".join(f"{a}–{b}" if a != b else str(a) for a, b in holes[:RANGES_SHOWN])
+        return h(
+            "div",
+            h("div", code(row.stream), " ", h("span", " · ".join(words), class_="small"), style="margin-block-end:6px"),
+            bar,
+            h("div", self.language.text("ledger.ranges"), " ", code(ranges), class_="small muted") if holes else None,
+        )
+
+
+def read_past(desk: Desk, asset: str) -> Past:
+    """All that is asked of the state for one asset, in one go."""
+    platform = desk.platform
+    live = platform.live.asset(asset)
+    device = live.facts.device if live else ""
+    leases = platform.state.leases(device=device)
+    return Past(
+        alarms=list(platform.state.alarms(asset=asset, limit=8)[1]),
+        intents=list(platform.state.intents(asset=asset, limit=50)),
+        decisions=list(platform.state.decisions(asset=asset, limit=AUDIT_SHOWN)),
+        lease=leases[0] if leases else None,
+        bindings=list(platform.state.bindings(asset)),
+        streams=list(platform.ledger(device)),
+    )
+
+
+def _sum(spans: Any) -> int:
+    return sum(end - start + 1 for start, end in spans)

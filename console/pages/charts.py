@@ -1,0 +1,159 @@
+"""A metric over a day or a week. Where nothing was measured the line is broken: a gap is never drawn as a value.
+
+Times stand on the axis in the site's zone, whatever the browser's; in Arabic time runs from right to left.
+"""
+
+from typing import Any
+
+from nicegui import events, ui
+
+from console.desk import Desk
+from console.language import SHOWN, local
+from console.markup import h
+from console.pages.frame import Frame
+from contract.kind import Kind, Metric, MetricType, Value
+
+DAY_MS = 86_400_000
+RANGES = {"day": (DAY_MS, None), "week": (7 * DAY_MS, 1_800_000)}
+READINGS_MAX = 6_000
+REFRESH_EVERY = 10
+GAP_PERIODS = 2.5
+INK, LINE, AXIS = "#0d9488", "#8fa39d55", "#7d918b"
+
+
+class Chart:
+    def __init__(self, frame: Frame, asset: str) -> None:
+        self.frame = frame
+        self.desk, self.language = frame.desk, frame.language
+        self.asset = asset
+        self._round = 0
+        self._drawn: object = None
+        live = self.desk.platform.live.asset(asset)
+        assert live is not None
+        self.kind = self.desk.platform.kinds[live.facts.kind]
+        metrics = {
+            name: self.language.label(metric.labels, name)
+            for name, metric in self.kind.metrics.items()
+            if metric.type is not MetricType.ENUM
+        }
+        self._metric, self._range = next(iter(metrics)), "day"
+        text = self.language.text
+        with ui.element("section").classes("card"):
+            with ui.element("div").classes("card-head"):
+                ui.html(h("h2", text("chart.title")), sanitize=False)
+                with ui.element("div").classes("filters end").style("width:auto"):
+                    ui.select(metrics, value=self._metric, on_change=self._choose_metric).props(
+                        f'outlined dense options-dense aria-label="{text("chart.metric")}"'
+                    )
+                    ui.toggle(
+                        {name: text(f"chart.{name}") for name in RANGES}, value="day", on_change=self._choose_range
+                    ).props('no-caps unelevated dense padding="5px 12px"')
+            self._chart = ui.echart({"series": []}).classes("chart")
+            self._note = ui.html("", sanitize=False)
+
+    async def _choose_metric(self, event: events.ValueChangeEventArguments[str]) -> None:
+        self._metric = event.value
+        await self._draw()
+
+    async def _choose_range(self, event: events.ValueChangeEventArguments[str]) -> None:
+        self._range = event.value
+        await self._draw()
+
+    async def refresh(self) -> None:
+        if self._round % REFRESH_EVERY == 0:
+            await self._draw()
+        self._round += 1
+
+    async def _draw(self) -> None:
+        metric = self.kind.metrics[self._metric]
+        name = self._range
+        key = ("chart", self.asset, metric.name, name)
+        rows = await self.desk.shared(key, lambda: read_rows(self.desk, self.asset, self.kind, metric, name), 5.0)
+        if rows == self._drawn:
+            return
+        self._drawn = rows
+        self._note.content = h("p", self.language.text("chart.empty"), class_="muted small") if not rows else ""
+        self._chart.options.clear()
+        self._chart.options.update(self._options(metric, rows))
+        self._chart.update()
+
+    def _options(self, metric: Metric, rows: list[tuple[int, Value]]) -> dict[str, Any]:
+        factor, symbol, decimals = SHOWN.get(metric.unit, (1.0, metric.unit, 2))
+        length_ms, every_ms = RANGES[self._range]
+        now_ms = self.desk.platform.clock.now_ms()
+        rtl = self.language.direction == "rtl"
+        gap_ms = GAP_PERIODS * max(self.kind.period_s * 1000, every_ms or 0)
+        data = broken(rows, gap_ms, factor, self._shift)
+        stepped = metric.name in self.kind.targets or metric.type is MetricType.BOOLEAN
+        return {
+            "useUTC": True,
+            "animation": False,
+            "grid": {"left": 12, "right": 16, "top": 16, "bottom": 8, "containLabel": True},
+            "xAxis": {
+                "type": "time",
+                "inverse": rtl,
+                "min": self._shift(now_ms - length_ms),
+                "max": self._shift(now_ms),
+                "axisLabel": {
+                    "color": AXIS,
+                    "hideOverlap": True,
+                    "formatter": "{HH}:{mm}" if self._range == "day" else "{dd}/{MM}",
+                },
+                "axisLine": {"lineStyle": {"color": LINE}},
+                "minInterval": 3_600_000 if self._range == "day" else DAY_MS,
+            },
+            "yAxis": {
+                "type": "value",
+                "position": "right" if rtl else "left",
+                "scale": metric.unit not in ("ratio", "W", "l_min") and metric.type is not MetricType.BOOLEAN,
+                "axisLabel": {"color": AXIS, "formatter": f"{{value}} {symbol}".rstrip()},
+                "splitLine": {"lineStyle": {"color": LINE}},
+                **({"min": 0, "max": 100} if metric.unit == "ratio" else {}),
+                **({"min": 0, "max": 1, "interval": 1} if metric.type is MetricType.BOOLEAN else {}),
+            },
+            "tooltip": {
+                "trigger": "axis",
+                ":valueFormatter": f"(v) => v == null ? '—' : Number(v).toFixed({decimals}) + ' {symbol}'",
+            },
+            "series": [
+                {
+                    "name": self.language.label(metric.labels, metric.name),
+                    "type": "line",
+                    "data": data,
+                    "showSymbol": len(data) < 2,
+                    "connectNulls": False,
+                    "step": "end" if stepped else False,
+                    "lineStyle": {"color": INK, "width": 2},
+                    "itemStyle": {"color": INK},
+                    "areaStyle": {"color": INK, "opacity": 0.10},
+                }
+            ],
+        }
+
+    def _shift(self, ms: int) -> int:
+        """The site's wall clock, written as if it were UTC."""
+        offset = local(ms, self.desk.zone).utcoffset()
+        return ms + (round(offset.total_seconds() * 1000) if offset else 0)
+
+
+def read_rows(desk: Desk, asset: str, kind: Kind, metric: Metric, name: str) -> list[tuple[int, Value]]:
+    length_ms, every_ms = RANGES[name]
+    now_ms = desk.platform.clock.now_ms()
+    live = desk.platform.live.asset(asset)
+    rows = desk.platform.store.readings(
+        kind=kind.name, metric=metric.name, start_ms=now_ms - length_ms, end_ms=now_ms + 1,
+        device=live.facts.device if live else None, every_ms=every_ms, limit=READINGS_MAX,
+    )  # fmt: skip
+    return list(rows)
+
+
+def broken(rows: list[tuple[int, Value]], gap_ms: float, factor: float, shift: Any) -> list[list[float | int | None]]:
+    """[shifted time, shown value] with a null wherever more than `gap_ms` went by without a reading."""
+    data: list[list[float | int | None]] = []
+    before_ms: int | None = None
+    for at_ms, value in rows:
+        if before_ms is not None and at_ms - before_ms > gap_ms:
+            data.append([shift(before_ms + 1), None])
+        data.append([shift(at_ms), round(float(value) * factor, 4)])
+        before_ms = at_ms
+    return data

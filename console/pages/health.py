@@ -1,0 +1,202 @@
+"""Health: what comes in and what becomes of it, who waits, what was turned away, and whether all are keeping up."""
+
+from fastapi import Request
+from nicegui import events, ui
+
+from console.desk import Desk, Figures, Gap
+from console.documents import quarantine_document
+from console.language import Language
+from console.live import Contact
+from console.markup import Html, code, h, isolated
+from console.pages.frame import Frame, card, empty
+from console.pages.pieces import CLICKS, Pieces, button, cell, table
+from console.pages.registration import Registration
+from console.platform import DeferredDevice
+from contract.ports import Quarantined
+
+QUARANTINE_SHOWN = 30
+DEFERRED_SHOWN = 100
+PAYLOAD_SHOWN = 160
+COUNTS = ("received", "accepted", "duplicate", "quarantined", "deferred", "missing", "gone")
+MOODS = {"quarantined": "warn", "missing": "warn", "deferred": "warn"}
+
+
+def build(desk: Desk, language: Language, request: Request) -> None:
+    HealthPage(Frame(desk, language, "health", request))
+
+
+class HealthPage:
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self.desk, self.language = frame.desk, frame.language
+        self.pieces = Pieces(self.desk, self.language)
+        frame.title(self.language.text("nav.health"))
+        ui.html(h("h1", self.language.text("health.title")), sanitize=False)
+        self._readings = ui.html("", sanitize=False)
+        self._flow = ui.html("", sanitize=False)
+        self._deferred = ui.html("", sanitize=False).on("click", self._clicked, js_handler=CLICKS)
+        with ui.element("div").classes("columns"):
+            with ui.element("div").classes("span-5"):
+                self._gaps = ui.html("", sanitize=False)
+            with ui.element("div").classes("span-7"):
+                self._quarantine = ui.html("", sanitize=False)
+        self._registration = Registration(frame)
+        frame.live(self.refresh)
+
+    async def refresh(self) -> None:
+        platform = self.desk.platform
+        figures = await self.desk.figures()
+        self._readings.content = self._readings_html(figures)
+        contacts = await self.desk.shared("contacts", self._contacts)
+        self._flow.content = self._flow_html(figures, contacts)
+        waiting = await self.desk.shared("deferred", lambda: sorted(platform.deferred(), key=lambda row: row.device))
+        self._deferred.content = self._deferred_html(waiting)
+        rows = await self.desk.shared("quarantine", lambda: list(platform.log.quarantine(QUARANTINE_SHOWN)))
+        self._quarantine.content = self._quarantine_html(rows)
+        self._gaps.content = self._gaps_html(await self.desk.gaps())
+
+    def _contacts(self) -> dict[Contact, int]:
+        now_ms = self.desk.platform.clock.now_ms()
+        counts = dict.fromkeys(Contact, 0)
+        for live in self.desk.platform.live.assets():
+            counts[live.contact(now_ms)] += 1
+        return counts
+
+    def _readings_html(self, figures: Figures) -> Html:
+        text = self.language.text
+        tiles = []
+        for name in COUNTS:
+            number = figures.counts[name]
+            rate = None
+            if name not in ("missing", "gone"):
+                per_s = self.language.number(figures.per_s[name], 1)
+                rate = h("span", text("health.per_s", rate=per_s), class_="num")
+            tiles.append(
+                h(
+                    "div",
+                    h("div", text(f"health.{name}"), class_="label"),
+                    h("div", self.language.number(number), class_="value"),
+                    h("div", rate or text(f"health.{name}_under"), class_="under"),
+                    class_=f"tile {MOODS.get(name, '') if number else ''}".strip(),
+                    title=text(f"health.{name}_under"),
+                    data_count=name,
+                )
+            )
+        return card(h("div", tiles, class_="tiles"), title=text("health.readings"), symbol="dataset")
+
+    def _flow_html(self, figures: Figures, contacts: dict[Contact, int]) -> Html:
+        text, number = self.language.text, self.language.number
+        health = figures.health
+
+        def tile(label: str, value: Html | str, under: Html | str | None = None, mood: str = "") -> Html:
+            return h(
+                "div",
+                h("div", label, class_="label"),
+                h("div", value, class_="value"),
+                h("div", under, class_="under"),
+                class_=f"tile {mood}".strip(),
+            )
+
+        broker = {True: "health.broker_there", False: "health.broker_away", None: "value.unknown"}[health.connected]
+        holding = text("health.holding_yes") if health.holding else text("health.holding_no")
+        behind = health.lag.get("store")
+        speed = self.desk.platform.clock.speed
+        origin = int(health.clock.get("city_origin_ms", 0))
+        lost = contacts[Contact.LOST] + contacts[Contact.NEVER]
+        tiles = [
+            tile(text("health.broker"), text(broker), mood="bad" if health.connected is False else ""),
+            tile(text("health.ingest"), holding, isolated(health.holding) if health.holding else None,
+                 "bad" if health.holding else ""),
+            tile(text("health.devices"), number(sum(contacts.values())),
+                 self.language.count("health.lost", lost), "warn" if lost else ""),
+            tile(text("health.log"), number(health.log_position),
+                 isolated(f"{number(health.log_bytes / 1e6, 1)} MB")),
+            tile(text("health.store"), number(behind) if behind is not None else text("value.unknown"),
+                 text("health.store_under")),
+            tile(text("health.clock"), h("span", f"×{speed:g}", class_="num", dir="ltr"),
+                 self._origin(origin) if origin else text("health.real_time")),
+        ]  # fmt: skip
+        tiles += [
+            tile(self.language.word("consumer", name), number(health.lag[name]), text("health.lag_under"))
+            for name in sorted(health.lag.keys() - {"store"})
+        ]
+        return card(h("div", tiles, class_="tiles"), title=text("health.flow"), symbol="account_tree")
+
+    def _origin(self, origin_ms: int) -> Html:
+        return h("span", self.language.text("health.since"), " ", self.pieces.moment(origin_ms))
+
+    def _deferred_html(self, waiting: list[DeferredDevice]) -> Html:
+        text = self.language.text
+        if not waiting:
+            body = empty("how_to_reg", text("empty.no_deferred"), text("empty.no_deferred_advice"))
+            return card(body, title=text("health.deferred_title"), symbol="how_to_reg")
+        names = [text(f"deferred.{name}") for name in ("device", "kind", "since", "last", "readings")]
+        rows = [
+            h(
+                "tr",
+                cell(
+                    names[0], code(row.device), h("div", code(row.model), class_="small muted") if row.model else None
+                ),
+                cell(names[1], self.pieces.kind_label(row.kind) if row.kind else text("deferred.kind_unknown")),
+                cell(names[2], self.pieces.age(row.first_ms)),
+                cell(names[3], self.pieces.age(row.last_ms)),
+                cell(names[4], self.language.number(row.readings)),
+                cell("", button(text("deferred.register"), "register", row.device), class_="actions whole"),
+            )
+            for row in waiting[:DEFERRED_SHOWN]
+        ]
+        intro = h("p", text("deferred.means"), class_="muted small")
+        return card(intro, table([*names, ""], rows), title=text("health.deferred_title"), symbol="how_to_reg")
+
+    def _gaps_html(self, gaps: list[Gap]) -> Html:
+        text = self.language.text
+        if not gaps:
+            body = empty("task_alt", text("empty.no_gaps"), text("empty.no_gaps_advice"))
+            return card(body, title=text("health.gaps"), symbol="rule")
+        names = [text(f"gaps.{name}") for name in ("device", "missing", "gone", "ranges")]
+        rows = [
+            h(
+                "tr",
+                cell(
+                    names[0], h("a", isolated(gap.device), href=f"{self.frame.root}/assets/{gap.asset}", class_="name")
+                ),
+                cell(names[1], self.language.number(gap.missing)),
+                cell(names[2], self.language.number(gap.gone)),
+                cell(names[3], code(", ".join(f"{a}–{b}" if a != b else str(a) for a, b in gap.ranges))),
+            )
+            for gap in gaps
+        ]
+        return card(h("p", text("gaps.means"), class_="muted small"), table(names, rows), title=text("health.gaps"),
+                    symbol="rule")  # fmt: skip
+
+    def _quarantine_html(self, rows: list[Quarantined]) -> Html:
+        text = self.language.text
+        if not rows:
+            body = empty("verified", text("empty.no_quarantine"), text("empty.no_quarantine_advice"))
+            return card(body, title=text("health.quarantine"), symbol="report")
+        names = [text(f"quarantine.{name}") for name in ("when", "from", "code", "payload")]
+        lines = [self._quarantine_row(row, names) for row in rows]
+        return card(table(names, lines), title=text("health.quarantine"), symbol="report")
+
+    def _quarantine_row(self, row: Quarantined, names: list[str]) -> Html:
+        text = self.language.text
+        document = quarantine_document(row)
+        payload = str(document.get("payload", document.get("payload_base64", "")))
+        shown = payload[:PAYLOAD_SHOWN] + ("…" if len(payload) > PAYLOAD_SHOWN else "")
+        times = h("div", text("quarantine.times", n=self.language.number(row.count)), class_="small muted")
+        return h(
+            "tr",
+            cell(names[0], self.pieces.age(row.received_at_ms), times if row.count > 1 else None),
+            cell(names[1], code(row.device or row.topic)),
+            cell(
+                names[2],
+                h("strong", self.language.word("wire", row.code)),
+                h("div", h("bdi", row.sentence, dir="ltr"), class_="small muted"),
+            ),
+            cell(names[3], code(shown), h("div", "base64", class_="tag") if "payload_base64" in document else None),
+        )
+
+    def _clicked(self, event: events.GenericEventArguments) -> None:
+        act, subject = event.args
+        if act == "register":
+            self._registration.open(str(subject))

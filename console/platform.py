@@ -1,0 +1,62 @@
+"""What the console may touch of the platform. No logic: the wiring fills it in, tests fill in their own."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry
+
+from console.live import LiveView
+from contract.kind import Kinds
+from contract.ports import Clock, LedgerRow, Log, State, Store
+from contract.records import Record
+from contract.site import Site
+
+
+class DeferredDevice(Protocol):
+    """A device that speaks and is not registered. Times are city time, Unix ms."""
+
+    @property
+    def device(self) -> str: ...
+    @property
+    def kind(self) -> str: ...  # from its birth; empty when none was heard
+    @property
+    def model(self) -> str: ...
+    @property
+    def first_ms(self) -> int: ...
+    @property
+    def last_ms(self) -> int: ...
+    @property
+    def readings(self) -> int: ...  # readings turned away so far
+
+
+Health = Mapping[str, object]
+"""How the platform is, as the wiring knows it. Every key is optional; what is not told is not judged.
+
+``connected`` (bool): the broker is there. ``holding`` (bool or str): ingest keeps nothing at the moment, and why.
+``faults`` (list of str): sentences on what is wrong. ``consumers`` (name to log position): how far each consumer of the
+log is. ``clock`` (``city_origin_ms``, ``real_origin_ms``, ``speed``): what the city clock is made from. Any further
+number is a figure of ingest and appears in ``/metrics`` under its own name behind ``nabd_ingest_``.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    version: str
+    kinds: Kinds
+    sites: Sequence[Site]  # the first is where the map opens; its zone is the time zone of the pages
+    clock: Clock
+    log: Log
+    store: Store
+    state: State
+    live: LiveView
+    submit: Callable[[Record], Awaitable[int]]
+    """Append a record and wait until it has been decided; its position. Raises LogFull, OSError."""
+    deferred: Callable[[], Sequence[DeferredDevice]]
+    ledger: Callable[[str], Sequence[LedgerRow]]
+    totals: Callable[[], Mapping[str, int]]  # missing and gone, over all devices
+    health: Callable[[], Health]
+    rules: Callable[[], Sequence[Any]]
+    """What is known of each rule, as objects with the attributes of `documents.RULE_FIELDS`, as far as they exist."""
+    tile_url: str = ""  # a Leaflet template such as https://tiles.example/{z}/{x}/{y}.png; empty: outlines only
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)  # further figures for /metrics

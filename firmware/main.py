@@ -1,0 +1,280 @@
+"""A node: the same file on an ESP32 (as /main.py, with /node.json) and on the unix port, from the root of the project:
+
+    micropython -m firmware.main --device lamp-1 --kind street_light --host 127.0.0.1 --port 1883
+
+It prints one line of key=value for each change of state. Ctrl-C ends it cleanly; SIGTERM ends it like a power cut (the
+unix port knows no signals), which it survives as a node in the street does.
+"""
+
+import asyncio
+import json
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+ON_UNIX = sys.platform == "linux" or sys.platform == "darwin"
+IDLE_MS = 1000  # between looks at interlocks, hands and photocell
+LINK_SILENT_MS = 120000  # the link's task has not moved for so long: let the watchdog bite
+MODEL = "nabd-unix" if ON_UNIX else "nabd-esp32"
+VERSION = "0.1.0"
+KEEPALIVE_S = 30
+# Option → (key of the configuration, type)
+OPTIONS = {
+    "--device": ("device", str),
+    "--kind": ("kind", str),
+    "--host": ("host", str),
+    "--port": ("port", int),
+    "--speed": ("speed", int),
+    "--period-s": ("period_s", int),
+    "--data": ("data", str),
+    "--lat": ("lat", float),
+    "--lon": ("lon", float),
+    "--utc-offset-min": ("utc_offset_min", int),
+}  # type: dict[str, tuple[str, Any]]
+USAGE = """usage: micropython -m firmware.main --device ID --kind KIND [--host 127.0.0.1] [--port 1883] [--speed 1]
+  [--period-s N] [--data DIR] [--lat DEG --lon DEG] [--utc-offset-min N] [--setting NAME=VALUE]… [--config FILE]"""
+
+
+class Misconfigured(Exception):
+    """What is wrong with the options or node.json, in a sentence."""
+
+
+class Node:
+    """Agent, board and link, in one loop."""
+
+    def __init__(self, config: "dict[str, Any]", board: "Any") -> None:
+        # Late: the outputs are safe before the rest of the program is even read.
+        from contract.wire.mqtt import Session
+        from firmware.core.agent import Agent
+        from firmware.core.chance import Chance
+        from firmware.core.kinds import KINDS
+        from firmware.net.link import Link
+
+        self._board = board
+        self._speed = int(config.get("speed", 1))
+        config["link_scale"] = self._speed
+        config["carry"] = board.carry
+        config["reset"] = board.reset
+        config.setdefault("model", MODEL)
+        config.setdefault("firmware", VERSION)
+        stream = board.stream()
+        self.agent = Agent(config, KINDS[config["kind"]], stream, board.boot, self._up_ms())
+        session = Session(
+            config["device"], KEEPALIVE_S, config.get("username"), config.get("password"), in_flight_max=16
+        )
+        chance = Chance(config["device"] + stream + "link")
+        self._link = Link(session, config["host"], config["port"], board, self, chance)
+        self._nudge = asyncio.Event()
+        self._shown = {}  # type: dict[str, tuple[float, str]]  # target → what was driven
+        self._clock = ""
+        self._why = ""
+        self._identifying = False
+        say("boot", device=config["device"], kind=config["kind"], boot=board.boot, reset=board.reset, stream=stream)
+
+    def _up_ms(self) -> int:
+        """Monotonic ms since boot, in city scale."""
+        return self._board.up_ms() * self._speed
+
+    async def run(self) -> None:
+        """Until interrupted; `stop` then tidies up."""
+        self._link.start()
+        while True:
+            wait_ms = self._turn()
+            if wait_ms:
+                try:
+                    await asyncio.wait_for(self._nudge.wait(), wait_ms / 1000)
+                except asyncio.TimeoutError:
+                    pass
+            else:
+                await asyncio.sleep(0)
+            self._nudge.clear()
+
+    async def stop(self) -> None:
+        """Leaves no socket; outputs stay as they are."""
+        await self._link.stop()
+        self._board.stop()
+        say("stopped")
+
+    def _turn(self) -> int:
+        """One turn of the loop; real ms until the next."""
+        agent = self.agent
+        board = self._board
+        up_ms = self._up_ms()
+        if board.up_ms() - self._link.moved_ms < LINK_SILENT_MS:
+            board.feed()
+        unix_ms = agent.unix_ms(up_ms)
+        for target, active, reason in board.interlocks():
+            agent.interlock(up_ms, target, active, reason)
+        for target, value in board.hands():
+            agent.local(up_ms, target, value)
+        lux = board.illuminance(unix_ms)
+        if lux is not None:
+            agent.illuminance(up_ms, lux)
+        for message in agent.step(up_ms, self._link.room):
+            self._link.publish(*message)
+        self._drive(up_ms)
+        if agent.reading_due(up_ms):
+            agent.measure(up_ms, board.sample(up_ms, unix_ms))
+            return 0
+        return min(IDLE_MS, agent.next_ms(up_ms) // self._speed + 1)
+
+    def _drive(self, up_ms: int) -> None:
+        """Bring the actuators to what the agent says; tell and save what changed."""
+        agent = self.agent
+        changed = False
+        for target in agent.leases.targets:
+            state = (agent.output(target), agent.by(target))
+            before = self._shown.get(target)
+            if state == before:
+                continue
+            self._shown[target] = state
+            changed = True
+            if before is None or before[0] != state[0]:
+                self._board.drive(target, state[0])
+            say("output", target=target, value=state[0], by=state[1])
+        if changed and agent.leases.limited:
+            self._board.save(agent.carry(up_ms))
+        identifying = up_ms < agent.identify_up_ms
+        if identifying != self._identifying:
+            self._identifying = identifying
+            self._board.identify(identifying)
+            say("identify", on=identifying)
+        quality = agent.clock.quality(up_ms)
+        if quality != self._clock:
+            self._clock = quality
+            say("clock", quality=quality)
+
+    # ---- the link asks and tells
+
+    def will(self) -> "tuple[str, bytes, int, bool]":
+        return self.agent.will()
+
+    def subscriptions(self) -> "list[tuple[str, int]]":
+        return self.agent.subscriptions()
+
+    def link_up(self) -> None:
+        self.agent.connected(self._up_ms())
+        say("connected", held=self.agent.outbox_count)
+        self._nudge.set()
+
+    def link_down(self, why: str) -> None:
+        if self.agent.online or why != self._why:  # once a change, not once a try
+            say("disconnected", why=why)
+        self._why = why
+        self.agent.disconnected(self._up_ms())
+        self._nudge.set()
+
+    def link_message(self, topic: str, payload: bytes) -> None:
+        up_ms = self._up_ms()
+        self.agent.received(up_ms, topic, payload)
+        if topic.endswith("/lease"):
+            version, result, code = self.agent.lease_answer
+            say("lease", version=version, result=result, code=code)
+        self._drive(up_ms)
+        self._nudge.set()
+
+    def link_room(self) -> None:
+        self._nudge.set()
+
+
+def say(event: str, **facts: "Any") -> None:
+    """One line of key=value on the only screen a node has; `event` first, the rest by name."""
+    words = ["event=" + event]
+    for key in sorted(facts):
+        value = facts[key]
+        text = str(value)
+        words.append(key + "=" + ('"' + text.replace('"', "'") + '"' if " " in text else text))
+    print(" ".join(words))
+
+
+def configured(arguments: "list[str]") -> "dict[str, Any]":
+    """The configuration from options, or on the ESP32 from node.json. Raises Misconfigured."""
+    config = {"host": "127.0.0.1", "port": 1883, "speed": 1, "data": ".", "settings": {}}  # type: dict[str, Any]
+    given = {}  # type: dict[str, Any]
+    files = [] if ON_UNIX else ["node.json"]
+    settings = {}
+    position = 0
+    while position < len(arguments):
+        option = arguments[position]
+        if position + 1 >= len(arguments):
+            raise Misconfigured("%s: needs a value\n%s" % (option, USAGE))
+        value = arguments[position + 1]
+        position += 2
+        if option == "--config":
+            files.append(value)
+        elif option == "--setting":
+            name, _, number = value.partition("=")
+            settings[name] = _as("--setting " + name, number, float)
+        elif option in OPTIONS:
+            key, convert = OPTIONS[option]
+            given[key] = _as(option, value, convert)
+        else:
+            raise Misconfigured("%s: no such option\n%s" % (option, USAGE))
+    for file in files:
+        config.update(_read(file))
+    config.update(given)
+    config["settings"].update(settings)
+    _check(config)
+    return config
+
+
+def _check(config: "dict[str, Any]") -> None:
+    from contract.wire.topics import is_device_id
+    from firmware.core.kinds import KINDS
+
+    for key in ("device", "kind"):
+        if key not in config:
+            raise Misconfigured("%s: missing\n%s" % (key, USAGE))
+    if not is_device_id(config["device"]):
+        raise Misconfigured("device: %r must be 1 to 32 lower-case letters, digits and -" % config["device"])
+    if config["kind"] not in KINDS:
+        raise Misconfigured("kind: %r is unknown; known: %s" % (config["kind"], ", ".join(sorted(KINDS))))
+    if not 1 <= config["speed"] <= 3600:
+        raise Misconfigured("speed: %r is not within 1 and 3600" % config["speed"])
+
+
+def _as(option: str, text: str, convert: "Any") -> "Any":
+    try:
+        return convert(text)
+    except ValueError:
+        raise Misconfigured("%s: %r is not a number" % (option, text))  # noqa: B904 - MicroPython
+
+
+def _read(file: str) -> "dict[str, Any]":
+    try:
+        with open(file) as stream:
+            document = json.load(stream)
+    except OSError as fault:
+        raise Misconfigured("%s: cannot be read (%s)" % (file, fault))  # noqa: B904 - MicroPython
+    except ValueError:
+        raise Misconfigured("%s: is not JSON" % file)  # noqa: B904 - MicroPython
+    if type(document) is not dict:
+        raise Misconfigured("%s: must be a JSON object" % file)
+    return document
+
+
+def main() -> int:
+    try:
+        config = configured(sys.argv[1:])
+        if ON_UNIX:
+            from firmware.hal.unix import THINGS, Board
+        else:
+            from firmware.hal.esp32 import THINGS, Board  # type: ignore[assignment]
+        if config["kind"] not in THINGS:
+            raise Misconfigured("kind: %s has no driver here; there are %s" % (config["kind"], ", ".join(THINGS)))
+        node = Node(config, Board(config))
+    except (Misconfigured, ValueError, OSError) as fault:
+        print("nabd node: %s" % fault)
+        return 2
+    try:
+        asyncio.run(node.run())
+    except KeyboardInterrupt:
+        # It left the loop where it was; the same loop finishes.
+        asyncio.get_event_loop().run_until_complete(node.stop())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

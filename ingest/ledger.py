@@ -1,0 +1,219 @@
+"""Which readings of a stream have come, which never will, and which are missing. Pure: no clock, no I/O.
+
+Theory of operation. A set of seqs is a flat sorted list of edges, ``[first, end, first, end, …]``, half open: an even
+index opens a range, an odd one closes it. So membership is the parity of one bisection, and adding or removing a range
+is one slice. `have` holds what is stored or quarantined; `covered` is `have` and what is gone. Whatever lies below the
+last covered seq in neither is missing: it may still come. A seq that is gone and comes after all is simply had.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
+
+from contract.ports import LedgerRow
+
+Ranges = tuple[tuple[int, int], ...]
+"""Inclusive, sorted, disjoint, not touching."""
+
+RANGES_MAX = 1024
+"""Ranges between open gaps in one stream; a reading that would open one more is not kept. Honest devices have few."""
+
+GONE_MAX = 4096
+"""Gaps remembered as gone in one stream; the oldest are forgotten first (and count as had), for a row is written anew
+with each batch. A device that loses a reading every day has ten years of them."""
+
+BOOTS_MAX = 32
+"""Dated boots remembered in one stream; the oldest go first: nothing of theirs is on its way any more."""
+
+
+class Stream:
+    """The seqs of one (device, stream), and what dates and orders its messages."""
+
+    __slots__ = ("boots", "covered", "device", "have", "reported", "seen_at_ms", "status", "stream")
+
+    def __init__(self, device: str, stream: str) -> None:
+        self.device = device
+        self.stream = stream
+        self.have: list[int] = []
+        self.covered: list[int] = []
+        self.boots: Mapping[int, int] = {}  # replaced, never changed in place: copies share it
+        self.seen_at_ms = 0
+        self.status: tuple[int, int, int] | None = None
+        self.reported: tuple[int, int] | None = None
+
+    @classmethod
+    def from_row(cls, row: LedgerRow) -> "Stream":
+        self = cls(row.device, row.stream)
+        for first, last in row.have:
+            _add(self.have, first, last + 1)
+            _add(self.covered, first, last + 1)
+        for first, last in row.gone:
+            _add(self.covered, first, last + 1)
+        self.boots = row.boots
+        self.seen_at_ms = row.seen_at_ms
+        self.status = row.status
+        self.reported = row.reported
+        return self
+
+    def row(self) -> LedgerRow:
+        return LedgerRow(
+            device=self.device,
+            stream=self.stream,
+            have=_inclusive(self.have),
+            gone=self.gone(),
+            boots=self.boots,
+            seen_at_ms=self.seen_at_ms,
+            status=self.status,
+            reported=self.reported,
+        )
+
+    def copy(self) -> "Stream":
+        twin = Stream(self.device, self.stream)
+        twin.have = self.have.copy()
+        twin.covered = self.covered.copy()
+        twin.boots = self.boots
+        twin.seen_at_ms = self.seen_at_ms
+        twin.status = self.status
+        twin.reported = self.reported
+        return twin
+
+    def has(self, seq: int) -> bool:
+        return bisect_right(self.have, seq) % 2 == 1
+
+    def has_room(self, seq: int) -> bool:
+        """Would adding `seq` keep the stream within RANGES_MAX ranges?"""
+        return len(self.covered) < 2 * RANGES_MAX or bisect_left(self.covered, seq) % 2 == 1 or self.has(seq)
+
+    def add(self, first: int, last: int) -> int:
+        """These have come: stored or quarantined. A range that was gone, or partly had, is had now.
+
+        Returns how many gaps that are gone had to be forgotten (GONE_MAX).
+        """
+        have = self.have
+        _add(have, first, last + 1)
+        _add(self.covered, first, last + 1)
+        forgotten = 0
+        while len(have) > 2 * (GONE_MAX + 1) and _covers(self.covered, have[1], have[2]):
+            del have[1:3]
+            forgotten += 1
+        return forgotten
+
+    def add_gone(self, oldest: int) -> int:
+        """The device holds nothing below `oldest`: what never came of it is gone. Returns how many are newly so."""
+        covered = self.covered
+        if oldest <= 1 or (covered and covered[0] == 1 and covered[1] >= oldest):
+            return 0
+        new = oldest - 1 - sum(min(end, oldest) - first for first, end in _pairs(covered) if first < oldest)
+        _add(covered, 1, oldest)
+        return new
+
+    def gone(self) -> Ranges:
+        if self.have == self.covered:
+            return ()
+        rest = self.covered.copy()
+        for first, end in _pairs(self.have):
+            _remove(rest, first, end)
+        return _inclusive(rest)
+
+    def missing(self) -> Ranges:
+        """What lies below the last covered seq and is neither had nor gone."""
+        if not self.covered:
+            return ()
+        rest = [1, self.covered[-1]]
+        for first, end in _pairs(self.covered):
+            _remove(rest, first, end)
+        return _inclusive(rest)
+
+    def missing_count(self) -> int:
+        covered = self.covered
+        return covered[-1] - 1 - _size(covered) if covered else 0
+
+    def gone_count(self) -> int:
+        return _size(self.covered) - _size(self.have)
+
+    def kept(self, most: int) -> tuple[int, Ranges]:
+        """(upto, also) for the device: all up to `upto`, and up to `most` ranges above it, lowest first."""
+        covered = self.covered
+        if not covered:
+            return 0, ()
+        if covered[0] != 1:
+            return 0, _inclusive(covered[: 2 * most])
+        return covered[1] - 1, _inclusive(covered[2 : 2 + 2 * most])
+
+    def fix_boot(self, boot: int, offset_ms: int) -> None:
+        """Remember what dates the `up` times of `boot`. Once fixed it stays."""
+        if boot in self.boots:
+            return
+        boots = {**self.boots, boot: offset_ms}
+        while len(boots) > BOOTS_MAX:
+            del boots[min(boots)]
+        self.boots = boots
+
+
+class Ledger:
+    """All streams, as the log has them. Streams are replaced whole, so any thread may read one it has got."""
+
+    def __init__(self, rows: Iterable[LedgerRow]) -> None:
+        self._devices: dict[str, dict[str, Stream]] = {}
+        self._current: dict[str, Stream] = {}  # device → the stream of its last birth
+        self.missing_total = 0
+        self.gone_total = 0
+        self.replace(map(Stream.from_row, rows))
+
+    def get(self, device: str, stream: str) -> Stream | None:
+        streams = self._devices.get(device)
+        return None if streams is None else streams.get(stream)
+
+    def current(self, device: str) -> Stream | None:
+        """The stream of the device's last birth, which orders its `status` and `reported`."""
+        return self._current.get(device)
+
+    def of(self, device: str) -> list[Stream]:
+        return list(self._devices.get(device, {}).values())
+
+    def replace(self, streams: Iterable[Stream]) -> None:
+        """Take these streams for what they are now, after the log has them."""
+        for stream in streams:
+            others = self._devices.setdefault(stream.device, {})
+            before = others.get(stream.stream)
+            if before is not None:
+                self.missing_total -= before.missing_count()
+                self.gone_total -= before.gone_count()
+            self.missing_total += stream.missing_count()
+            self.gone_total += stream.gone_count()
+            others[stream.stream] = stream
+            current = self._current.get(stream.device)
+            if stream.status is not None and (
+                current is None or current.stream == stream.stream or stream.seen_at_ms >= current.seen_at_ms
+            ):
+                self._current[stream.device] = stream
+
+
+def _add(edges: list[int], first: int, end: int) -> None:
+    """Unite with [first, end). The common case, growth at the end, costs no search of the middle."""
+    if edges and edges[-1] == first:
+        edges[-1] = end
+        return
+    low, high = bisect_left(edges, first), bisect_right(edges, end)
+    edges[low:high] = ([first] if low % 2 == 0 else []) + ([end] if high % 2 == 0 else [])
+
+
+def _remove(edges: list[int], first: int, end: int) -> None:
+    low, high = bisect_left(edges, first), bisect_right(edges, end)
+    edges[low:high] = ([first] if low % 2 == 1 else []) + ([end] if high % 2 == 1 else [])
+
+
+def _covers(edges: list[int], first: int, end: int) -> bool:
+    low = bisect_right(edges, first)
+    return low % 2 == 1 and edges[low] >= end
+
+
+def _pairs(edges: list[int]) -> Iterable[tuple[int, int]]:
+    return zip(edges[::2], edges[1::2], strict=True)
+
+
+def _size(edges: list[int]) -> int:
+    return sum(edges[1::2]) - sum(edges[::2])
+
+
+def _inclusive(edges: list[int]) -> Ranges:
+    return tuple((first, end - 1) for first, end in _pairs(edges))

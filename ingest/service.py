@@ -1,0 +1,139 @@
+"""The loop around the pipeline: receive → process in one worker thread → acknowledge → `kept`.
+
+Theory of operation. One batch is on its way at a time; what arrives meanwhile is the next, so batches grow with the
+load by themselves. When the log is full or the disk refuses, the same batch is tried again with growing pauses and
+nothing is acknowledged: the broker's window fills, and the devices hold. `stop` ends after the batch at hand, with one
+more for what had been read, and answers every stream that is owed a `kept`.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from contract.ports import Clock, LogFull, Message, Receiver
+from ingest.kept import Keeper
+from ingest.pipeline import Outcome, Pipeline
+
+logger = logging.getLogger("ingest")
+
+BATCH = 2_000
+KEPT_EVERY_S = 0.1
+RETRY_S, RETRY_S_MAX = 0.5, 5.0
+
+
+class IngestService:
+    """Runs on the event loop until `stop`."""
+
+    def __init__(self, receiver: Receiver, pipeline: Pipeline, clock: Clock) -> None:
+        self._receiver, self._pipeline, self._clock = receiver, pipeline, clock
+        self._keeper = Keeper()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="ingest")
+        self._stopping = asyncio.Event()
+        self.holding = ""  # why nothing is kept at the moment, or empty
+        self._messages = self._batches = self._retries = 0
+        self._last_batch_ms = 0.0
+
+    async def run(self) -> None:
+        """Until `stop`: keep what arrives."""
+        answering = asyncio.create_task(self._answer(), name="kept")
+        try:
+            while not self._stopping.is_set():
+                await self._keep(await self._receive())
+            await self._keep(await self._receive_rest())
+        finally:
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+            self._keeper.flush(self._clock.monotonic_s(), self._say_kept, all_due=True)
+            self._worker.shutdown()
+
+    async def stop(self) -> None:
+        """Read no more; `run` appends and acknowledges what was read, says `kept`, and ends."""
+        self._stopping.set()
+
+    def status(self) -> Mapping[str, object]:
+        """For health and metrics; times in ms."""
+        return {
+            "holding": self.holding,
+            "messages": self._messages,
+            "batches": self._batches,
+            "retries": self._retries,
+            "last_batch_ms": round(self._last_batch_ms, 3),
+            "kept_sent": self._keeper.sent,
+            "kept_waiting": self._keeper.waiting,
+        }
+
+    async def _receive(self) -> Sequence[Message]:
+        """What has arrived; empty when asked to stop, or when a device was registered and wants an answer."""
+        receiving = asyncio.ensure_future(self._receiver.receive(BATCH))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            while not receiving.done():
+                await asyncio.wait((receiving, stopping), timeout=KEPT_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+                if self._stopping.is_set() or self._pipeline.has_news():
+                    break
+            return receiving.result() if receiving.done() else ()
+        finally:
+            stopping.cancel()
+            if not receiving.done():
+                receiving.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await receiving
+
+    async def _receive_rest(self) -> Sequence[Message]:
+        """What had been read when the stop came."""
+        try:
+            return await asyncio.wait_for(self._receiver.receive(BATCH), KEPT_EVERY_S)
+        except TimeoutError:
+            return ()
+
+    async def _keep(self, messages: Sequence[Message]) -> None:
+        if not messages and not self._pipeline.has_news():
+            return
+        began_s = self._clock.monotonic_s()
+        outcome = await self._process(messages)
+        if outcome is None:
+            return
+        self._receiver.acknowledge(outcome.acknowledge)
+        for topic, payload in outcome.replies:
+            self._receiver.publish(topic, payload)
+        for device, stream, deferred in outcome.kept:
+            self._keeper.add(device, stream, deferred=deferred)
+        self._messages += len(messages)
+        self._batches += 1
+        now_s = self._clock.monotonic_s()
+        self._last_batch_ms = (now_s - began_s) * 1000
+        self._keeper.flush(now_s, self._say_kept)
+
+    async def _process(self, messages: Sequence[Message]) -> Outcome | None:
+        """None when asked to stop while nothing can be kept: the broker has the messages still."""
+        loop = asyncio.get_running_loop()
+        pause_s = RETRY_S
+        while True:
+            try:
+                outcome = await loop.run_in_executor(self._worker, self._pipeline.process, messages)
+            except (LogFull, OSError) as error:
+                if not self.holding:
+                    logger.error("event=holding reason=%s", error)
+                self.holding = str(error)
+                self._retries += 1
+                if self._stopping.is_set():
+                    return None
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), pause_s)
+                pause_s = min(pause_s * 2, RETRY_S_MAX)
+            else:
+                if self.holding:
+                    logger.info("event=keeping_again")
+                self.holding = ""
+                return outcome
+
+    async def _answer(self) -> None:
+        """Say what became due while no batch came."""
+        while True:
+            await asyncio.sleep(KEPT_EVERY_S)
+            self._keeper.flush(self._clock.monotonic_s(), self._say_kept)
+
+    def _say_kept(self, device: str, stream: str, deferred: bool) -> None:
+        self._receiver.publish(*self._pipeline.answer(device, stream, deferred=deferred))

@@ -1,0 +1,111 @@
+"""Generates what is derived from the kinds: ``python -m nabd.generate`` writes firmware/core/kinds.py.
+
+The firmware reads no YAML: it gets the few facts of each kind that a node needs, as Python. A test compares the
+committed file with what this generates.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from contract.document import DocumentFault
+from contract.kind import Kind, Kinds, Metric, MetricType, Target
+from contract.kind_file import load_kinds
+
+ROOT = Path(__file__).parents[1]
+KINDS_FILE = ROOT / "firmware" / "core" / "kinds.py"
+
+HEAD = '''"""What a node knows of its kind. Generated from contract/kinds by ``python -m nabd.generate``: edit those.
+
+``metrics``: name → digits after the point, or "number" (as it comes), "counter", "boolean", "enum". ``targets``:
+what can be leased, booleans as 0.0 or 1.0; ``*_limit`` names a setting in s. ``limits``: defaults of those settings.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+'''
+
+
+def firmware_kinds(kinds: Kinds) -> str:
+    """The text of firmware/core/kinds.py; the same kinds always give the same bytes."""
+    documents = {name: _firmware_kind(kinds[name]) for name in sorted(kinds)}
+    return HEAD + 'KINDS: "dict[str, Any]" = ' + _literal(documents, 0) + "\n"
+
+
+def _firmware_kind(kind: Kind) -> dict[str, Any]:
+    limits = {
+        limit: kind.settings[limit].default
+        for target in kind.targets.values()
+        for limit in (target.run_limit, target.day_limit, target.rest_limit)
+        if limit
+    }
+    return {
+        "kind": kind.name,
+        "period_s": kind.period_s,
+        "metrics": {metric.name: _metric(metric) for metric in kind.metrics.values()},
+        "targets": {target.name: _target(target) for target in kind.targets.values()},
+        "limits": {name: int(default) for name, default in limits.items() if isinstance(default, (int, float))},
+    }
+
+
+def _metric(metric: Metric) -> int | str:
+    if metric.type is not MetricType.NUMBER or metric.resolution is None:
+        return metric.type.value
+    exponent = Decimal(str(metric.resolution)).normalize().as_tuple().exponent
+    assert isinstance(exponent, int)
+    return max(0, -exponent)
+
+
+def _target(target: Target) -> dict[str, Any]:
+    return {
+        "boolean": target.type is MetricType.BOOLEAN,
+        "safe": target.safe,
+        "min": target.minimum,
+        "max": target.maximum,
+        "resume": target.resume,
+        "control": target.control,
+        "schedule": target.schedule,
+        "run_limit": target.run_limit,
+        "day_limit": target.day_limit,
+        "rest_limit": target.rest_limit,
+    }
+
+
+def _literal(value: Any, depth: int) -> str:
+    """Python source of nested mappings, one key a line, strings in double quotes."""
+    if isinstance(value, Mapping):
+        if not value:
+            return "{}"
+        inner = "    " * (depth + 1)
+        lines = "".join(f'{inner}"{key}": {_literal(one, depth + 1)},\n' for key, one in value.items())
+        return "{\n" + lines + "    " * depth + "}"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m nabd.generate", description="Write what is derived from the kinds")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a file is out of date")
+    options = parser.parse_args(arguments)
+    try:
+        text = firmware_kinds(load_kinds())
+    except DocumentFault as fault:
+        sys.stderr.write(f"{fault}\n")
+        return 2
+    fresh = KINDS_FILE.exists() and KINDS_FILE.read_text(encoding="utf-8") == text
+    if options.check:
+        if not fresh:
+            sys.stderr.write(f"{KINDS_FILE.relative_to(ROOT)} is out of date; run: python -m nabd.generate\n")
+        return 0 if fresh else 1
+    if not fresh:
+        KINDS_FILE.write_text(text, encoding="utf-8")
+    sys.stdout.write(f"{KINDS_FILE.relative_to(ROOT)}: {'unchanged' if fresh else 'written'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

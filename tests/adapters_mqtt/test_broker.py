@@ -1,0 +1,114 @@
+"""The embedded broker: says when it cannot start, lives as long as it should and no longer."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from adapters.mqtt.broker import EmbeddedBroker, PortInUse, answers
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    made = EmbeddedBroker(port=0, connections_max=50)
+    made.start()
+    yield made
+    made.stop()
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.02)
+
+
+def test_when_start_returns_it_answers_and_when_stop_returns_its_port_is_free(broker: EmbeddedBroker) -> None:
+    assert broker.running
+    assert broker.port > 0
+    assert answers("127.0.0.1", broker.port)
+    broker.stop()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", broker.port))
+
+
+def test_it_starts_again_after_a_stop(broker: EmbeddedBroker) -> None:
+    broker.stop()
+    broker.start()
+    assert answers("127.0.0.1", broker.port)
+
+
+def test_it_listens_on_loopback_only(broker: EmbeddedBroker) -> None:
+    listening = {
+        tuple(connection.laddr)
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert {address[0] for address in listening if address[1] == broker.port} == {"127.0.0.1"}
+
+
+def test_a_taken_port_is_named_with_its_remedy() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(PortInUse, match=rf"{port} on 127\.0\.0\.1 .*--mqtt-port"):
+            EmbeddedBroker(port=port).start()
+
+
+def test_an_open_port_that_does_not_speak_mqtt_is_no_broker() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        assert not answers("127.0.0.1", silent.getsockname()[1], timeout_s=0.2)
+
+    with socket.socket() as web:
+        web.bind(("127.0.0.1", 0))
+        web.listen()
+
+        def serve() -> None:
+            connection, _ = web.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert not answers("127.0.0.1", web.getsockname()[1], timeout_s=2.0)
+        thread.join()
+
+
+def test_ctrl_c_in_the_terminal_does_not_end_it_before_the_platform(broker: EmbeddedBroker) -> None:
+    process = broker._broker._process  # type: ignore[union-attr]
+    assert process is not None
+    os.kill(process.pid, signal.SIGINT)
+    time.sleep(0.2)  # a signal that were obeyed would need less
+    assert answers("127.0.0.1", broker.port)
+
+
+def test_it_dies_with_its_parent_even_when_that_is_killed() -> None:
+    script = (
+        "import time\nfrom adapters.mqtt.broker import EmbeddedBroker\n"
+        "broker = EmbeddedBroker(port=0, connections_max=50)\nbroker.start()\n"
+        "print(broker.port, broker._broker._process.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    port, child = map(int, parent.stdout.readline().split())
+    assert answers("127.0.0.1", port)
+    parent.kill()
+    parent.wait(10)
+    parent.stdout.close()
+    wait_until(lambda: not psutil.pid_exists(child), "the child is gone")
+    assert not answers("127.0.0.1", port, timeout_s=0.5)

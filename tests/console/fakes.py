@@ -1,0 +1,254 @@
+"""The ports the console reads, in memory: small, exact, and good enough to be mistaken for the real ones."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from contract.decisions import AlarmState, Decision, IntentState, Lease
+from contract.kind import Value
+from contract.ports import AlarmRow, Device, Effects, LedgerRow, Quarantined
+from contract.records import Entry, Record, Telemetry
+
+
+class FakeClock:
+    """City time that moves only when a test moves it, or at `speed` when `running`."""
+
+    def __init__(self, now_ms: int, speed: float = 1.0, *, running: bool = False) -> None:
+        self.speed = speed
+        self._now_ms = now_ms
+        self._running = running
+        self._began_s = self._real_s() if running else 0.0
+
+    @staticmethod
+    def _real_s() -> float:
+        import time
+
+        return time.monotonic()
+
+    def now_ms(self) -> int:
+        if self._running:
+            return self._now_ms + round((self._real_s() - self._began_s) * 1000 * self.speed)
+        return self._now_ms
+
+    def monotonic_s(self) -> float:
+        return self._real_s() if self._running else self._now_ms / 1000
+
+    def advance(self, ms: int) -> None:
+        self._now_ms += ms
+
+
+class MemoryLog:
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.rows: list[Quarantined] = []
+        self.counters: dict[str, int] = {}
+
+    def append(
+        self,
+        records: Sequence[Record],
+        at_ms: int,
+        *,
+        ledger: Iterable[LedgerRow] = (),
+        quarantine: Iterable[Quarantined] = (),
+        counts: Mapping[str, int] | None = None,
+    ) -> int:
+        for record in records:
+            self.entries.append(Entry(len(self.entries) + 1, at_ms, record))
+        self.rows += quarantine
+        for name, value in (counts or {}).items():
+            self.counters[name] = self.counters.get(name, 0) + value
+        return len(self.entries)
+
+    def read(self, after: int, limit: int) -> Sequence[Entry]:
+        return self.entries[after : after + limit]
+
+    def last(self) -> int:
+        return len(self.entries)
+
+    def find(self, device: str, stream: str, seq: int) -> Mapping[str, Value] | None:
+        return None
+
+    def ledger(self, device: str | None = None) -> Iterable[LedgerRow]:
+        return ()
+
+    def quarantine(self, limit: int, before: int | None = None) -> Sequence[Quarantined]:
+        rows = [row for row in reversed(self.rows) if before is None or row.number < before]
+        return rows[:limit]
+
+    def counts(self) -> Mapping[str, int]:
+        return dict(self.counters)
+
+    def consumed(self, consumer: str, position: int) -> None:
+        pass
+
+    def cut(self, now_ms: int) -> int:
+        return 0
+
+    def size_bytes(self) -> int:
+        return 4096
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], list[tuple[int, Value]]] = {}
+        self._position = 0
+
+    def position(self) -> int:
+        return self._position
+
+    def write(self, entries: Sequence[Entry], stored_at_ms: int) -> int:
+        written = 0
+        for entry in entries:
+            self._position = entry.position
+            if isinstance(entry.record, Telemetry):
+                for reading in entry.record.readings:
+                    written += 1
+                    for metric, value in reading.values.items():
+                        self.rows.setdefault((entry.record.device, metric), []).append((reading.measured_at_ms, value))
+        return written
+
+    def readings(
+        self,
+        *,
+        kind: str,
+        metric: str,
+        start_ms: int,
+        end_ms: int,
+        device: str | None = None,
+        asset: str | None = None,
+        every_ms: int | None = None,
+        limit: int = 10_000,
+    ) -> Sequence[tuple[int, Value]]:
+        rows = sorted(row for row in self.rows.get((device or asset or "", metric), ()) if start_ms <= row[0] < end_ms)
+        if every_ms is None:
+            return rows[:limit]
+        steps: dict[int, list[float]] = {}
+        for at_ms, value in rows:
+            steps.setdefault(at_ms - at_ms % every_ms, []).append(float(value))
+        return [(at_ms, sum(values) / len(values)) for at_ms, values in sorted(steps.items())][:limit]
+
+    def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
+        return ()
+
+    def count(self) -> int:
+        return sum(map(len, self.rows.values()))
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryState:
+    def __init__(self) -> None:
+        self._devices: dict[str, Device] = {}
+        self._bindings: dict[str, list[tuple[str, int, int | None]]] = {}
+        self._alarms: dict[str, AlarmRow] = {}
+        self._intents: dict[tuple[str, str], IntentState] = {}
+        self._decisions: list[Decision] = []
+        self._leases: dict[str, Lease] = {}
+        self._position = 0
+
+    def position(self) -> int:
+        return self._position
+
+    def commit(self, effects: Effects, position: int, snapshot: bytes | None = None) -> None:
+        for at_ms, record in effects.registered:
+            self._devices[record.device] = Device(
+                device=record.device, kind=record.kind, commune=record.commune, zone=record.zone, asset=record.asset,
+                name=record.name, lat=record.lat, lon=record.lon, settings=record.settings, registered_at_ms=at_ms,
+            )  # fmt: skip
+            bindings = self._bindings.setdefault(record.asset, [])
+            if not bindings or bindings[-1][0] != record.device:
+                if bindings:
+                    bindings[-1] = (*bindings[-1][:2], at_ms)
+                bindings.append((record.device, at_ms, None))
+        for alarm in effects.alarms:
+            known = self._alarms.get(alarm.alarm)
+            self._alarms[alarm.alarm] = AlarmRow(
+                alarm=alarm,
+                acknowledged_by=known.acknowledged_by if known else None,
+                acknowledged_at_ms=known.acknowledged_at_ms if known else None,
+            )
+        for alarm_id, by, at_ms in effects.acknowledged:
+            if alarm_id in self._alarms:
+                row = self._alarms[alarm_id]
+                self._alarms[alarm_id] = AlarmRow(alarm=row.alarm, acknowledged_by=by, acknowledged_at_ms=at_ms)
+        for state in effects.intents:
+            self._intents[(state.intent.intent, state.intent.asset)] = state
+        self._decisions += effects.decisions
+        for lease in effects.leases:
+            self._leases[lease.device] = lease
+        self._position = position
+
+    def snapshot(self) -> tuple[int, bytes] | None:
+        return None
+
+    def devices(
+        self,
+        *,
+        kind: str | None = None,
+        commune: str | None = None,
+        zone: str | None = None,
+        text: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> tuple[int, Sequence[Device]]:
+        found = [
+            device
+            for _, device in sorted(self._devices.items())
+            if kind in (None, device.kind)
+            and commune in (None, device.commune)
+            and zone in (None, device.zone)
+            and (text is None or text.lower() in f"{device.device} {device.asset} {device.name}".lower())
+        ]
+        return len(found), found[offset : None if limit is None else offset + limit]
+
+    def device(self, device: str) -> Device | None:
+        return self._devices.get(device)
+
+    def bindings(self, asset: str) -> Sequence[tuple[str, int, int | None]]:
+        return list(self._bindings.get(asset, ()))
+
+    def alarms(
+        self, *, open_only: bool = False, asset: str | None = None, offset: int = 0, limit: int = 100
+    ) -> tuple[int, Sequence[AlarmRow]]:
+        rows = [
+            row
+            for row in sorted(self._alarms.values(), key=lambda row: -row.alarm.since_ms)
+            if asset in (None, row.alarm.asset) and (not open_only or row.alarm.state is AlarmState.FIRING)
+        ]
+        return len(rows), rows[offset : offset + limit]
+
+    def alarm(self, alarm: str) -> AlarmRow | None:
+        return self._alarms.get(alarm)
+
+    def intents(self, *, asset: str | None = None, limit: int = 100, wish: str | None = None) -> Sequence[IntentState]:
+        rows = [
+            row
+            for row in self._intents.values()
+            if asset in (None, row.intent.asset) and (wish is None or wish in (row.intent.intent, row.intent.wish))
+        ]
+        return sorted(rows, key=lambda row: -row.at_ms)[:limit]
+
+    def decisions(self, *, asset: str | None = None, limit: int = 100) -> Sequence[Decision]:
+        return [row for row in reversed(self._decisions) if asset in (None, row.asset)][:limit]
+
+    def leases(self, *, device: str | None = None) -> Sequence[Lease]:
+        return [lease for name, lease in sorted(self._leases.items()) if device in (None, name)]
+
+    def close(self) -> None:
+        pass
+
+
+class Waiting:
+    """A deferred device."""
+
+    def __init__(self, device: str, kind: str, first_ms: int, last_ms: int, readings: int) -> None:
+        self.device, self.kind, self.model = device, kind, "nabd-esp32"
+        self.first_ms, self.last_ms, self.readings = first_ms, last_ms, readings
+
+
+def run(awaitable: Any) -> Any:
+    return asyncio.run(awaitable)

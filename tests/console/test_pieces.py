@@ -1,0 +1,203 @@
+"""The small parts of pages: escaping, charts with gaps, wishes put together, shared work."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.acts import Scope
+from console.desk import Desk, gap_of
+from console.documents import missing
+from console.language import languages
+from console.markup import Html, h, isolated
+from console.pages.charts import broken
+from console.pages.commands import scope_of
+from console.pages.pieces import Pieces
+from console.wishes import Progress, progress, read_wishes
+from contract.decisions import Intent, IntentState, Lease, LeaseTarget, Rank, Step
+from contract.ports import LedgerRow
+from tests.console.demo_platform import DARK, DEAF, SILENT, DemoCity
+
+
+@given(st.text(max_size=40))
+def test_no_text_can_become_a_tag(text: str) -> None:
+    written = h("p", text, title=text)
+    assert "<" not in written.removeprefix("<p").removesuffix("</p>").replace(">", "", 1)
+    inner = written.split('title="', 1)[1] if text else ""
+    assert inner.count('"') <= 1
+
+
+def test_markup_is_not_escaped_twice_and_absent_attributes_are_left_out() -> None:
+    assert h("a", isolated("a<b"), href="/x", class_="row", hidden=False, title=None, open=True, data_at=7) == (
+        '<a href="/x" class="row" open data-at="7"><bdi>a&lt;b</bdi></a>'
+    )
+    assert isinstance(h("br"), Html)
+
+
+def test_a_line_is_broken_where_nothing_was_measured() -> None:
+    shift: Callable[[int], int] = lambda ms: ms  # noqa: E731
+    rows = [(0, 1.0), (1_000, 0.5), (9_000, 0.0)]
+    assert broken(rows, 2_500, 100, shift) == [[0, 100.0], [1_000, 50.0], [1_001, None], [9_000, 0.0]]
+    assert broken([], 2_500, 1, shift) == []
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 9)), max_size=6))
+def test_missing_numbers_are_those_no_range_covers(spans: list[tuple[int, int]]) -> None:
+    ranges = [(start, start + length) for start, length in spans]
+    covered = {number for start, end in ranges for number in range(start, end + 1)}
+    expected = set(range(1, max(covered, default=0) + 1)) - covered
+    assert {number for start, end in missing(ranges) for number in range(start, end + 1)} == expected
+
+
+def test_a_gap_counts_missing_and_gone_apart() -> None:
+    row = LedgerRow(device="lamp-3", stream="9f3c01aa", have=((1, 40), (46, 120)), gone=((41, 42),))
+    gap = gap_of("lamp-3", "pole-3", [row])
+    assert (gap.missing, gap.gone, gap.ranges) == (3, 2, ((43, 45),))
+
+
+@pytest.mark.parametrize(
+    ("choice", "scope"),
+    [
+        ("all:", Scope(kind="street_light")),
+        ("zone:berkane/centre", Scope(kind="street_light", commune="berkane", zone="centre")),
+        ("setting:circuit/c1/a", Scope(kind="street_light", settings={"circuit": "c1/a"})),
+        ("asset:urn:x:1", Scope(kind="street_light", asset="urn:x:1")),
+    ],
+)
+def test_a_choice_of_place_becomes_its_scope(choice: str, scope: Scope) -> None:
+    assert scope_of("street_light", choice) == scope
+
+
+def intent(intent_id: str = "i1", asset: str = "pole-1", wish: str = "") -> Intent:
+    return Intent(
+        intent=intent_id, asset=asset, target="level", to=0.5, rank=Rank.OPERATOR, reason="r", by="amina",
+        decided_at_ms=0, until_ms=10, wish=wish,
+    )  # fmt: skip
+
+
+def lease(of: str, state: Step, code: str = "") -> dict[str, Lease]:
+    target = LeaseTarget(to=0.5, until_ms=10, reason="r", intent=of)
+    return {
+        "pole-1": Lease(device="lamp-1", asset="pole-1", version=1, issued_ms=0, targets={"level": target},
+                        state=state, code=code)
+    }  # fmt: skip
+
+
+def test_how_far_a_wish_got_is_how_far_its_own_lease_got() -> None:
+    won = IntentState(intent=intent(), step=Step.WON, at_ms=0, why="alone")
+    assert progress(won, lease("i1", Step.CONFIRMED)) == Progress("pole-1", Step.CONFIRMED, "alone")
+    assert progress(won, lease("i1", Step.REFUSED, "over_limit")) == Progress("pole-1", Step.REFUSED, "over_limit")
+    assert progress(won, lease("other", Step.CONFIRMED)) == Progress("pole-1", Step.WON, "alone")
+    lost = IntentState(intent=intent(), step=Step.LOST, at_ms=0, why="outranked")
+    assert progress(lost, lease("i1", Step.CONFIRMED)).step is Step.LOST
+
+
+def test_wishes_of_one_request_stand_together_and_rules_apart(city: DemoCity) -> None:
+    from contract.ports import Effects
+
+    rows = [
+        IntentState(intent=intent(f"p{number}", f"pole-00{number}", "w1"), step=Step.WON, at_ms=number)
+        for number in range(1, 4)
+    ]
+    ruled = IntentState(
+        intent=Intent(intent="r", asset="pole-001", target="level", to=1, rank=Rank.RULE, reason="rule:x", by="x",
+                      decided_at_ms=0),
+        step=Step.WON, at_ms=9,
+    )  # fmt: skip
+    city.state.commit(Effects(intents=[*rows, ruled]), 1)
+    (wish,) = read_wishes(Desk(city.platform()))
+    assert wish.id == "w1"
+    assert [part.asset for part in wish.parts] == ["pole-001", "pole-002", "pole-003"]
+    assert wish.running is False
+
+
+def test_shared_work_is_done_once_for_all_who_ask(city: DemoCity) -> None:
+    desk = Desk(city.platform())
+    runs: list[int] = []
+
+    async def ask() -> None:
+        results = await asyncio.gather(*(desk.shared("x", lambda: runs.append(1) or len(runs)) for _ in range(20)))  # type: ignore[func-returns-value]
+        assert set(results) == {1}
+        city.clock.advance(2_000)
+        assert await desk.shared("x", lambda: 7) == 7
+
+    asyncio.run(ask())
+    assert runs == [1]
+
+
+def test_a_failed_look_is_tried_again_and_not_remembered(city: DemoCity) -> None:
+    desk = Desk(city.platform())
+
+    def fail() -> int:
+        raise OSError("disk")
+
+    async def ask() -> int:
+        with pytest.raises(OSError, match="disk"):
+            await desk.shared("x", fail)
+        return await desk.shared("x", lambda: 3)
+
+    assert asyncio.run(ask()) == 3
+
+
+def test_the_city_at_a_glance_counts_alarms_silence_and_changes(city: DemoCity) -> None:
+    desk = Desk(city.platform())
+
+    async def look() -> None:
+        first = await desk.city()
+        assert (sum(first.firing.values()), first.unseen, first.silent) == (3, 3, 1)
+        assert first.by_kind["street_light"]["fault"] == 2
+        assert len(first.markers) == 19
+        city.clock.advance(2_000)
+        second = await desk.city()
+        assert [m.asset for m in second.markers if m.generation > first.generation] == []
+        city.levels["lamp-001"] = 0.0
+        city.step()
+        city.clock.advance(2_000)
+        third = await desk.city()
+        assert [m.asset for m in third.markers if m.generation > second.generation] == ["pole-001"]
+
+    asyncio.run(look())
+
+
+def test_rates_are_per_real_second(city: DemoCity) -> None:
+    desk = Desk(city.platform())
+
+    async def look() -> None:
+        await desk.figures()
+        city.clock.advance(10_000)
+        city.log.append([], 0, counts={"received": 50, "accepted": 50})
+        figures = await desk.figures()
+        assert figures.per_s["accepted"] == 5.0
+
+    asyncio.run(look())
+
+
+def test_a_value_stands_with_its_age_and_an_old_one_is_marked(city: DemoCity) -> None:
+    pieces = Pieces(Desk(city.platform()), languages()["en"])
+    live = city.live.device(DARK)
+    assert live is not None
+    metrics = city.kinds["street_light"].metrics
+    tile = pieces.value_tile(metrics["power_w"], live)
+    assert "0.0\u00a0W" in tile
+    assert f'data-at="{live.values["power_w"].measured_at_ms}"' in tile
+    assert f'data-stale="{live.stale_at_ms(live.values["power_w"])}"' in tile
+    unknown = pieces.value_tile(metrics["illuminance_lx"], live)
+    assert "never measured" in unknown
+    assert "data-at" not in unknown
+    silent = city.live.device(SILENT)
+    assert silent is not None
+    assert "No contact for" in pieces.contact(silent, city.clock.now_ms())
+    assert DEAF != SILENT
+
+
+def test_an_alarm_of_a_stranger_cannot_smuggle_markup_in(city: DemoCity) -> None:
+    from msgspec.structs import replace
+
+    pieces = Pieces(Desk(city.platform()), languages()["ar"])
+    _, rows = city.state.alarms()
+    bad = "<script>alert(1)</script>"
+    row = replace(rows[0], alarm=replace(rows[0].alarm, because=bad, text={"ar": bad}, asset="pole-1"),
+                  acknowledged_by=bad, acknowledged_at_ms=1)  # fmt: skip
+    assert "<script" not in pieces.alarm(row)

@@ -1,0 +1,110 @@
+"""A real platform in a process of its own, on free ports of loopback, ended after each test."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from nabd.process import Child, PlatformProcess, node_command, node_folder
+
+Result = TypeVar("Result")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(look: Callable[[], Result], what: str, within_s: float = 30.0) -> Result:
+    """The first true thing `look` returns; fails with `what` and the last look when it takes too long."""
+    deadline_s = time.monotonic() + within_s
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > deadline_s:
+            pytest.fail(f"{what}: not within {within_s:g} s; last seen: {seen!r}")
+        time.sleep(0.05)
+
+
+class City:
+    """One data folder and the processes around it; the platform may be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.http_port, self.mqtt_port = free_port(), free_port()
+        self.children: list[Child] = []
+        self.platform: PlatformProcess | None = None
+        self.output = (folder / "platform.log").open("ab")
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def up(self, *options: str) -> PlatformProcess:
+        self.platform = PlatformProcess(self.data, self.http_port, self.mqtt_port, *options, output=self.output)
+        self.children.append(self.platform)
+        self.platform.wait_until_up()
+        return self.platform
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        assert self.platform is not None
+        return self.platform.client.get(path, **parameters)
+
+    def add(self, device: str, kind: str, **facts: Any) -> None:
+        assert self.platform is not None
+        self.platform.client.add_device({"id": device, "kind": kind, "commune": "berkane", **facts})
+
+    def node(self, device: str, kind: str, **options: object) -> Path:
+        """Start a MicroPython node; the file its lines go to."""
+        data = self.folder / device
+        data.mkdir(exist_ok=True)
+        said = self.folder / f"{device}.log"
+        with said.open("ab") as output:
+            command = node_command(device, kind, self.mqtt_port, data, **options)
+            self.children.append(Child(command, folder=node_folder(), output=output))
+        return said
+
+    def run(self, command: list[str]) -> Child:
+        child = Child(command, output=self.output)
+        self.children.append(child)
+        return child
+
+    def platform_log(self) -> str:
+        return (self.folder / "platform.log").read_text(encoding="utf-8", errors="replace")
+
+    def end(self) -> None:
+        for child in self.children:
+            child.stop()
+        self.output.close()
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> Iterator[City]:
+    city = City(tmp_path)
+    yield city
+    city.end()
+
+
+@pytest.fixture
+def nabd(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run the command line to its end."""
+    import sys
+
+    def run(*arguments: str, within_s: float = 30.0) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "nabd", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=within_s,
+            check=False,
+        )
+
+    return run

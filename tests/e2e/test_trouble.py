@@ -1,0 +1,112 @@
+"""What the user can mend ends a command with one clear message and exit code 2, and no traceback."""
+
+import json
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import City, free_port
+
+Nabd = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def up(nabd: Nabd, data: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    ports = ("--http-port", str(free_port()), "--mqtt-port", str(free_port()))
+    return nabd("up", "--data", str(data), *ports, *options)
+
+
+def refused(done: "subprocess.CompletedProcess[str]", *parts: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--http-port", "--mqtt-port"])
+def test_a_port_in_use_is_named_with_the_option_that_chooses_another(nabd: Nabd, tmp_path: Path, option: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused(up(nabd, tmp_path / "data", option, port), port, option)
+
+
+def test_a_data_folder_of_another_version_is_refused(nabd: Nabd, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    clock = {"city_origin_ms": 0, "real_origin_ms": 0, "speed": 1}
+    (data / "format.json").write_text(json.dumps({"layout": 7, "clock": clock}))
+    refused(up(nabd, data), "format.json", "data layout 7", "reads layout 1")
+
+
+def test_a_data_folder_of_another_clock_is_refused(city: City, nabd: Nabd) -> None:
+    platform = city.up("--speed", "10")
+    assert platform.stop() == 0
+    refused(up(nabd, city.data, "--speed", "20"), "runs at speed 10, not 20", "leave --speed out")
+
+
+def test_a_data_folder_in_use_is_refused_with_its_process(city: City, nabd: Nabd) -> None:
+    platform = city.up()
+    refused(up(nabd, city.data), "is in use", str(platform.pid))
+
+
+def test_a_broken_rule_file_is_named_with_line_and_column(city: City, nabd: Nabd) -> None:
+    assert city.up().stop() == 0
+    broken = city.data / "site" / "rules" / "broken.yaml"
+    broken.write_text(
+        "group: x\nrules:\n  - name: a\n    kind: street_light\n    when: levle > 0.5\n", encoding="utf-8"
+    )
+    refused(up(nabd, city.data), "broken.yaml:5:11:", "levle", "'level'")
+
+
+def test_a_broken_site_file_is_named_with_line_and_column(city: City, nabd: Nabd) -> None:
+    assert city.up().stop() == 0
+    for site in (city.data / "site" / "sites").glob("*.yaml"):
+        text = site.read_text(encoding="utf-8")
+        site.write_text(text.replace("latitude:", "latitud:", 1), encoding="utf-8")
+    refused(up(nabd, city.data), "unknown key 'latitud'; did you mean 'latitude'?")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[http]\nport = 'x'\n", ["[http] port", "'x' is not allowed"]),
+        ("[http\n", ["nabd.toml:1:", "not readable as TOML"]),
+        ("[fleet]\nlamps = 3\n", ["[fleet] lamps: unknown key"]),
+    ],
+)
+def test_an_unreadable_config_is_named(nabd: Nabd, tmp_path: Path, text: str, parts: list[str]) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "nabd.toml").write_text(text)
+    refused(up(nabd, data), *parts)
+
+
+def test_a_damaged_log_or_state_is_refused_with_the_file(city: City, nabd: Nabd) -> None:
+    assert city.up().stop() == 0
+    for name in ("log.db", "state.db", "store.duckdb"):
+        whole = (city.data / name).read_bytes()
+        (city.data / name).write_bytes(b"this is no database" * 500)
+        refused(up(nabd, city.data), name)
+        (city.data / name).write_bytes(whole)
+
+
+def test_a_start_that_is_no_time_is_refused(nabd: Nabd, tmp_path: Path) -> None:
+    refused(up(nabd, tmp_path / "data", "--start", "yesterday"), "--start 'yesterday'", "ISO 8601")
+
+
+def test_devices_without_a_platform_says_what_to_do(nabd: Nabd, tmp_path: Path) -> None:
+    refused(nabd("devices", "list", "--data", str(tmp_path)), "no platform runs on data folder", "--url")
+
+
+def test_sigterm_stops_cleanly_and_the_next_start_goes_on(city: City) -> None:
+    platform = city.up("--lights", "5", "--speed", "60")
+    assert platform.stop() == 0
+    log = city.platform_log()
+    assert "event=stopped" in log
+    assert "left_behind" not in log
+    assert not (city.data / "run.json").exists()
+    city.up()

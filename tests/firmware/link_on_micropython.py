@@ -1,0 +1,77 @@
+"""Starts and stops a Link many times: ``micropython -m tests.firmware.link_on_micropython PORT TIMES``.
+
+Prints ``left tasks=… sockets=… grew=…`` in the end: what is left behind, and by how many bytes the heap grew between
+the first fifth of the rounds and the last round.
+"""
+
+import asyncio
+import gc
+import sys
+
+from contract.wire.mqtt import Session
+from firmware.core.chance import Chance
+from firmware.hal.uptime import Uptime
+from firmware.net.link import Link
+
+
+class Owner:
+    """Board and node at once: says one thing and hears it back."""
+
+    network = None
+
+    def __init__(self) -> None:
+        self._uptime = Uptime()
+        self.heard = 0
+        self.ups = 0
+
+    def up_ms(self) -> int:
+        return int(self._uptime.ms())
+
+    def will(self) -> "tuple[str, bytes, int, bool]":
+        return "nabd/1/probe/status", b"gone", 1, False
+
+    def subscriptions(self) -> "list[tuple[str, int]]":
+        return [("nabd/1/probe/echo", 1)]
+
+    def link_up(self) -> None:
+        self.ups += 1
+
+    def link_down(self, why: str) -> None:
+        print("down", why)
+
+    def link_message(self, topic: str, payload: bytes) -> None:
+        self.heard += 1
+
+    def link_room(self) -> None:
+        pass
+
+
+async def round_trip(owner: Owner, port: int) -> None:
+    link = Link(Session("probe", 30), "127.0.0.1", port, owner, owner, Chance("probe"))
+    heard = owner.heard
+    link.start()
+    while not link.up:
+        await asyncio.sleep(0.01)
+    link.publish("nabd/1/probe/echo", b"x", 1, False)
+    while owner.heard == heard:
+        await asyncio.sleep(0.01)
+    await link.stop()
+
+
+def main(port: int, times: int) -> None:
+    owner = Owner()
+    early = 0
+    for index in range(times):
+        asyncio.run(round_trip(owner, port))
+        gc.collect()
+        if index == times // 5:
+            early = gc.mem_alloc()  # type: ignore[attr-defined]
+    core = sys.modules["asyncio"].core
+    tasks = 0 if core._task_queue.peek() is None else 1
+    print("ups=" + str(owner.ups), "heard=" + str(owner.heard))
+    print("left tasks=" + str(tasks), "sockets=" + str(len(core._io_queue.map)), end=" ")
+    print("grew=" + str(gc.mem_alloc() - early))  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

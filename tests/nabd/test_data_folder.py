@@ -1,0 +1,123 @@
+"""A data folder is opened by one process, keeps its clock, and says clearly why it will not open."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from nabd.data_folder import DataFolder, Run, read_run
+from nabd.fault import Refused
+
+
+@contextmanager
+def opened(
+    path: Path, start_ms: int | None = None, start: str = "", speed: float | None = None
+) -> Iterator[DataFolder]:
+    with DataFolder(path, start_ms=start_ms, start_text=start, speed=speed) as folder:
+        yield folder
+
+
+def test_a_new_folder_gets_a_layout_a_clock_and_the_shipped_rules_and_sites(tmp_path: Path) -> None:
+    with opened(tmp_path / "city") as folder:
+        assert folder.format.clock.is_real
+        assert list(folder.rules.glob("*.yaml"))
+        assert list(folder.sites.glob("*.yaml"))
+
+
+def test_what_the_city_changed_in_its_rules_stays(tmp_path: Path) -> None:
+    with opened(tmp_path / "city") as folder:
+        (folder.rules / "own.yaml").write_text("group: own\nrules: []\n", encoding="utf-8")
+        for shipped in folder.rules.glob("light*.yaml"):
+            shipped.unlink()
+    with opened(tmp_path / "city") as folder:
+        assert (folder.rules / "own.yaml").exists()
+        assert not list(folder.rules.glob("light*.yaml"))
+
+
+def test_a_folder_in_use_is_refused_with_the_process_that_has_it(tmp_path: Path) -> None:
+    with opened(tmp_path) as folder:
+        folder.announce(Run(pid=1, url="http://127.0.0.1:1", mqtt_host="127.0.0.1", mqtt_port=2, started_at_ms=3))
+        with pytest.raises(Refused, match=r"is in use by process 1 at http://127\.0\.0\.1:1"), opened(tmp_path):
+            pass
+
+
+def test_a_killed_process_leaves_nothing_that_stops_the_next_start(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, time; from pathlib import Path; from nabd.data_folder import *\n"
+            f"folder = DataFolder(Path({str(tmp_path)!r}), start_ms=None, start_text='', speed=None)\n"
+            "folder.announce(Run(pid=os.getpid(), url='u', mqtt_host='h', mqtt_port=1, started_at_ms=2))\n"
+            "print('held', flush=True); time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(Refused, match=f"process {holder.pid}"), opened(tmp_path):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    assert read_run(tmp_path) is None
+    with opened(tmp_path):
+        pass
+
+
+def test_the_clock_is_remembered_and_another_one_is_refused(tmp_path: Path) -> None:
+    with opened(tmp_path, 1_000, "1970-01-01T00:00:01Z", 60.0) as folder:
+        clock = folder.format.clock
+    with opened(tmp_path) as folder:
+        assert folder.format.clock == clock
+    with opened(tmp_path, 1_000, "1970-01-01T00:00:01Z", 60.0) as folder:
+        assert folder.format.clock == clock
+    with pytest.raises(Refused, match=r"runs at speed 60, not 10; leave --speed out"), opened(tmp_path, speed=10.0):
+        pass
+    with pytest.raises(Refused, match=r"started at 1970-01-01T00:00:01Z, not 2026-01-01; leave --start out"):
+        opened(tmp_path, 1_767_225_600_000, "2026-01-01").__enter__()
+
+
+def test_a_real_time_folder_is_not_opened_as_a_simulated_one(tmp_path: Path) -> None:
+    with opened(tmp_path):
+        pass
+    with pytest.raises(Refused, match="started at real time"):
+        opened(tmp_path, 1_000, "1970-01-01T00:00:01Z").__enter__()
+
+
+def test_a_folder_of_another_layout_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with opened(tmp_path):
+        pass
+    known = json.loads((tmp_path / "format.json").read_text())
+    (tmp_path / "format.json").write_text(json.dumps(known | {"layout": 99}))
+    with pytest.raises(Refused, match="data layout 99, this Nabd reads layout 1; use the Nabd that made it"):
+        opened(tmp_path).__enter__()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"layout": "one"}', "\x00\x01"])
+def test_a_damaged_format_file_is_refused(tmp_path: Path, content: str) -> None:
+    with opened(tmp_path):
+        pass
+    (tmp_path / "format.json").write_text(content)
+    with pytest.raises(Refused, match=r"format\.json: is damaged"):
+        opened(tmp_path).__enter__()
+
+
+def test_a_path_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match="cannot be used"):
+        opened(tmp_path / "file").__enter__()
+
+
+def test_run_json_is_gone_after_a_clean_end_and_ignored_when_damaged(tmp_path: Path) -> None:
+    with opened(tmp_path) as folder:
+        folder.announce(Run(pid=1, url="u", mqtt_host="h", mqtt_port=1, started_at_ms=1))
+        assert read_run(tmp_path) is not None
+    assert read_run(tmp_path) is None
+    (tmp_path / "run.json").write_text("{")
+    assert read_run(tmp_path) is None
