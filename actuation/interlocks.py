@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from actuation.memory import Slot
+from contract.decisions import LeaseTarget
 from contract.kind import Kind, Target
 
 
@@ -72,8 +73,9 @@ def is_running(target: Target, slot: Slot, now_ms: int) -> bool:
     return slot.run is not None and leased is not None and leased.to != target.safe and leased.until_ms > now_ms
 
 
-def judge(target: Target, limits: Limits, slot: Slot, to: float, until_ms: int, now_ms: int, zone: ZoneInfo) -> Verdict:
-    """Clamp or veto one wish for `to` until `until_ms`. Call `settle_run` first; until_ms is after now_ms."""
+def judge(target: Target, limits: Limits, slot: Slot, wish: LeaseTarget, now_ms: int, zone: ZoneInfo) -> Verdict:
+    """Clamp or veto what one intent would lease now. Call `settle_run` first; the wish ends after now_ms."""
+    to, until_ms = wish.to, wish.until_ms
     value = min(max(to, target.minimum), target.maximum)
     clamped = ""
     if value != to:
@@ -83,7 +85,7 @@ def judge(target: Target, limits: Limits, slot: Slot, to: float, until_ms: int, 
         return Verdict(to=value, until_ms=until_ms, clamped=clamped)
     if limits.missing:
         return Verdict(to=value, until_ms=until_ms, veto=limits.missing)
-    if veto := _rest_veto(target, limits, slot, now_ms):
+    if veto := _rest_veto(target, limits, slot, wish, now_ms):
         return Verdict(to=value, until_ms=until_ms, veto=veto)
     start_ms = slot.run.start_ms if slot.run else now_ms
     end_ms, shortened, allowed_ms = until_ms, "", now_ms
@@ -124,11 +126,19 @@ def end_run(slot: Slot, end_ms: int, zone: ZoneInfo) -> None:
     slot.rested_from_ms = end_ms
 
 
-def _rest_veto(target: Target, limits: Limits, slot: Slot, now_ms: int) -> str:
-    """A run that goes on needs no rest; a new one needs it after the last one's worst end."""
-    if not limits.rest or not limits.rest.ms or is_running(target, slot, now_ms):
+def _rest_veto(target: Target, limits: Limits, slot: Slot, wish: LeaseTarget, now_ms: int) -> str:
+    """A run that goes on needs no rest; a new one needs it after the last one's worst end.
+
+    Another intent makes a run go on only while the device must still be running, if it ever began: once the earliest
+    end of a lease that it may hold has passed without its word, it may have closed, and opening it again is a new run.
+    """
+    if not limits.rest or not limits.rest.ms:
         return ""
-    last_end_ms = slot.run.worst_ms if slot.run else slot.rested_from_ms
+    run, leased = slot.run, slot.leased
+    goes_on = run and leased and (leased.intent == wish.intent or now_ms < run.soonest_ms)
+    if goes_on and is_running(target, slot, now_ms):
+        return ""
+    last_end_ms = run.worst_ms if run else slot.rested_from_ms
     if last_end_ms is None or now_ms >= last_end_ms + limits.rest.ms:
         return ""
     allowed_ms = last_end_ms + limits.rest.ms

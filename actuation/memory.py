@@ -24,6 +24,7 @@ class Run(msgspec.Struct, kw_only=True):
 
     start_ms: int
     worst_ms: int  # the device may be running until then: the latest end of any lease it may still hold
+    soonest_ms: int  # the earliest end of any lease it may still hold: from then on it may have closed
     version: int  # of the lease that began it
     boot: int | None = None  # in which the device confirmed it; None: it never did
 

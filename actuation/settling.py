@@ -226,14 +226,15 @@ class Settling:
             return None
         limits = limits_of(kind, target, asset.settings)
         for held in sorted(slot.held.values(), key=strength, reverse=True):
-            until_ms = self._until_ms(target, held)
-            verdict = judge(target, limits, slot, held.intent.to, until_ms, now_ms, self.zone)
+            intent = held.intent
+            wish = LeaseTarget(
+                to=intent.to, until_ms=self._until_ms(target, held), reason=intent.reason, intent=intent.intent
+            )
+            verdict = judge(target, limits, slot, wish, now_ms, self.zone)
             if not verdict.veto:
                 self._crown(asset, slot, held)
                 self._clamp(asset, held, verdict)
-                return LeaseTarget(
-                    to=verdict.to, until_ms=verdict.until_ms, reason=held.intent.reason, intent=held.intent.intent
-                )
+                return msgspec.structs.replace(wish, to=verdict.to, until_ms=verdict.until_ms)
             self.end(held.intent.intent, Step.VETOED, verdict.veto)
         slot.ruling = ""
         return None
@@ -303,11 +304,12 @@ class Settling:
             slot.leased = wanted.get(name)
             target = kind.targets.get(name) if kind else None
             if slot.leased and target and is_tracked(target) and slot.leased.to != target.safe:
+                until_ms = slot.leased.until_ms
                 if slot.run is None:
-                    slot.run = Run(
-                        start_ms=self.memory.at_ms, worst_ms=slot.leased.until_ms, version=node.lease.version
-                    )
-                slot.run.worst_ms = max(slot.run.worst_ms, slot.leased.until_ms)
+                    slot.run = Run(start_ms=self.memory.at_ms, worst_ms=until_ms, soonest_ms=until_ms,
+                                   version=node.lease.version)  # fmt: skip
+                slot.run.worst_ms = max(slot.run.worst_ms, until_ms)
+                slot.run.soonest_ms = min(slot.run.soonest_ms, until_ms)
         for name in node.touched:
             why = (
                 force

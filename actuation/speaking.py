@@ -108,7 +108,8 @@ class Hearing:
         if run is None:
             return
         if slot.leased and slot.leased.to != target.safe:
-            run.worst_ms, run.boot = slot.leased.until_ms, reported.boot
+            run.worst_ms = run.soonest_ms = slot.leased.until_ms
+            run.boot = reported.boot
         else:
             self._settling.end_run(slot)
 

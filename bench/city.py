@@ -12,16 +12,9 @@ import psutil
 
 from contract.wire import messages, topics
 from contract.wire.mqtt import Session
-from nabd.process import PlatformProcess
+from nabd.process import PlatformProcess, free_port
 
 IN_FLIGHT = 90  # the embedded broker takes 100 unacknowledged messages a connection
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -31,5 +31,6 @@ def measure(folder: Path) -> list[str]:
             f"1,000 devices at 60 ×, fleet and platform in one process: {peak / 1e6:.0f} MB resident "
             f"(its broker {broker_bytes / 1e6:.0f} MB more)",
             f"{(own_after - own_before) / elapsed_s:.0%} of a core ({(broker_after - broker_before) / elapsed_s:.0%} "
-            f"more for the broker), {(counts['accepted'] - before) / elapsed_s:.0f} readings/s, {counts['missing']} missing",
+            f"more for the broker), {(counts['accepted'] - before) / elapsed_s:.0f} readings/s, "
+            f"{counts['missing']} missing",
         ]

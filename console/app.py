@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from nicegui import ui
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api import add_health, create_api
 from console.desk import Desk
@@ -35,6 +36,7 @@ def create_app(platform: Platform, *, pages: bool = True) -> FastAPI:
     NiceGUI keeps its pages per process, so a process has one app with pages: the last one made.
     """
     app = FastAPI(title="Nabd", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Headers)
     add_health(app, platform)
     app.mount("/api/v1", create_api(platform))
     if pages:
@@ -94,6 +96,27 @@ def add_files(language: Language, version: str) -> None:
         f'<script src="/static/nabd.js?{version}"></script>'
     )
     ui.colors(primary="#0b6b62", positive="#18794e", negative="#b4121b", warning="#8a6100", info="#1d5fa8")
+
+
+class Headers:
+    """What every answer tells browsers: no other site may frame these pages and have its visitors click in them."""
+
+    HEADERS = (
+        (b"x-frame-options", b"DENY"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"same-origin"),
+    )
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *self.HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, sending if scope["type"] == "http" else send)
 
 
 def preferred(request: Request) -> str:

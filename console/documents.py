@@ -252,10 +252,11 @@ def kind_document(kind: Kind) -> Document:
 
 
 def rule_document(rule: Any) -> Document:
-    """What can be said of a rule; a field it does not have is left out."""
+    """What a rule says of itself (``as_document``), or what can be read off it; what it does not have is left out."""
+    told = rule.as_document() if hasattr(rule, "as_document") else rule
     document: Document = {}
     for field in RULE_FIELDS:
-        value = rule.get(field) if isinstance(rule, Mapping) else getattr(rule, field, None)
+        value = told.get(field) if isinstance(told, Mapping) else getattr(told, field, None)
         if value is not None:
             document[field] = msgspec.to_builtins(value, enc_hook=str)
     return document

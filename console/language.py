@@ -131,6 +131,12 @@ def local(ms: int, zone: tzinfo) -> datetime:
     return datetime.fromtimestamp(min(max(ms, 0), 253_402_214_400_000) / 1000, UTC).astimezone(zone)
 
 
+def utc_offset_ms(ms: int, zone: tzinfo) -> int:
+    """How far the zone's wall clock is ahead of UTC at that moment, by our own table of zones, not the browser's."""
+    offset = local(ms, zone).utcoffset()
+    return round(offset.total_seconds() * 1000) if offset is not None else 0
+
+
 def plural(code: str, n: int) -> str:
     """The CLDR plural category of a whole number."""
     if code == "fr":

@@ -15,6 +15,7 @@ from console.platform import Platform
 from contract.decisions import Severity
 
 ALARMS_MAX = 10_000
+INGEST_COUNTERS = frozenset({"messages", "batches", "retries", "kept_sent"})  # since the start of the process
 QUARANTINE_PREFIX = "quarantined."
 _NAME = re.compile(r"[^a-z0-9_]")
 
@@ -67,7 +68,8 @@ class Figures(Collector):
         yield GaugeMetricFamily("nabd_healthy", "Is all well? 1 or 0", value=float(not health.reasons))
         yield GaugeMetricFamily("nabd_clock_speed", "City seconds per real second", value=self._platform.clock.speed)
         for name, value in sorted(health.figures.items()):
-            yield GaugeMetricFamily(f"nabd_ingest_{_NAME.sub('_', name)}", f"Ingest's own figure {name}", value=value)
+            family = CounterMetricFamily if name in INGEST_COUNTERS else GaugeMetricFamily
+            yield family(f"nabd_ingest_{_NAME.sub('_', name)}", f"Ingest's own figure {name}", value=value)
 
     def _city(self) -> Iterable[Metric]:
         platform = self._platform

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import msgspec
+from msgspec import structs
 
 from actuation.arbiter import Arbiter
 from actuation.dispatch import Dispatcher
@@ -33,6 +34,7 @@ class Registry:
 
     def __init__(self, devices: Sequence[Device]) -> None:
         self._devices = {device.device: device for device in devices}
+        self._on_asset = {device.asset: device.device for device in devices if device.asset}
         self.on_change: list[Callable[[Device], None]] = []
 
     def lookup(self, device: str) -> Device | None:
@@ -55,6 +57,12 @@ class Registry:
             settings=registered.settings,
             registered_at_ms=known.registered_at_ms if known else at_ms,
         )
+        replaced = self._devices.get(self._on_asset.get(device.asset, ""))
+        if replaced is not None and replaced.device != device.device:
+            self._devices[replaced.device] = structs.replace(replaced, asset="")
+        if known is not None and known.asset != device.asset:
+            self._on_asset.pop(known.asset, None)
+        self._on_asset[device.asset] = device.device
         self._devices[registered.device] = device
         for tell in self.on_change:
             tell(device)

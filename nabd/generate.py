@@ -1,4 +1,4 @@
-"""Generates what is derived from the kinds: ``python -m nabd.generate`` writes firmware/core/kinds.py.
+"""Generates what is derived: ``python -m nabd.generate`` writes firmware/core/kinds.py and docs/commands.md.
 
 The firmware reads no YAML: it gets the few facts of each kind that a node needs, as Python. A test compares the
 committed file with what this generates.
@@ -11,12 +11,32 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+
 from contract.document import DocumentFault
 from contract.kind import Kind, Kinds, Metric, MetricType, Target
 from contract.kind_file import load_kinds
+from nabd.cli import cli
 
 ROOT = Path(__file__).parents[1]
 KINDS_FILE = ROOT / "firmware" / "core" / "kinds.py"
+COMMANDS_FILE = ROOT / "docs" / "commands.md"
+COMMANDS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("up",),
+    ("simulate",),
+    ("rules", "check"),
+    ("rules", "test"),
+    ("devices", "list"),
+    ("devices", "add"),
+    ("doctor",),
+)
+COMMAND_HEAD = """# Commands
+
+What `nabd` says of itself (generated; `make generate` writes it anew). Every command ends with 0, with 1 when a test or
+a check found something wrong, or with 2 and one clear message.
+
+"""
 
 HEAD = '''"""What a node knows of its kind. Generated from contract/kinds by ``python -m nabd.generate``: edit those.
 
@@ -87,24 +107,38 @@ def _literal(value: Any, depth: int) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
+def command_page() -> str:
+    """The text of docs/commands.md: what every command says of itself."""
+    runner = CliRunner()
+    parts = []
+    for command in COMMANDS:
+        shown = runner.invoke(cli, [*command, "--help"], prog_name="nabd", terminal_width=100).output.rstrip()
+        parts.append(f"## {' '.join(['nabd', *command])}\n```\n{shown}\n```\n")
+    return COMMAND_HEAD + "\n".join(parts)
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file and what it must hold. Raises DocumentFault."""
+    return {KINDS_FILE: firmware_kinds(load_kinds()), COMMANDS_FILE: command_page()}
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m nabd.generate", description="Write what is derived from the kinds")
+    parser = argparse.ArgumentParser(prog="python -m nabd.generate", description="Write what is derived from sources")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a file is out of date")
     options = parser.parse_args(arguments)
     try:
-        text = firmware_kinds(load_kinds())
+        wanted = generated()
     except DocumentFault as fault:
         sys.stderr.write(f"{fault}\n")
         return 2
-    fresh = KINDS_FILE.exists() and KINDS_FILE.read_text(encoding="utf-8") == text
-    if options.check:
-        if not fresh:
-            sys.stderr.write(f"{KINDS_FILE.relative_to(ROOT)} is out of date; run: python -m nabd.generate\n")
-        return 0 if fresh else 1
-    if not fresh:
-        KINDS_FILE.write_text(text, encoding="utf-8")
-    sys.stdout.write(f"{KINDS_FILE.relative_to(ROOT)}: {'unchanged' if fresh else 'written'}\n")
-    return 0
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if options.check:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is out of date; run: python -m nabd.generate\n")
+        else:
+            path.write_text(wanted[path], encoding="utf-8")
+            sys.stdout.write(f"{path.relative_to(ROOT)}: written\n")
+    return 1 if options.check and stale else 0
 
 
 if __name__ == "__main__":

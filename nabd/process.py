@@ -1,8 +1,10 @@
 """Programs of ours as child processes: the platform and MicroPython nodes. The demo, the tests and the benchmarks
 start them all this way."""
 
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -85,6 +87,18 @@ class PlatformProcess(Child):
                 return
             time.sleep(0.05)
         raise Refused(f"the platform was not well within {UP_S_MAX:g} s: {reasons}")
+
+
+def free_port() -> int:
+    """A port below those the system gives to outgoing connections, so that none of these takes it meanwhile."""
+    while True:
+        port = random.randint(15_000, 30_000)  # noqa: S311  # any will do
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def micropython() -> str | None:

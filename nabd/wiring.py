@@ -21,11 +21,12 @@ import uvloop
 from actuation.arbiter import Arbiter
 from actuation.dispatch import Dispatcher
 from adapters.clock import CityClock, real_ms
-from adapters.log.sqlite_log import SqliteLog
+from adapters.log.sqlite_log import LogFault, SqliteLog
 from adapters.mqtt.broker import EmbeddedBroker, PortInUse
 from adapters.mqtt.receiver import Receiver
 from adapters.mqtt.sender import Sender
 from adapters.state.sqlite_state import SqliteState
+from adapters.state.upgrading import StateFault
 from adapters.stores.duckdb_store import DuckStore
 from console.app import create_app
 from console.live import LiveView
@@ -33,6 +34,7 @@ from console.platform import Platform
 from console.server import Server, listen
 from contract.kind import Kinds
 from contract.kind_file import load_kinds
+from contract.ports import StoreFault
 from contract.records import Record, RulesLoaded
 from contract.site import Site
 from ingest.pipeline import Pipeline
@@ -53,6 +55,7 @@ logger = logging.getLogger("wiring")
 STOP_S = 10.0
 LIVE_REPLAY = 50_000  # entries before the store's position that tell the live view who is on line
 AUDIT_DAY_MS = 86_400_000
+POLL_S = 0.25
 
 
 def run(data: Path, settings: Settings, *, start_ms: int | None, start_text: str, speed: float | None) -> int:
@@ -102,9 +105,12 @@ class House:
         self.folder, self.settings, self.kinds, self.sites = folder, settings, kinds, sites
         self.clock = CityClock(folder.format.clock)
         path = folder.path
-        self.log = SqliteLog(path / "log.db", bytes_max=settings.log_bytes_max, days_max=settings.log_days_max)
-        self.state = SqliteState(path / "state.db")
-        self.store = DuckStore(path / "store.duckdb", kinds)
+        try:
+            self.log = SqliteLog(path / "log.db", bytes_max=settings.log_bytes_max, days_max=settings.log_days_max)
+            self.state = SqliteState(path / "state.db")
+            self.store = DuckStore(path / "store.duckdb", kinds)
+        except (LogFault, StateFault, StoreFault) as fault:
+            raise Refused(str(fault)) from None
         self.registry = Registry(self.state.devices()[1])
         self.engine = Engine(kinds, sites[0])
         self.sender = Sender(settings.mqtt_host, settings.mqtt_port, **_credentials(settings))
@@ -241,12 +247,12 @@ class House:
 
     async def _poll(self) -> None:
         while True:
-            self.dispatcher.poll()
+            await asyncio.to_thread(self.dispatcher.poll)  # it writes to the log
             if self.receiver.connected:
                 self.listening.set()
             else:
                 self.listening.clear()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(POLL_S)
 
     def _prune(self) -> None:
         before_ms = self.clock.now_ms() - self.settings.audit_days_max * AUDIT_DAY_MS

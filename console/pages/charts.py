@@ -3,12 +3,13 @@
 Times stand on the axis in the site's zone, whatever the browser's; in Arabic time runs from right to left.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from nicegui import events, ui
 
 from console.desk import Desk
-from console.language import SHOWN, local
+from console.language import SHOWN, utc_offset_ms
 from console.markup import h
 from console.pages.frame import Frame
 from contract.kind import Kind, Metric, MetricType, Value
@@ -132,8 +133,7 @@ class Chart:
 
     def _shift(self, ms: int) -> int:
         """The site's wall clock, written as if it were UTC."""
-        offset = local(ms, self.desk.zone).utcoffset()
-        return ms + (round(offset.total_seconds() * 1000) if offset else 0)
+        return ms + utc_offset_ms(ms, self.desk.zone)
 
 
 def read_rows(desk: Desk, asset: str, kind: Kind, metric: Metric, name: str) -> list[tuple[int, Value]]:
@@ -147,9 +147,11 @@ def read_rows(desk: Desk, asset: str, kind: Kind, metric: Metric, name: str) -> 
     return list(rows)
 
 
-def broken(rows: list[tuple[int, Value]], gap_ms: float, factor: float, shift: Any) -> list[list[float | int | None]]:
+def broken(
+    rows: Sequence[tuple[int, Value]], gap_ms: float, factor: float, shift: Any
+) -> list[list[float | int | None]]:
     """[shifted time, shown value] with a null wherever more than `gap_ms` went by without a reading."""
-    data: list[list[float | int | None]] = []
+    data: list[list[float | None]] = []
     before_ms: int | None = None
     for at_ms, value in rows:
         if before_ms is not None and at_ms - before_ms > gap_ms:

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from console.desk import Desk
 from console.health import STORE_LAG_MAX, HealthView
-from console.language import Language, languages
+from console.language import Language, languages, utc_offset_ms
 from console.markup import Html, h, icon, isolated, join
 from console.problems import Problem
 
@@ -95,6 +95,7 @@ class Frame:
         text = self.language.text
         site = self.desk.platform.sites[0] if self.desk.platform.sites else None
         speed = self.desk.platform.clock.speed
+        now_ms = self.desk.platform.clock.now_ms()
         return h(
             "div",
             h(
@@ -112,9 +113,9 @@ class Frame:
                 h(
                     "span",
                     id="nabd-clock",
-                    data_now=self.desk.platform.clock.now_ms(),
+                    data_now=now_ms,
                     data_speed=speed,
-                    data_zone=self.desk.zone.key,
+                    data_offset=utc_offset_ms(now_ms, self.desk.zone),
                 ),
                 h("span", f"×{speed:g}", class_="speed", title=text("frame.speed")) if speed != 1 else None,
                 class_="city-time",
@@ -182,7 +183,7 @@ class Frame:
             city = await self.desk.city()
             self._rail.content = self._rail_html(city.unseen)
             figures = await self.desk.figures()
-            self._show_banner(self._reasons(figures.health))
+            self._show_banner(self._reasons(figures.health), self.language.text("frame.ailing"))
             for refresh in self._refreshes:
                 await refresh()
             self._failing = False
@@ -190,7 +191,7 @@ class Frame:
             if not self._failing:
                 logger.error("event=page_refresh_failed section=%s", self.section, exc_info=error)
             self._failing = True
-            self._show_banner([f"{type(error).__name__}: {error}"], key="frame.cannot_refresh")
+            self._show_banner([f"{type(error).__name__}: {error}"], self.language.text("frame.cannot_refresh"))
 
     def _reasons(self, health: HealthView) -> list[str]:
         """Why the platform is not well, in the page's language as far as the console knows the cause."""
@@ -205,13 +206,13 @@ class Frame:
         reasons += [f"{text('reason.fault')} {fault}" for fault in health.faults]
         return reasons
 
-    def _show_banner(self, reasons: list[str], key: str = "frame.ailing") -> None:
+    def _show_banner(self, reasons: list[str], heading: str) -> None:
         self._banner.visible = bool(reasons)
         self._banner.content = (
             h(
                 "div",
                 icon("warning"),
-                h("div", h("strong", self.language.text(key)), h("ul", [h("li", isolated(why)) for why in reasons])),
+                h("div", h("strong", heading), h("ul", [h("li", isolated(why)) for why in reasons])),
                 class_="banner",
                 role="alert",
             )

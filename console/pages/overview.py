@@ -141,14 +141,14 @@ class Overview:
         if not city.firing:
             return self.language.text("map.no_alarms")
         parts = [
-            f"{self.language.number(city.firing[severity])} {self.language.text(f'severity.{severity}')}"
+            f"{self.language.text(f'severity.{severity}')} {self.language.number(city.firing[severity])}"
             for severity in sorted(city.firing, key=rank)
         ]
         return " · ".join(parts)
 
     def _words(self, counts: "Counter[Condition]", kind: Kind | None) -> str:
         parts = [
-            f"{self.language.number(counts[word])} {self.pieces.condition_word(word, kind)}"
+            f"{self.pieces.condition_word(word, kind)} {self.language.number(counts[word])}"
             for word in Condition
             if counts[word]
         ]

@@ -14,7 +14,7 @@
   const relative = new Intl.RelativeTimeFormat(locale, { numeric: "always", style: "short" });
   const UNITS = [["day", 86400, 129600], ["hour", 3600, 5400], ["minute", 60, 60], ["second", 1, 0]]; // from so many s
   const lengths = Object.fromEntries(UNITS.map(([unit]) => [
-    unit, new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "short" }),
+    unit, new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: language === "ar" ? "long" : "short" }),
   ]));
   function age(ms, form) {
     const seconds = Math.round((ms - cityNow()) / 1000);
@@ -42,8 +42,8 @@
         city.told = told.dataset.now;
       }
       const text = new Intl.DateTimeFormat(locale, {
-        timeZone: told.dataset.zone, hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
-      }).format(cityNow());
+        timeZone: "UTC", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+      }).format(cityNow() + Number(told.dataset.offset)); // the zone's offset comes from the server: browsers differ
       if (told.textContent !== text) told.textContent = text;
     }
     paint(document);

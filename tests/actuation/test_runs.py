@@ -79,6 +79,29 @@ def test_a_confirmed_close_starts_the_rest_at_once(city: City) -> None:
     assert ("won", "q") in open_by_hand(city, 10 * M, "q", 20 * M)
 
 
+def test_a_shorter_lease_that_may_not_have_arrived_shortens_no_rest(city: City) -> None:
+    open_by_hand(city, 0, "long", 25 * M)
+    open_by_hand(city, 1 * M, "short", 6 * M)
+    city.withdraw(2 * M, "long")
+    city.tick(6 * M)
+    assert open_by_hand(city, 11 * M, "p", 20 * M) == [("vetoed", "p")]
+    assert why(city, Step.VETOED).endswith("allowed from 2026-11-23T19:30:00Z")
+
+
+def test_a_run_that_may_have_closed_already_is_not_made_longer_by_another_wish(city: City) -> None:
+    open_by_hand(city, 0, "a", 10 * M)
+    open_by_hand(city, 5 * M, "b", 20 * M)  # the valve may not have heard of it, and closes at 10 min
+    assert ("vetoed", "c") in open_by_hand(city, 12 * M, "c", 25 * M)
+    assert city.wants() == {"open": (1.0, 20 * M)}
+
+
+def test_a_run_whose_longer_lease_was_confirmed_can_be_made_longer_again(city: City) -> None:
+    open_by_hand(city, 0, "a", 10 * M)
+    open_by_hand(city, 5 * M, "b", 20 * M)
+    city.answer(6 * M)
+    assert ("won", "c") in open_by_hand(city, 12 * M, "c", 25 * M)
+
+
 def test_the_runs_of_a_local_day_share_its_limit(city: City) -> None:
     city.valve(open_s_max_per_day=3_000)
     water(city, 0, "a", 30 * M)

@@ -339,7 +339,9 @@ while True:
 
 def test_killed_in_the_middle_of_writing_it_opens_again_with_all_it_said_it_had(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
     assert process.stdout is not None
     told = 0
     deadline_s = time.monotonic() + 60

@@ -109,7 +109,13 @@ class DemoCity:
         self.live = LiveView(self.kinds)
         self.waiting = [Waiting("lamp-new-1", "street_light", START_MS - 2 * HOUR_MS, START_MS, 41)]
         self.levels: dict[str, float] = {}
-        self.told: dict[str, object] = {"connected": True, "holding": "", "faults": [], "kept_total": 12345}
+        self.told: dict[str, object] = {
+            "connected": True,
+            "holding": "",
+            "faults": [],
+            "kept_sent": 12345,
+            "last_batch_ms": 1.5,
+        }
         self.refuse: Callable[[Record], Awaitable[int]] | None = None  # a log that cannot be written
         self.behind = 3  # entries the store is behind
         self._seq: dict[str, int] = {}
@@ -144,7 +150,7 @@ class DemoCity:
         for entry in entries:
             self.live.apply(entry)
         self.store.write(entries, at_ms)
-        return self.log.last()
+        return int(self.log.last())
 
     def history(self, hours: int = 30) -> None:
         """Readings of the past day, and what a day leaves behind: alarms, quarantine, counts."""

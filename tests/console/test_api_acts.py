@@ -287,7 +287,8 @@ def test_metrics_tell_readings_lag_contact_and_alarms(client: ApiClient) -> None
         'nabd_leases{state="sent"} 1.0',
         'nabd_devices{contact="lost"} 1.0',
         "nabd_rules_broken 0.0",
-        "nabd_ingest_kept_total 12345.0",
+        "nabd_ingest_kept_sent_total 12345.0",
+        "nabd_ingest_last_batch_ms 1.5",
     ):
         assert line in lines, line
 

@@ -54,17 +54,18 @@ def key_pattern(node: ast.expr) -> str:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return re.escape(node.value)
     if isinstance(node, ast.JoinedStr):
-        return "".join(re.escape(part.value) if isinstance(part, ast.Constant) else r"\w+" for part in node.values)  # type: ignore[arg-type]
+        return "".join(re.escape(str(part.value)) if isinstance(part, ast.Constant) else r"\w+" for part in node.values)
     return ""
 
 
 def used_keys() -> list[tuple[str, str]]:
     """(where, pattern) of every text the code asks for."""
-    found = []
-    for path in SOURCES:
-        for node in calls(path):
-            if called(node) in ("text", "count") and node.args and (pattern := key_pattern(node.args[0])):
-                found.append((f"{path.name}:{node.lineno}", pattern))
+    found = [
+        (f"{path.name}:{node.lineno}", key_pattern(node.args[0]))
+        for path in SOURCES
+        for node in calls(path)
+        if called(node) in ("text", "count") and node.args
+    ]
     return [(where, pattern) for where, pattern in found if "\\." in pattern]
 
 
@@ -137,9 +138,11 @@ def test_every_word_that_comes_from_elsewhere_has_a_text(family: str) -> None:
 def test_every_choice_of_the_shipped_kinds_has_a_text() -> None:
     keys = read_texts("en").keys()
     for kind in load_kinds().values():
-        for choice in (*kind.metrics.values(), *kind.settings.values()):
-            for word in choice.values:
-                assert f"value.{word}" in keys or len(word) == 2, f"{kind.name}.{choice.name}: {word}"
+        choices = {name: metric.values for name, metric in kind.metrics.items()}
+        choices |= {name: setting.values for name, setting in kind.settings.items()}
+        for name, words in choices.items():
+            for word in words:
+                assert f"value.{word}" in keys or len(word) == 2, f"{kind.name}.{name}: {word}"
 
 
 def test_no_page_has_words_of_its_own() -> None:

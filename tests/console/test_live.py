@@ -17,7 +17,7 @@ class Feeder:
     """Feeds a view as the log would."""
 
     def __init__(self, view: LiveView | None = None) -> None:
-        self.view = view or LiveView(KINDS)
+        self.view = LiveView(KINDS) if view is None else view
         self.position = 0
 
     def __call__(self, record: Record, at_ms: int = T0) -> None:

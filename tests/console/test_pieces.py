@@ -6,8 +6,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from console.acts import Scope
+from console.conditions import Condition
 from console.desk import Desk, gap_of
 from console.documents import missing
 from console.language import languages
@@ -17,7 +19,8 @@ from console.pages.commands import scope_of
 from console.pages.pieces import Pieces
 from console.wishes import Progress, progress, read_wishes
 from contract.decisions import Intent, IntentState, Lease, LeaseTarget, Rank, Step
-from contract.ports import LedgerRow
+from contract.kind import Value
+from contract.ports import Effects, LedgerRow
 from tests.console.demo_platform import DARK, DEAF, SILENT, DemoCity
 
 
@@ -38,7 +41,7 @@ def test_markup_is_not_escaped_twice_and_absent_attributes_are_left_out() -> Non
 
 def test_a_line_is_broken_where_nothing_was_measured() -> None:
     shift: Callable[[int], int] = lambda ms: ms  # noqa: E731
-    rows = [(0, 1.0), (1_000, 0.5), (9_000, 0.0)]
+    rows: list[tuple[int, Value]] = [(0, 1.0), (1_000, 0.5), (9_000, 0.0)]
     assert broken(rows, 2_500, 100, shift) == [[0, 100.0], [1_000, 50.0], [1_001, None], [9_000, 0.0]]
     assert broken([], 2_500, 1, shift) == []
 
@@ -95,8 +98,6 @@ def test_how_far_a_wish_got_is_how_far_its_own_lease_got() -> None:
 
 
 def test_wishes_of_one_request_stand_together_and_rules_apart(city: DemoCity) -> None:
-    from contract.ports import Effects
-
     rows = [
         IntentState(intent=intent(f"p{number}", f"pole-00{number}", "w1"), step=Step.WON, at_ms=number)
         for number in range(1, 4)
@@ -147,7 +148,7 @@ def test_the_city_at_a_glance_counts_alarms_silence_and_changes(city: DemoCity) 
     async def look() -> None:
         first = await desk.city()
         assert (sum(first.firing.values()), first.unseen, first.silent) == (3, 3, 1)
-        assert first.by_kind["street_light"]["fault"] == 2
+        assert first.by_kind["street_light"][Condition.FAULT] == 2
         assert len(first.markers) == 19
         city.clock.advance(2_000)
         second = await desk.city()
@@ -193,8 +194,6 @@ def test_a_value_stands_with_its_age_and_an_old_one_is_marked(city: DemoCity) ->
 
 
 def test_an_alarm_of_a_stranger_cannot_smuggle_markup_in(city: DemoCity) -> None:
-    from msgspec.structs import replace
-
     pieces = Pieces(Desk(city.platform()), languages()["ar"])
     _, rows = city.state.alarms()
     bad = "<script>alert(1)</script>"

@@ -1,6 +1,5 @@
 """A real platform in a process of its own, on free ports of loopback, ended after each test."""
 
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -9,16 +8,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from nabd.process import Child, PlatformProcess, node_command, node_folder
+from nabd.process import Child, PlatformProcess, free_port, node_command, node_folder
 
 Result = TypeVar("Result")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def eventually(look: Callable[[], Result], what: str, within_s: float = 30.0) -> Result:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import City, free_port
+from nabd.process import free_port
+from tests.e2e.conftest import City
 
 Nabd = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -73,7 +74,7 @@ def test_a_broken_site_file_is_named_with_line_and_column(city: City, nabd: Nabd
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("[http]\nport = 'x'\n", ["[http] port", "'x' is not allowed"]),
+        ("[log]\ndays_max = 'x'\n", ["[log] days_max", "'x' is not allowed"]),
         ("[http\n", ["nabd.toml:1:", "not readable as TOML"]),
         ("[fleet]\nlamps = 3\n", ["[fleet] lamps: unknown key"]),
     ],

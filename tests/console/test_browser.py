@@ -1,0 +1,223 @@
+"""A technician's walk through the console, in a real browser, in Arabic, French and English."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.console.browser import Browser
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("/", "/assets", "/assets/pole-001", "/assets/valve-001", "/assets/pole-013", "/assets/absent", "/alarms",
+         "/commands", "/health")  # fmt: skip
+LANGUAGES = {"ar": ("rtl", "التجهيزات"), "fr": ("ltr", "Équipements"), "en": ("ltr", "Assets")}
+LEVEL = '[data-metric="level"]'
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A console of its own process, in an empty folder, so that whatever it leaves there is seen."""
+    folder = tmp_path_factory.mktemp("console")
+    command = [sys.executable, "-m", "tests.console.demo_platform", "--port", "0", "--lights", "30"]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline().strip()
+        assert line.startswith("http://"), line
+        yield line
+        process.terminate()
+    assert list(folder.iterdir()) == [], "the console left files in its working directory"
+
+
+@pytest.fixture(scope="module")
+def browser(url: str) -> Iterator[Browser]:
+    browser = Browser(url)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(autouse=True)
+def clean(browser: Browser) -> Iterator[None]:
+    """Every test ends without a script error and without a request to anybody else."""
+    browser.desktop()
+    yield
+    assert browser.complaints() == []
+    assert browser.strangers() == set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_speaks_its_language_in_its_direction(browser: Browser, language: str, page: str) -> None:
+    direction, word = LANGUAGES[language]
+    browser.open(f"/{language}{page}")
+    assert browser.script("return document.documentElement.lang").startswith(language)
+    assert browser.script("return getComputedStyle(document.body).direction") == direction
+    browser.until(lambda: word in browser.text(".rail"), "the rail does not speak the language")
+    browser.until(lambda: browser.script("return document.querySelectorAll('.card').length") > 0, "no content came")
+    assert "{" not in browser.text(".rail")
+    assert browser.script("return document.title").endswith("نبض" if language == "ar" else "Nabd")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_fits_a_phone(browser: Browser, language: str, page: str) -> None:
+    browser.phone()
+    browser.open(f"/{language}{page}")
+    browser.until(lambda: browser.script("return document.querySelectorAll('.card').length") > 0, "no content came")
+    browser.until(lambda: browser.text(".card, .nicegui-content") != "", "no content came")
+    too_wide = browser.script(
+        """return [...document.querySelectorAll('.nicegui-content *, .top *, .rail *')]
+             .filter((e) => e.getBoundingClientRect().width > innerWidth + 1 && !e.closest('.nicegui-leaflet, .chart'))
+             .map((e) => e.tagName + '.' + e.className)"""
+    )
+    assert too_wide == []
+    assert browser.script("return document.documentElement.scrollWidth") <= 390
+
+
+def test_the_first_page_opens_in_the_browsers_language_and_stays_where_it_was_switched(
+    browser: Browser, url: str
+) -> None:
+    assert httpx.get(url, headers={"accept-language": "de, fr;q=0.8, en;q=0.5"}).headers["location"] == "/fr/"
+    assert httpx.get(url, headers={"accept-language": "de"}).headers["location"] == "/ar/"
+    assert httpx.get(url, headers={"accept-language": ";q=x,,en;q=0"}).headers["location"] == "/ar/"
+    browser.open("/en/assets?kind=waste_bin&zone=park")
+    browser.click('[data-language="ar"]')
+    browser.until(lambda: "/ar/assets?kind=waste_bin&zone=park" in browser.driver.current_url, "the page was left")
+    browser.until(lambda: "حاوية نفايات" in browser.text("table"), "the list is not in Arabic")
+    browser.driver.get(url)
+    browser.until(lambda: browser.driver.current_url.endswith("/ar/"), "the language was forgotten")
+
+
+def test_a_value_changes_on_the_open_page_without_a_reload(browser: Browser) -> None:
+    browser.open("/en/assets/pole-001")
+    browser.script("window.same = true")
+    browser.until(lambda: browser.text('[data-metric="power_w"] .value'), "no power is shown")
+    before = browser.text('[data-metric="power_w"] .value')
+    browser.until(lambda: browser.text('[data-metric="power_w"] .value') != before, "the power never changed")
+    assert browser.script("return window.same") is True
+
+
+def test_ages_grow_and_a_silent_lamp_never_looks_alive(browser: Browser) -> None:
+    browser.open("/en/assets/pole-013")
+    browser.until(lambda: "No contact for" in browser.text(".page-head"), "silence is not said")
+    browser.until(
+        lambda: browser.script("return document.querySelector(arguments[0])?.classList.contains('is-stale')", LEVEL),
+        "the old value is not marked",
+    )
+    assert "too old to count" in browser.text(LEVEL)
+    assert "ago" in browser.text(LEVEL)
+
+
+def test_the_map_shows_every_asset_and_leads_to_its_page(browser: Browser) -> None:
+    browser.open("/fr/")
+    count = "return Object.values(window.nabdMaps ?? {})[0]?.markers.size ?? 0"
+    browser.until(lambda: browser.script(count) == 40, "the markers are not on the map")
+    assert browser.script("return document.querySelectorAll('.map-zone').length") == 3
+    assert browser.script("return document.querySelectorAll('.leaflet-tile').length") == 0
+    browser.click('[data-map-kind="waste_bin"]')
+    shown = "return Object.values(window.nabdMaps)[0].layer.getLayers().length"
+    browser.until(lambda: browser.script(shown) == 34, "hiding a kind hides nothing")
+    browser.script("Object.values(window.nabdMaps)[0].markers.get('pole-002').fire('click')")
+    browser.until(lambda: browser.driver.current_url.endswith("/fr/assets/pole-002"), "a click leads nowhere")
+
+
+def test_filters_narrow_the_list_and_stand_in_the_address(browser: Browser) -> None:
+    browser.open("/en/assets")
+    browser.until(
+        lambda: "49 assets" in browser.text(".nicegui-content") or "assets" in browser.text(".card"), "no list"
+    )
+    browser.type(".search input", "pole-02")
+    browser.until(lambda: "10 assets" in browser.text(".card"), "the search finds something else")
+    browser.until(lambda: "text=pole-02" in browser.driver.current_url, "the address does not say it")
+    browser.type(".search input", "no such thing")
+    browser.until(lambda: "Nothing matches" in browser.text(".card"), "an empty list says nothing")
+
+
+def test_an_alarm_is_acknowledged_with_a_name_that_is_remembered(browser: Browser) -> None:
+    browser.open("/en/alarms")
+    browser.until(lambda: browser.script("return document.querySelectorAll('.alarm').length") == 3, "no alarms")
+    assert browser.text(".alarm .tag") == "Critical"
+    browser.click('.alarm [data-act="acknowledge"]')
+    browser.find(".dialog input")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "missing" in browser.text(".dialog .faults"), "an empty name is not refused")
+    browser.type(".dialog input", "Amina <b>")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "seen by Amina <b>" in browser.text(".card"), "it is not acknowledged")
+    browser.until(lambda: browser.text(".rail .badge") == "2", "the badge still counts it")
+    browser.open("/en/alarms")
+    browser.click('.alarm [data-act="acknowledge"]')
+    browser.until(
+        lambda: browser.script("return document.querySelector('.dialog input')?.value") == "Amina <b>",
+        "the name is forgotten",
+    )
+
+
+def test_a_valve_is_opened_for_some_minutes_and_the_answer_comes_live(browser: Browser) -> None:
+    browser.open("/en/commands?asset=valve-002")
+    browser.click(".q-btn:has(.material-icons)")
+    browser.until(lambda: "reason" in browser.text(".faults"), "a command without a reason is not refused")
+    browser.type('input[aria-label="Reason"]', "new trees")
+    browser.type('input[aria-label="Your name"]', "Youssef")
+    browser.type('input[aria-label="For how many minutes"]', "240")
+    browser.click(".q-btn:has(.material-icons)")
+    browser.until(lambda: "open_s_max" in browser.text(".faults"), "the longest run is not checked")
+    browser.type('input[aria-label="For how many minutes"]', "20")
+    browser.click(".q-btn:has(.material-icons)")
+    browser.until(lambda: "It affects 1 asset" in browser.text(".dialog"), "it is not shown what it affects")
+    assert "new trees" in browser.text(".dialog")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "new trees" in browser.text("table"), "the command is not listed")
+    browser.until(lambda: "confirmed" in browser.text("table"), "the confirmation does not come")
+    browser.open("/ar/assets/valve-002")
+    browser.until(lambda: "new trees" in browser.text(".audit"), "the audit does not tell it")
+    browser.until(lambda: "مفتوح" in browser.text('[data-metric="open"]'), "the valve does not look open")
+
+
+def test_a_zone_is_dimmed_and_the_command_taken_back(browser: Browser) -> None:
+    browser.open("/fr/commands")
+    browser.click(".q-btn:has(.material-icons)")
+    browser.until(lambda: "Choisissez où" in browser.text(".faults"), "a command for nowhere is not refused")
+    browser.type('input[aria-label="Où"]', "Hay Riad")
+    browser.until(lambda: "Hay Riad" in browser.text(".q-menu .q-item"), "the zone is not offered")
+    browser.click(".q-menu .q-item")
+    browser.type('input[aria-label="Motif"]', "nuit des étoiles")
+    browser.type('input[aria-label="Votre nom"]', "Amina")
+    browser.click(".q-btn:has(.material-icons)")
+    browser.until(lambda: "Touche 10 équipements" in browser.text(".dialog"), "another number is affected")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    row = "tr[data-wish]:has(.press)"
+    browser.until(lambda: "nuit des étoiles" in browser.text(row), "the command is not listed")
+    browser.until(
+        lambda: "non confirmée" in browser.text(row) or "confirmée" in browser.text(row), "no answer is shown"
+    )
+    browser.click(f"{row} .press")
+    browser.find(".dialog input")
+    browser.click(".q-dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "retirée" in browser.text(".nicegui-content"), "it is not taken back")
+
+
+def test_a_waiting_device_is_registered_with_one_dialog(browser: Browser) -> None:
+    browser.open("/en/health")
+    browser.until(lambda: "lamp-new-1" in browser.text(".nicegui-content"), "the waiting device is not shown")
+    browser.click('[data-act="register"]')
+    browser.until(lambda: "Street light" in browser.text(".dialog"), "the kind of its birth is not chosen")
+    browser.type('.dialog input[aria-label="Your name"]', "Saïd")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "Nobody is waiting" in browser.text(".nicegui-content"), "it still waits")
+    assert httpx.get(f"{browser.url}/api/v1/devices/lamp-new-1").json()["kind"] == "street_light"
+
+
+def test_the_theme_is_switched_and_remembered(browser: Browser) -> None:
+    browser.open("/en/")
+    was_dark = browser.script("return document.body.classList.contains('body--dark')")
+    browser.click("[data-theme-toggle]")
+    dark = "return document.body.classList.contains('body--dark')"
+    browser.until(lambda: browser.script(dark) is not was_dark, "nothing changes")
+    browser.open("/en/health")
+    browser.until(lambda: browser.script(dark) is not was_dark, "the choice is forgotten")
