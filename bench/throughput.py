@@ -65,7 +65,7 @@ def _until_stored(platform: object, total: int, began_s: float) -> float:
     client = platform.client  # type: ignore[attr-defined]
     while time.monotonic() - began_s < WAIT_S_MAX:
         counts = client.get("ledger")
-        lag = client.health()["lag"]["store"]
+        lag = client.health()["store_lag"]
         if counts["accepted"] >= total and lag == 0:
             return time.monotonic() - began_s
         time.sleep(0.1)

@@ -127,7 +127,7 @@ def _records(router: APIRouter, platform: Platform) -> None:
         rows = list(platform.log.quarantine(offset + limit + 1, before))[offset:]
         document: dict[str, Any] = {
             "items": [documents.quarantine_document(row) for row in rows[:limit]],
-            "total": platform.log.counts().get("quarantined_messages", len(rows)),
+            "total": platform.log.counts().get("quarantined", 0),
         }
         if len(rows) > limit:
             document["next"] = rows[limit - 1].number

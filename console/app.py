@@ -8,13 +8,15 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from nicegui import ui
+from nicegui import Client, ui
+from nicegui import app as nicegui_app
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api import add_health, create_api
 from console.desk import Desk
 from console.language import Language, languages
 from console.pages import alarms, asset, assets, commands, health, overview
+from console.pages.frame import Frame, card, empty
 from console.platform import Platform
 from contract.kind import LANGUAGES
 
@@ -58,6 +60,7 @@ def _add_pages(app: FastAPI, platform: Platform) -> None:
         for path, build in PAGES.items():
             _page(f"/{language.code}{path}", desk, language, version)(build)
         _asset_page(desk, language, version)
+    _lost_page(desk, version)
     ui.run_with(
         app,
         title="Nabd",
@@ -72,9 +75,9 @@ def _add_pages(app: FastAPI, platform: Platform) -> None:
 
 def _page(path: str, desk: Desk, language: Language, version: str) -> Any:
     def register(build: Any) -> None:
-        def show(request: Request) -> None:
+        async def show(request: Request) -> None:
             add_files(language, version)
-            build(desk, language, request)
+            await build(desk, language, request).refresh()
 
         ui.page(path, language=QUASAR_LANGUAGE[language.code])(show)
 
@@ -83,9 +86,25 @@ def _page(path: str, desk: Desk, language: Language, version: str) -> Any:
 
 def _asset_page(desk: Desk, language: Language, version: str) -> None:
     @ui.page(f"/{language.code}/assets/{{asset_id}}", language=QUASAR_LANGUAGE[language.code])
-    def show(request: Request, asset_id: str) -> None:
+    async def show(request: Request, asset_id: str) -> None:
         add_files(language, version)
-        asset.build(desk, language, request, asset_id)
+        await asset.build(desk, language, request, asset_id).refresh()
+
+
+def _lost_page(desk: Desk, version: str) -> None:
+    """An address that leads nowhere, told in the language it begins with."""
+
+    @nicegui_app.exception_handler(404)
+    async def lost(request: Request, _: Exception) -> Response:
+        first = request.url.path.strip("/").split("/")[0]
+        language = languages()[first if first in LANGUAGES else preferred(request)]
+        with Client(ui.page("", language=QUASAR_LANGUAGE[language.code]), request=request) as client:
+            add_files(language, version)
+            frame = Frame(desk, language, "", request)
+            title = language.text("empty.no_such_page")
+            frame.title(title)
+            ui.html(card(empty("explore_off", title, language.text("empty.no_such_page_advice"))), sanitize=False)
+        return client.build_response(request, 404)
 
 
 def add_files(language: Language, version: str) -> None:

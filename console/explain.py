@@ -27,6 +27,8 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("lapsed", r"its condition is unknown, and .*"),
         ("stale", r"stale: .*"),
         ("renewed", r"renewed"),
+        ("over", r"its time is over"),
+        ("noted_late", r"noted late"),
         ("free", r"nothing rules.*free.*"),
     )
 )

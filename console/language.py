@@ -116,9 +116,6 @@ class Language:
             return word.upper() if setting.type == "enum" and word == value and len(value) <= 3 else word
         return self.quantity(value, setting.unit, exact=True)
 
-    def clock_time(self, ms: int, zone: tzinfo) -> str:
-        return f"{local(ms, zone):%H:%M:%S}"
-
     def moment(self, ms: int, zone: tzinfo) -> str:
         """Date and time in the site's zone: 23/11/2026 14:05:32."""
         moment = local(ms, zone)

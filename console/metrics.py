@@ -79,6 +79,8 @@ class Figures(Collector):
         for contact in Contact:
             devices.add_metric([str(contact)], contacts[contact])
         yield devices
+        refused = platform.live.refused
+        yield CounterMetricFamily("nabd_live_refused", "Records the live view had no device for", value=refused)
         _, rows = platform.state.alarms(open_only=True, limit=ALARMS_MAX)
         firing = Counter(row.alarm.severity for row in rows)
         alarms = GaugeMetricFamily("nabd_alarms_firing", "Alarms that fire now", labels=["severity"])

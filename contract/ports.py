@@ -163,6 +163,9 @@ class Effects(msgspec.Struct):
     decisions: list[Decision] = []
     leases: list[Lease] = []
 
+    def __bool__(self) -> bool:
+        return any(getattr(self, field) for field in self.__struct_fields__)
+
     def extend(self, other: "Effects") -> None:
         for field in self.__struct_fields__:
             getattr(self, field).extend(getattr(other, field))

@@ -13,7 +13,7 @@ logger = logging.getLogger("consumers")
 
 STORE = "store"
 STORE_BATCH = 5_000
-GATHER_S = 0.1  # a writer that waits a little writes far fewer, larger batches
+GATHER_S = 0.2  # a writer that waits a little writes far fewer, larger batches
 BACKOFF_S_MAX = 30.0
 LIVE_BATCH = 1_000
 TICK_MS = 10_000

@@ -4,7 +4,8 @@ Theory of operation. Rules and arbitration are pure state machines over the log.
 committed to the state database in one transaction; their own memory is saved as a snapshot now and then. After a
 crash the snapshot is restored and the log is replayed from its position: entries up to the committed position rebuild
 memory and their effects are dropped, because they were committed already; from there on life goes on. Leases are
-handed to the dispatcher after the commit; what a crash kept from being sent is sent again at start.
+handed to the dispatcher after the commit; what a crash kept from being sent is sent again at start. Most batches have
+no effects; then nothing is committed, because deciding them again has none either.
 """
 
 import logging
@@ -85,7 +86,8 @@ class Decider:
         self._engine, self._arbiter = engine, arbiter
         self._registry, self._dispatcher, self._clock = registry, dispatcher, clock
         self._position = 0
-        self._committed = state.position()
+        self._committed = state.position()  # effects up to here are in the state
+        self._decided = self._committed  # and there are none up to here that are not
         self._snapshot_at_s = clock.monotonic_s()
         self._wake = threading.Condition()
         self._waiting: list[tuple[int, Future[int]]] = []
@@ -99,7 +101,8 @@ class Decider:
 
     @property
     def position(self) -> int:
-        return self._committed
+        """All up to here is decided."""
+        return self._decided
 
     def catch_up(self) -> None:
         """Decide all that is in the log, in the caller's thread; before `start`."""
@@ -124,7 +127,7 @@ class Decider:
         """Done when the entry at `position` and its effects are committed."""
         future: Future[int] = Future()
         with self._wake:
-            if position <= self._committed:
+            if position <= self._decided:
                 future.set_result(position)
             else:
                 self._waiting.append((position, future))
@@ -166,11 +169,13 @@ class Decider:
             if entry.position > self._committed:
                 effects.extend(decided)
         last = entries[-1].position
-        if last > self._committed:
+        if effects:
             self._state.commit(effects, last)
             self._committed = last
-            self._tell(effects, entries)
         self._position = last
+        if last > self._decided:
+            self._decided = last
+            self._tell(effects, entries)
         return True
 
     def _decide(self, entry: Entry) -> Effects:
@@ -189,7 +194,7 @@ class Decider:
         return effects
 
     def _tell(self, effects: Effects, entries: Sequence[Entry]) -> None:
-        """After the commit: memory, devices and those who wait hear of it."""
+        """What is decided now: memory, devices and those who wait hear of it."""
         for at_ms, registered in effects.registered:
             self._registry.put(registered, at_ms)
         self._dispatcher.send(effects.leases)
@@ -199,22 +204,23 @@ class Decider:
             elif isinstance(entry.record, Status) and entry.record.online:
                 self._dispatcher.born(entry.record.device)
         with self._wake:
-            done = [future for position, future in self._waiting if position <= self._committed]
-            self._waiting = [(position, future) for position, future in self._waiting if position > self._committed]
+            done = [future for position, future in self._waiting if position <= self._decided]
+            self._waiting = [(position, future) for position, future in self._waiting if position > self._decided]
         for future in done:
             if future.set_running_or_notify_cancel():
-                future.set_result(self._committed)
+                future.set_result(self._decided)
 
     def _save_snapshot_when_due(self) -> None:
-        replayed = self._position == self._committed
+        replayed = self._position == self._decided
         if replayed and self._clock.monotonic_s() - self._snapshot_at_s >= SNAPSHOT_S:
             self._save_snapshot()
 
     def _save_snapshot(self) -> None:
         self._snapshot_at_s = self._clock.monotonic_s()
         snapshot = msgspec.msgpack.encode((self._engine.snapshot(), self._arbiter.snapshot()))
-        self._state.commit(Effects(), self._committed, snapshot)
-        self._log.consumed(NAME, self._committed)
+        self._state.commit(Effects(), self._decided, snapshot)
+        self._committed = self._decided
+        self._log.consumed(NAME, self._decided)
 
     def _restore(self) -> None:
         """Go back to the snapshot: at start, and after a failed batch, when memory may be ahead of the state."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -56,11 +57,13 @@ STOP_S = 10.0
 LIVE_REPLAY = 50_000  # entries before the store's position that tell the live view who is on line
 AUDIT_DAY_MS = 86_400_000
 POLL_S = 0.25
+SWITCH_S = 0.0005  # threads that come back from the disk wait this long for a busy one, not Python's 5 ms
 
 
 def run(data: Path, settings: Settings, *, start_ms: int | None, start_text: str, speed: float | None) -> int:
     """Run until SIGTERM or SIGINT. Raises Refused or DocumentFault for what the user can mend."""
     logs.configure(settings.logging_level, json=settings.logging_json)
+    sys.setswitchinterval(SWITCH_S)
     kinds = load_kinds()
     _check_port(settings.http_host, settings.http_port, "--http-port")
     with DataFolder(data, start_ms=start_ms, start_text=start_text, speed=speed) as folder:

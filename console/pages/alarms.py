@@ -17,8 +17,10 @@ SHOWN_MAX = 200
 VIEWS = ("firing", "unseen", "all")
 
 
-def build(desk: Desk, language: Language, request: Request) -> None:
-    Alarms(Frame(desk, language, "alarms", request))
+def build(desk: Desk, language: Language, request: Request) -> Frame:
+    frame = Frame(desk, language, "alarms", request)
+    Alarms(frame)
+    return frame
 
 
 class Alarms:

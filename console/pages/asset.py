@@ -35,14 +35,15 @@ class Past(msgspec.Struct, frozen=True):
     streams: list[LedgerRow]
 
 
-def build(desk: Desk, language: Language, request: Request, asset: str) -> None:
+def build(desk: Desk, language: Language, request: Request, asset: str) -> Frame:
     frame = Frame(desk, language, "assets", request)
     if desk.platform.live.asset(asset) is None:
         frame.title(asset[:64])
         advice = language.text("empty.no_such_asset_advice")
         ui.html(card(empty("search_off", language.text("empty.no_such_asset"), advice)), sanitize=False)
-        return
+        return frame
     AssetPage(frame, asset)
+    return frame
 
 
 class AssetPage:
@@ -179,8 +180,8 @@ class AssetPage:
         fact(
             text("asset.ruling"), h("strong", value), " ", self.pieces.step_tag(row.step), " ", self.pieces.why(row.why)
         )
-        fact(text("asset.reason"), isolated(intent.reason))
-        fact(text("asset.by"), isolated(intent.by), " · ", text(f"rank.{Rank(intent.rank).name.lower()}"))
+        fact(text("asset.reason"), self.pieces.reason(intent.reason, intent.by))
+        fact(text("asset.rank"), text(f"rank.{Rank(intent.rank).name.lower()}"))
         if intent.until_ms is not None:
             fact(text("asset.until"), self.pieces.until(intent.until_ms))
         else:
@@ -189,7 +190,7 @@ class AssetPage:
     def _loser(self, row: IntentState, kind: Kind) -> Html:
         intent = row.intent
         value = isolated(self.pieces.target_value(kind, intent.target, intent.to))
-        words = [value, " · ", isolated(intent.reason), " · ", isolated(intent.by), " ", self.pieces.step_tag(row.step)]
+        words = [value, " · ", self.pieces.reason(intent.reason, intent.by), " ", self.pieces.step_tag(row.step)]
         return h("div", words, h("div", self.pieces.why(row.why), class_="small"))
 
     def _facts_html(self, live: LiveDevice, kind: Kind | None, past: Past) -> Html:
@@ -241,7 +242,7 @@ class AssetPage:
                 "div",
                 self.pieces.step_tag(decision.step), " ",
                 h("strong", isolated(value)), " " if value else None,
-                isolated(decision.reason), " · " if decision.by else None, isolated(decision.by),
+                self.pieces.reason(decision.reason, decision.by),
                 h("div", self.pieces.why(decision.why), class_="small") if decision.why else None,
             ),
         )  # fmt: skip

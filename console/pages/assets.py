@@ -24,8 +24,10 @@ class Found(msgspec.Struct, frozen=True):
     rows: list[tuple[LiveDevice, Condition]]
 
 
-def build(desk: Desk, language: Language, request: Request) -> None:
-    Assets(Frame(desk, language, "assets", request))
+def build(desk: Desk, language: Language, request: Request) -> Frame:
+    frame = Frame(desk, language, "assets", request)
+    Assets(frame)
+    return frame
 
 
 class Assets:

@@ -26,10 +26,13 @@ MINUTE_MS = 60_000
 MINUTES_MAX = 7 * 24 * 60
 MINUTES = {True: (5, 10, 15, 20, 30), False: (30, 60, 120, 240, 480)}  # by: is it a yes-or-no target?
 SHOWN_MAX = 60
+SINGLE_MAX = 2_000  # assets offered one by one: more would make the list too heavy for a phone
 
 
-def build(desk: Desk, language: Language, request: Request) -> None:
-    Commands(Frame(desk, language, "commands", request))
+def build(desk: Desk, language: Language, request: Request) -> Frame:
+    frame = Frame(desk, language, "commands", request)
+    Commands(frame)
+    return frame
 
 
 class Commands:
@@ -105,6 +108,8 @@ class Commands:
             self._target_name.props("outlined options-dense").set_visibility(len(targets) > 1)
             self._scope = ui.select(scopes, label=text("commands.where"), value=chosen, with_input=True)
             self._scope.props("outlined options-dense").mark("where")
+            if len(scopes) >= SINGLE_MAX:
+                ui.html(h("p", text("commands.more_assets"), class_="muted small"), sanitize=False)
             self._value: Any
             if self._target.type is MetricType.BOOLEAN:
                 words = {1: text("commands.open"), 0: text("commands.close")}
@@ -157,8 +162,10 @@ class Commands:
             for value, number in groups.items():
                 name = self.language.label(setting.labels, setting.name)
                 scopes[f"setting:{setting.name}/{value}"] = f"{name} {value} ({self.language.number(number)})"
-        for device in devices:
+        for device in devices[:SINGLE_MAX]:
             scopes[f"asset:{device.asset}"] = device.name or device.asset
+        if self._asset:
+            scopes.setdefault(f"asset:{self._asset}", self._asset)
         return scopes
 
     def _length(self, minutes: int) -> str:

@@ -21,8 +21,10 @@ COUNTS = ("received", "accepted", "duplicate", "quarantined", "deferred", "missi
 MOODS = {"quarantined": "warn", "missing": "warn", "deferred": "warn"}
 
 
-def build(desk: Desk, language: Language, request: Request) -> None:
-    HealthPage(Frame(desk, language, "health", request))
+def build(desk: Desk, language: Language, request: Request) -> Frame:
+    frame = Frame(desk, language, "health", request)
+    HealthPage(frame)
+    return frame
 
 
 class HealthPage:

@@ -30,9 +30,10 @@ OPTIONS = {
 }
 
 
-def build(desk: Desk, language: Language, request: Request) -> None:
+def build(desk: Desk, language: Language, request: Request) -> Frame:
     frame = Frame(desk, language, "map", request)
     Overview(frame)
+    return frame
 
 
 class Overview:

@@ -9,7 +9,7 @@ from console.documents import quality_words
 from console.explain import explain
 from console.language import Language, local
 from console.live import Contact, Latest, LiveDevice
-from console.markup import Html, code, h, icon, isolated
+from console.markup import Html, code, h, isolated
 from console.wishes import Wish
 from contract.decisions import AlarmState, Severity, Step
 from contract.kind import Kind, Metric
@@ -67,10 +67,6 @@ class Pieces:
     def kind_label(self, kind: str) -> str:
         found = self.desk.platform.kinds.get(kind)
         return self.language.label(found.labels, kind) if found else kind
-
-    def kind_chip(self, kind: str) -> Html:
-        found = self.desk.platform.kinds.get(kind)
-        return h("span", icon(found.icon if found else "help"), self.kind_label(kind), class_="chip")
 
     def zone_label(self, commune: str, zone: str) -> str:
         for site in self.desk.platform.sites:
@@ -166,6 +162,12 @@ class Pieces:
         word = explain(self.language, self.desk.platform.kinds, self.desk.zone, why)
         return h("span", word, class_="muted", title=why) if word is not None else code(why)
 
+    def reason(self, reason: str, by: str) -> Html:
+        """Why and who: a person's words and name, or the rule's name once."""
+        if reason == f"rule:{by}":
+            return h("span", self.language.text("rank.rule"), " ", code(by))
+        return h("span", isolated(reason), " · " if reason and by else None, isolated(by))
+
     def target_label(self, kind: Kind | None, target: str) -> str:
         found = kind.targets.get(target) if kind else None
         return self.language.label(found.labels, target) if found else target
@@ -232,7 +234,7 @@ class Pieces:
             h(
                 "div",
                 h("div", value, " · ", self.target_label(kind, intent.target), " · ", where),
-                h("div", isolated(intent.reason), " · ", isolated(intent.by), class_="small muted"),
+                h("div", self.reason(intent.reason, intent.by), class_="small muted"),
                 h("div", until, class_="small muted"),
             ),
             h("div", self.results(wish)),

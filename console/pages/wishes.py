@@ -83,7 +83,8 @@ class WishList:
         aside = [part for part in wish.parts if part.step not in WELL]
         notes = []
         for part in aside[:ASIDE_MAX]:
-            link = self.pieces.asset_link(part.asset) if len(wish.parts) > 1 else None
+            live = self.desk.platform.live.asset(part.asset)
+            link = self.pieces.asset_link(part.asset, live.facts if live else None) if len(wish.parts) > 1 else None
             if link or part.why:
                 notes.append(h("div", link, " " if link else None, self.pieces.why(part.why), class_="small"))
         if len(aside) > ASIDE_MAX:

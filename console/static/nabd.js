@@ -91,6 +91,17 @@
     };
   }
 
+  // The centroid of an outline: where its name stands best.
+  function middle(outline) {
+    let area = 0, lat = 0, lon = 0;
+    outline.forEach(([a, b], index) => {
+      const [c, d] = outline[(index + 1) % outline.length];
+      const cross = a * d - c * b;
+      area += cross; lat += (a + c) * cross; lon += (b + d) * cross;
+    });
+    return area ? [lat / (3 * area), lon / (3 * area)] : outline[0];
+  }
+
   class CityMap {
     constructor(map, given) {
       this.map = map;
@@ -100,13 +111,13 @@
       this.path = given.path;
       this.kinds = given.kinds;
       map.createPane("outlines").style.zIndex = 350; // under the circles
+      map.createPane("names").style.zIndex = 410; // above them
       const svg = L.svg({ pane: "outlines" });
       for (const zone of given.zones) {
         L.polygon(zone.outline, { pane: "outlines", renderer: svg, className: "map-zone", interactive: false }).addTo(map);
-        const box = L.latLngBounds(zone.outline);
-        L.marker([box.getNorth(), box.getCenter().lng], {
-          pane: "outlines", interactive: false, keyboard: false,
-          icon: L.divIcon({ className: "map-zone-name", html: `<span dir="auto"></span>`, iconSize: [160, 20], iconAnchor: [80, 22] }),
+        L.marker(middle(zone.outline), {
+          pane: "names", interactive: false, keyboard: false,
+          icon: L.divIcon({ className: "map-zone-name", html: `<span dir="auto"></span>`, iconSize: [160, 20] }),
         }).addTo(map).getElement().querySelector("span").textContent = zone.name;
       }
       for (const street of given.streets) {

@@ -79,6 +79,17 @@ def test_every_page_fits_a_phone(browser: Browser, language: str, page: str) -> 
     assert browser.script("return document.documentElement.scrollWidth") <= 390
 
 
+def test_a_page_arrives_with_its_content_and_a_wrong_address_is_told_in_its_language(url: str) -> None:
+    page = httpx.get(f"{url}fr/assets/pole-001")
+    assert page.status_code == 200
+    assert "Lampadaire" in page.text
+    assert 'data-metric=\\"voltage_v' in page.text
+    assert page.headers["x-frame-options"] == "DENY"
+    lost = httpx.get(f"{url}ar/nowhere")
+    assert lost.status_code == 404
+    assert "لا وجود لهذه الصفحة" in lost.text
+
+
 def test_the_first_page_opens_in_the_browsers_language_and_stays_where_it_was_switched(
     browser: Browser, url: str
 ) -> None:

@@ -17,8 +17,12 @@ def test_the_four_kinds_of_the_city_are_there() -> None:
 
 def test_every_shipped_metric_setting_and_target_has_a_label_in_every_language_and_numbers_have_units() -> None:
     for kind in load_kinds().values():
-        for item in (kind, *kind.metrics.values(), *kind.settings.values(), *kind.targets.values()):
-            assert all(item.labels[language] for language in LANGUAGES), item
+        labelled = [kind.labels]
+        labelled += [metric.labels for metric in kind.metrics.values()]
+        labelled += [setting.labels for setting in kind.settings.values()]
+        labelled += [target.labels for target in kind.targets.values()]
+        for labels in labelled:
+            assert all(labels[language] for language in LANGUAGES), kind.name
         for metric in kind.metrics.values():
             numeric = metric.type in (MetricType.NUMBER, MetricType.COUNTER)
             assert bool(metric.unit) is numeric, metric.name
