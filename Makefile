@@ -29,7 +29,7 @@ $(STUBS): $(STAMP) requirements/stubs.txt
 setup: $(STAMP) ## Install Nabd and its tools into .venv
 
 demo: $(STAMP) ## Watch a small Berkane at dusk
-	@$(BIN)/python -m nabd.demo
+	@$(BIN)/python -m nabd.demo $(ARGS)
 
 check: $(STAMP) $(STUBS) ## Format, lint, types, imports
 	$(BIN)/ruff format --check .

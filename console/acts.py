@@ -69,6 +69,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     rank: str = "operator"
     id: str = ""  # the same id twice is one wish
+    for_ms: int | None = None  # its end was given as a duration from now: asked again, it is another moment
 
 
 class WishOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,13 +87,14 @@ async def register(platform: Platform, given: Registration) -> tuple[Device, boo
 
     Raises Problem: invalid with all faults, conflict when the device exists with another kind.
     """
-    known = await asyncio.to_thread(platform.state.device, given.device) if is_device_id(given.device) else None
-    if known is not None and known.kind != given.kind and given.kind in platform.kinds:
-        raise Problem(
-            "conflict", f"{given.device} is registered as {known.kind}; a device of another kind needs another id"
-        )
-    record = check_registration(platform, given)
-    await _submit(platform, record)
+    async with platform.turns.of(f"device {given.device}"):
+        known = await asyncio.to_thread(platform.state.device, given.device) if is_device_id(given.device) else None
+        if known is not None and known.kind != given.kind and given.kind in platform.kinds:
+            raise Problem(
+                "conflict", f"{given.device} is registered as {known.kind}; a device of another kind needs another id"
+            )
+        record = check_registration(platform, given)
+        await _submit(platform, record)
     device = await asyncio.to_thread(platform.state.device, given.device)
     if device is None:
         raise Problem("failed", f"{given.device} was kept in the log but is not in the registry; see the health page")
@@ -245,19 +247,28 @@ def check(platform: Platform, wish: Wish, devices: Iterable[Device]) -> list[str
 
 
 async def wish(platform: Platform, given: Wish) -> WishOutcome:
-    """Wish for a target until a time. Answers when it is decided who rules. Raises Problem."""
+    """Wish for a target until a time. Answers when it is decided who rules. Raises Problem.
+
+    Who heard no answer may ask again with the same id: it is answered with what became of the wish, also after its end.
+    """
+    if not given.id:
+        return await _wish_once(platform, given)
+    async with platform.turns.of(f"wish {given.id}"):
+        return await _wish_once(platform, given)
+
+
+async def _wish_once(platform: Platform, given: Wish) -> WishOutcome:
     devices = affected(platform, given.scope)
     assets = tuple(device.asset for device in devices)
+    if given.id and (known := await states_of(platform, given.id)):
+        _same(known, assets, given, round(DECIDED_S_MAX * 1000 * platform.clock.speed))
+        return WishOutcome(intent=given.id, assets=assets, states=tuple(known), repeated=True)
     faults = check(platform, given, devices)
     if faults:
         raise _invalid(faults)
     intent = given.id or identify(
         "wish", platform.clock.now_ms(), *assets, given.target, given.to, given.until_ms, given.by, given.reason
     )
-    known = await states_of(platform, intent) if given.id else []
-    if known:
-        _same(known, assets, given)
-        return WishOutcome(intent=intent, assets=assets, states=tuple(known), repeated=True)
     record = Wished(
         intent=intent, assets=assets, target=given.target, to=float(given.to), until_ms=given.until_ms,
         rank=given.rank, reason=given.reason.strip(), by=given.by.strip(),
@@ -273,13 +284,16 @@ async def states_of(platform: Platform, intent: str) -> list[IntentState]:
     return sorted(rows, key=lambda row: row.intent.asset)
 
 
-def _same(known: Sequence[IntentState], assets: Sequence[str], given: Wish) -> None:
-    """Raises Problem when the id was used for another wish."""
+def _same(known: Sequence[IntentState], assets: Sequence[str], given: Wish, way_ms: int) -> None:
+    """Raises Problem when the id was used for another wish. `way_ms`: how long one may be on its way to the log."""
     intent = known[0].intent
-    mine = (given.target, float(given.to), given.until_ms, given.reason.strip(), given.by.strip())
-    if (intent.target, intent.to, intent.until_ms, intent.reason, intent.by) != mine or {
-        row.intent.asset for row in known
-    } != set(assets):
+    mine = (given.target, float(given.to), given.rank, given.reason.strip(), given.by.strip())
+    theirs = (intent.target, intent.to, intent.rank.name.lower(), intent.reason, intent.by)
+    if given.for_ms is None:
+        same_end = intent.until_ms == given.until_ms
+    else:
+        same_end = abs((intent.until_ms or 0) - intent.decided_at_ms - given.for_ms) <= way_ms
+    if theirs != mine or not same_end or {row.intent.asset for row in known} != set(assets):
         raise Problem("conflict", f"id: {given.id} names another wish; choose a new id for a new wish")
 
 

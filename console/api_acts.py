@@ -161,11 +161,13 @@ def _wish(platform: Platform, body: IntentBody) -> acts.Wish:
         faults.append(f"selector: at most {SELECTOR_MAX} labels")
     if faults:
         raise Problem("invalid", faults[0], faults)
+    for_ms = None
     if body.until is not None:
         until_ms = parse_time("until", body.until)
     else:
         assert body.duration is not None
-        until_ms = platform.clock.now_ms() + parse_duration("for", body.duration, INTENT_MS_MIN, INTENT_MS_MAX)
+        for_ms = parse_duration("for", body.duration, INTENT_MS_MIN, INTENT_MS_MAX)
+        until_ms = platform.clock.now_ms() + for_ms
     labels = dict(body.selector or {})
     scope = acts.Scope(
         asset=body.asset or "", kind=labels.pop("kind", ""), commune=labels.pop("commune", ""),
@@ -173,7 +175,7 @@ def _wish(platform: Platform, body: IntentBody) -> acts.Wish:
     )  # fmt: skip
     return acts.Wish(
         scope=scope, target=body.target, to=float(body.to), until_ms=until_ms, reason=body.reason, by=body.by,
-        rank=body.rank, id=body.id,
+        rank=body.rank, id=body.id, for_ms=for_ms,
     )  # fmt: skip
 
 

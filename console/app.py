@@ -77,7 +77,7 @@ def _page(path: str, desk: Desk, language: Language, version: str) -> Any:
     def register(build: Any) -> None:
         async def show(request: Request) -> None:
             add_files(language, version)
-            await build(desk, language, request).refresh()
+            await build(desk, language, request).start()
 
         ui.page(path, language=QUASAR_LANGUAGE[language.code])(show)
 
@@ -88,7 +88,7 @@ def _asset_page(desk: Desk, language: Language, version: str) -> None:
     @ui.page(f"/{language.code}/assets/{{asset_id}}", language=QUASAR_LANGUAGE[language.code])
     async def show(request: Request, asset_id: str) -> None:
         add_files(language, version)
-        await asset.build(desk, language, request, asset_id).refresh()
+        await asset.build(desk, language, request, asset_id).start()
 
 
 def _lost_page(desk: Desk, version: str) -> None:

@@ -93,7 +93,7 @@ def latest_document(kind: Kind | None, live: LiveDevice, now_ms: int) -> Documen
             "quality": quality_words(latest.quality),
             "stale": now_ms > live.stale_at_ms(latest),
         }
-        for metric, latest in sorted(live.values.items())
+        for metric, latest in sorted(dict(live.values).items())  # a copy: the view goes on meanwhile
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry
 
 from console.live import LiveView
+from console.turns import Turns
 from contract.kind import Kinds
 from contract.ports import Clock, LedgerRow, Log, State, Store
 from contract.records import Record
@@ -60,3 +61,4 @@ class Platform:
     """What is known of each rule, as objects with the attributes of `documents.RULE_FIELDS`, as far as they exist."""
     tile_url: str = ""  # a Leaflet template such as https://tiles.example/{z}/{x}/{y}.png; empty: outlines only
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)  # further figures for /metrics
+    turns: Turns = field(default_factory=Turns)  # so that acts on one thing, come at once, are done one by one

@@ -3,43 +3,53 @@
 from collections import Counter
 from typing import Any
 
-from contract.kind import Value
-from contract.ports import Quarantined
-from contract.records import Record, Status
+import msgspec
+
+from contract.ports import Log, Message, Quarantined
+from contract.records import Reading, Record, Status
+from contract.wire.messages import WireFault
 from ingest.ledger import Ledger, Stream
 
 NO_STREAM = ""  # where the order of a device's messages stands while no birth of it was heard
-STREAMS_MAX = 256  # of one device: each is a formatted journal or, without one, a boot
+SENTENCE_LENGTH_MAX = 400  # beyond it the further faults of a message are only counted
 
 
 class Batch:
     """Collects; changes nothing outside itself. Streams are copies, so that a batch that fails leaves no trace."""
 
-    def __init__(self, ledger: Ledger, now_ms: int) -> None:
+    def __init__(self, ledger: Ledger, log: Log, now_ms: int) -> None:
         self.now_ms = now_ms
         self.records: list[Record] = []
         self.quarantine: list[Quarantined] = []
         self.counts: Counter[str] = Counter()
         self.streams: dict[tuple[str, str], Stream] = {}
-        self.values: dict[tuple[str, str, int], dict[str, Value]] = {}  # accepted here, to tell duplicate from conflict
+        self.accepted: dict[tuple[str, str, int], Reading] = {}  # by name, to tell duplicate from conflict
         self.kept: dict[tuple[str, str], bool] = {}  # (device, stream) to answer → deferred
         self.replies: list[tuple[str, bytes]] = []
         self.births: list[Status] = []
         self.waiting: list[dict[str, Any]] = []  # what to note of devices that are not registered
-        self._ledger = ledger
+        self._ledger, self._log = ledger, log
+        self._message = Message("", b"")
+        self._faults: dict[str, int] = {}  # code → where in `quarantine` the message at hand stands for it
 
     @property
     def is_empty(self) -> bool:
         return not (self.records or self.quarantine or self.counts or self.streams)
 
-    def stream(self, device: str, stream: str) -> Stream | None:
-        """The batch's own copy of a stream, new when nobody knew it; None when the device has too many."""
+    def begin(self, message: Message) -> None:
+        """The message that is at hand from now on: `turn_away` means it."""
+        self._message = message
+        self._faults = {}
+
+    def stream(self, device: str, stream: str) -> Stream:
+        """The batch's own copy of a stream, new when nobody knows it."""
         key = (device, stream)
         mine = self.streams.get(key)
         if mine is None:
             known = self._ledger.get(device, stream)
-            if known is None and stream != NO_STREAM and len(self._ledger.of(device)) >= STREAMS_MAX:
-                return None
+            if known is None and self._ledger.is_crowded(device):
+                rows = [row for row in self._log.ledger(device) if row.stream == stream]
+                known = self._ledger.recall(rows[0]) if rows else None
             mine = known.copy() if known is not None else Stream(device, stream)
             mine.seen_at_ms = self.now_ms
             self.streams[key] = mine
@@ -47,44 +57,47 @@ class Batch:
 
     def current(self, device: str) -> Stream:
         """The stream that orders the device's status and reported: of its last birth, in this batch or before."""
-        for status in reversed(self.births):
-            if status.device == device:
-                mine = self.stream(device, status.stream)
-                assert mine is not None, "a birth that was taken has a stream"
-                return mine
+        for birth in reversed(self.births):
+            if birth.device == device:
+                return self.stream(device, birth.stream)
         known = self._ledger.current(device)
-        mine = self.stream(device, known.stream if known is not None else NO_STREAM)
-        assert mine is not None, "known streams and the nameless one always have room"
-        return mine
+        return self.stream(device, known.stream if known is not None else NO_STREAM)
 
-    def turn_away(
-        self,
-        topic: str,
-        payload: bytes,
-        code: str,
-        sentence: str,
-        *,
-        device: str = "",
-        stream: str = "",
-        seq: int | None = None,
-    ) -> None:
-        """To the quarantine, with the raw bytes; counts as one reading."""
+    def turn_away(self, fault: WireFault, *, device: str = "", stream: str = "", seq: int | None = None) -> None:
+        """One reading of the message at hand (or all of it) to the quarantine, with the raw bytes.
+
+        Readings of one message with one code share a row: it would hold the same bytes.
+        """
+        self.count("received")
+        self.count("quarantined")
+        self.count(f"quarantined.{fault.code}")
+        if not self._faults:
+            self.count("quarantined_messages")
+        index = self._faults.get(fault.code)
+        if index is not None:
+            row = self.quarantine[index]
+            if len(row.sentence) <= SENTENCE_LENGTH_MAX:
+                self.quarantine[index] = msgspec.structs.replace(row, sentence=f"{row.sentence}; {fault.sentence}")
+            return
+        self._faults[fault.code] = len(self.quarantine)
         self.quarantine.append(
             Quarantined(
-                topic=topic,
-                payload=payload,
-                code=code,
-                sentence=sentence,
+                topic=_storable(self._message.topic),
+                payload=self._message.payload,
+                code=fault.code,
+                sentence=fault.sentence,
                 received_at_ms=self.now_ms,
                 device=device,
                 stream=stream,
                 seq=seq,
             )
         )
-        self.count("received")
-        self.count("quarantined")
-        self.count(f"quarantined.{code}")
 
     def count(self, name: str, by: int = 1) -> None:
         if by:
             self.counts[name] += by
+
+
+def _storable(text: str) -> str:
+    """The text, with half a surrogate pair (which no database takes) written as an escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -1,6 +1,6 @@
 """When a reading was measured: the device's word, or, without a set clock, an estimate fixed once a boot."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from contract.records import Quality
 
@@ -8,17 +8,22 @@ NO_CLOCK = "none"
 HELD = "held"
 
 
-def boot_offset_ms(boots: Mapping[int, int], boot: int, ups_ms: Iterable[int], now_ms: int) -> int | None:
-    """What dates the `up` times of a boot: fixed already, or from the newest of the readings at hand, just measured.
+def boot_offset_ms(boots: Mapping[int, int], boot: int, newest_up_ms: int, now_ms: int) -> int:
+    """What dates the `up` times of a boot: fixed already, or from the newest reading at hand, as if just measured.
 
-    None when there is nothing to go by. The first message after a boot brings its newest reading within seconds; a
-    boot first heard late is dated too late by as much, and its readings are marked so that no rule uses them.
+    The first message after a boot brings its newest reading within seconds. A boot first heard late is dated too late,
+    but never later than the start of a boot that is known to have come after it.
     """
     known = boots.get(boot)
     if known is not None:
         return known
-    newest_ms = max(ups_ms, default=None)
-    return None if newest_ms is None else now_ms - newest_ms
+    ended_ms = min((offset_ms for later, offset_ms in boots.items() if later > boot), default=now_ms)
+    return min(ended_ms, now_ms) - newest_up_ms
+
+
+def dated_ms(offset_ms: int, up_ms: int, now_ms: int) -> int:
+    """When a reading without time was measured: not after it came, whatever the estimate says."""
+    return min(offset_ms + up_ms, now_ms)
 
 
 def quality(clock: str, measured_at_ms: int, now_ms: int, fresh_ms: int) -> int:

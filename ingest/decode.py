@@ -280,5 +280,5 @@ def _no_constant(word: str) -> Any:
 
 
 def _integer_or_float(text: str) -> int | float:
-    """Python refuses integers of thousands of digits; as a float they are out of every range, which is what to say."""
-    return int(text) if len(text) <= 40 else float(text)
+    """Python refuses integers of more than 4,300 digits; as a float they are out of every range, as they should be."""
+    return int(text) if len(text) <= 4_000 else float(text)

@@ -25,6 +25,10 @@ BOOTS_MAX = 32
 """Dated boots remembered in one stream; the oldest go first: nothing of theirs is on its way any more."""
 
 
+STREAMS_MAX = 64
+"""Streams of one device in memory: each is a formatted journal or, on a node without one, a boot."""
+
+
 class Stream:
     """The seqs of one (device, stream), and what dates and orders its messages."""
 
@@ -125,10 +129,12 @@ class Stream:
 
     def missing_count(self) -> int:
         covered = self.covered
+        if len(covered) == 2:
+            return covered[0] - 1
         return covered[-1] - 1 - _size(covered) if covered else 0
 
     def gone_count(self) -> int:
-        return _size(self.covered) - _size(self.have)
+        return 0 if self.have == self.covered else _size(self.covered) - _size(self.have)
 
     def kept(self, most: int) -> tuple[int, Ranges]:
         """(upto, also) for the device: all up to `upto`, and up to `most` ranges above it, lowest first."""
@@ -150,11 +156,15 @@ class Stream:
 
 
 class Ledger:
-    """All streams, as the log has them. Streams are replaced whole, so any thread may read one it has got."""
+    """All streams, as the log has them. Streams are replaced whole, so any thread may read one it has got.
+
+    Of each device the STREAMS_MAX seen last are in memory; the log has the others too, and `recall` brings one back.
+    """
 
     def __init__(self, rows: Iterable[LedgerRow]) -> None:
         self._devices: dict[str, dict[str, Stream]] = {}
         self._current: dict[str, Stream] = {}  # device → the stream of its last birth
+        self._crowded: set[str] = set()  # devices of which some streams are in the log only
         self.missing_total = 0
         self.gone_total = 0
         self.replace(map(Stream.from_row, rows))
@@ -163,12 +173,19 @@ class Ledger:
         streams = self._devices.get(device)
         return None if streams is None else streams.get(stream)
 
+    def is_crowded(self, device: str) -> bool:
+        """Might the log know streams of this device that are not here?"""
+        return device in self._crowded
+
+    def recall(self, row: LedgerRow) -> Stream:
+        """Bring a stream back from the log, which has it as it was when it was put aside."""
+        stream = Stream.from_row(row)
+        self._devices.setdefault(stream.device, {})[stream.stream] = stream
+        return stream
+
     def current(self, device: str) -> Stream | None:
         """The stream of the device's last birth, which orders its `status` and `reported`."""
         return self._current.get(device)
-
-    def of(self, device: str) -> list[Stream]:
-        return list(self._devices.get(device, {}).values())
 
     def replace(self, streams: Iterable[Stream]) -> None:
         """Take these streams for what they are now, after the log has them."""
@@ -186,6 +203,9 @@ class Ledger:
                 current is None or current.stream == stream.stream or stream.seen_at_ms >= current.seen_at_ms
             ):
                 self._current[stream.device] = stream
+            if len(others) > STREAMS_MAX:
+                del others[min(others.values(), key=lambda one: one.seen_at_ms).stream]
+                self._crowded.add(stream.device)
 
 
 def _add(edges: list[int], first: int, end: int) -> None:

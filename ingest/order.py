@@ -9,31 +9,19 @@ from contract.records import Reported, Status
 from ingest.ledger import Stream
 
 
-def take_birth(stream: Stream, birth: Status) -> bool:
-    """Is this birth news? Remembered in its stream when it is."""
-    if stream.status is not None:
-        boot, _, n = stream.status
-        if (birth.boot, birth.n) <= (boot, n):
-            return False
-    stream.status = (birth.boot, birth.n - 1, birth.n)
-    return True
-
-
-def take_will(stream: Stream, will: Status) -> bool:
-    """Is this will news? Remembered in the device's current stream when it is."""
-    if stream.status is None:
-        stream.status = (will.boot, will.n, will.n)
-        return True
-    boot, floor, n = stream.status
-    if (will.boot, will.n) <= (boot, floor):
+def take_status(stream: Stream, status: Status) -> bool:
+    """Is this birth or will news? Remembered in its stream when it is."""
+    order = (status.boot, status.n, 0 if status.online else 1)
+    if stream.status is not None and order <= stream.status:
         return False
-    stream.status = (will.boot, will.n, max(n, will.n) if will.boot == boot else will.n)
+    stream.status = order
     return True
 
 
 def take_reported(stream: Stream, reported: Reported) -> bool:
     """Is this report news? Remembered in the device's current stream when it is."""
-    if stream.reported is not None and (reported.boot, reported.n) <= stream.reported:
+    order = (reported.boot, reported.n)
+    if stream.reported is not None and order <= stream.reported:
         return False
-    stream.reported = (reported.boot, reported.n)
+    stream.reported = order
     return True

@@ -10,27 +10,31 @@ in readings, durably: received = accepted + duplicate + quarantined + deferred.
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from contract.kind import Kinds
-from contract.ports import Clock, Device, LedgerRow, Log, Message
-from contract.records import Quality, Reading, Telemetry
+from contract.ports import Clock, Device, LedgerRow, Message
 from contract.wire import messages, topics
-from contract.wire.messages import BAD_TOPIC, CONFLICT, OUT_OF_RANGE, WireFault
-from ingest.batch import NO_STREAM, STREAMS_MAX, Batch
+from contract.wire.messages import BAD_TOPIC, WireFault
+from ingest.batch import NO_STREAM, Batch
 from ingest.channels import read_device_log, read_reported, read_result, read_status, read_time_request
-from ingest.dating import NO_CLOCK, boot_offset_ms, quality
-from ingest.decode import JsonReader, ReadingIn, TelemetryIn, Unreadable, decode_telemetry
+from ingest.decode import JsonReader, TelemetryIn, Unreadable, decode_telemetry
 from ingest.deferred import Deferred, Waiting
-from ingest.ledger import RANGES_MAX, Ledger, Stream
-from ingest.order import take_birth, take_reported, take_will
-from ingest.validate import Validator, judge_time
+from ingest.ledger import Ledger
+from ingest.order import take_reported, take_status
+from ingest.readings import Intake, NamedLog, newest_up_ms
+from ingest.validate import Validator
 
 logger = logging.getLogger("ingest")
 
 INTERNAL = "internal_error"  # our own fault: the bytes are kept for when it is mended
+
+OTHER_KINDS_MAX = 1_000  # devices of which it is remembered that this was logged
+TOPICS_MAX = 65_536  # remembered, so that a device's topic is taken apart once
+parse_topic = lru_cache(TOPICS_MAX)(topics.parse)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -40,21 +44,23 @@ class Outcome(msgspec.Struct, frozen=True):
     kept: list[tuple[str, str, bool]] = []  # (device, stream, deferred) to answer
     replies: list[tuple[str, bytes]] = []  # (topic, payload) to send at once
     births: list[str] = []  # devices that came on line
+    readings: int = 0  # received, whatever became of them
 
 
 class Pipeline:
     """Stateful only in the ledger, which the log has too. `process` is for one thread; the rest may be asked by any."""
 
-    def __init__(self, kinds: Kinds, lookup: Callable[[str], Device | None], log: Log, clock: Clock) -> None:
+    def __init__(self, kinds: Kinds, lookup: Callable[[str], Device | None], log: NamedLog, clock: Clock) -> None:
         self._validators = {name: Validator(kind) for name, kind in kinds.items()}
         self._lookup, self._log, self._clock = lookup, log, clock
         self._ledger = Ledger(log.ledger())
+        self._intake = Intake(log)
         self._waiting = Waiting()
+        self._other_kinds: dict[str, str] = {}  # device → the kind it was born as, when that is not the registered one
         self._reader = JsonReader()
         self._registered: list[Deferred] = []
         self._registered_lock = threading.Lock()
         self._channels: Mapping[str, Callable[[Batch, str, Message], None]] = {
-            topics.TELEMETRY: self._telemetry,
             topics.STATUS: self._status,
             topics.REPORTED: self._reported,
             topics.RESULT: self._result,
@@ -66,10 +72,10 @@ class Pipeline:
 
     def process(self, incoming: Sequence[Message]) -> Outcome:
         """Keep a batch whole. LogFull and OSError mean that nothing was kept: call again with the same messages."""
-        batch = Batch(self._ledger, self._clock.now_ms())
+        batch = Batch(self._ledger, self._log, self._clock.now_ms())
         welcomed = self._welcome(batch)
         for message in incoming:
-            self._take(batch, message)
+            self._take(batch, message, incoming)
         try:
             self._append(batch)
         except BaseException:
@@ -81,26 +87,34 @@ class Pipeline:
             kept=[(device, stream, deferred) for (device, stream), deferred in batch.kept.items()],
             replies=batch.replies,
             births=[birth.device for birth in batch.births],
+            readings=batch.counts["received"],
         )
 
-    def _take(self, batch: Batch, message: Message) -> None:
-        parsed = topics.parse(message.topic)
+    def _take(self, batch: Batch, message: Message, incoming: Sequence[Message]) -> None:
+        """Decode and judge one message into the batch. Whatever is wrong with it ends in the quarantine."""
+        batch.begin(message)
+        parsed = parse_topic(message.topic)
         channel = self._channels.get(parsed[1]) if parsed is not None else None
-        if parsed is None or channel is None:
-            sentence = f"{message.topic[:200]!r} is not nabd/1/<device>/<channel> of this wire version"
-            batch.turn_away(message.topic, message.payload, BAD_TOPIC, sentence)
-            return
-        device = parsed[0]
+        device = parsed[0] if parsed is not None else ""
         try:
-            channel(batch, device, message)
+            if parsed is not None and parsed[1] == topics.TELEMETRY:
+                self._telemetry(batch, device, message, incoming)
+            elif channel is not None:
+                channel(batch, device, message)
+            else:
+                sentence = f"{message.topic[:200]!r} is not nabd/1/<device>/<channel> of this wire version"
+                raise WireFault(BAD_TOPIC, sentence)
         except WireFault as fault:
-            batch.turn_away(message.topic, message.payload, fault.code, fault.sentence, device=device)
+            batch.turn_away(fault, device=device)
+        except OSError:
+            raise  # the log cannot be read: nothing of this batch is kept, and it is tried again
         except Exception as error:  # our fault, not the device's: keep the bytes, and go on with the others
             logger.exception("event=internal_error topic=%s", message.topic)
             sentence = f"Nabd failed to read it ({type(error).__name__}); the bytes are kept"
-            batch.turn_away(message.topic, message.payload, INTERNAL, sentence, device=device)
+            batch.turn_away(WireFault(INTERNAL, sentence), device=device)
 
     def _append(self, batch: Batch) -> None:
+        """The one place that keeps: records, ledger, quarantine and counters in one transaction."""
         if not batch.is_empty:
             self._log.append(
                 batch.records,
@@ -112,141 +126,60 @@ class Pipeline:
             self._ledger.replace(batch.streams.values())
         for heard in batch.waiting:
             self._waiting.heard(now_ms=batch.now_ms, **heard)
+            if self._validator(heard["device"]) is not None:
+                self.registered(heard["device"])  # while the batch was on its way
+
+    def _validator(self, device_id: str) -> Validator | None:
+        """The rules for a device; None when it, or its kind, is not known."""
+        device = self._lookup(device_id)
+        return self._validators.get(device.kind) if device is not None else None
 
     # -- telemetry
 
-    def _telemetry(self, batch: Batch, device_id: str, message: Message) -> None:
+    def _telemetry(self, batch: Batch, device_id: str, message: Message, incoming: Sequence[Message]) -> None:
         device = self._lookup(device_id)
         validator = self._validators.get(device.kind) if device is not None else None
         try:
             telemetry = decode_telemetry(message.payload, validator, self._reader)
         except Unreadable as fault:
-            self._unreadable(batch, device_id, message, fault, known=validator is not None)
+            if validator is None:
+                raise
+            self._intake.refuse(batch, device_id, fault)
             return
         if device is None or validator is None:
             self._defer(batch, device_id, telemetry)
             return
-        stream = batch.stream(device_id, telemetry.stream)
-        if stream is None:
-            raise WireFault(OUT_OF_RANGE, f"stream: the device has {STREAMS_MAX} already; its memory does not last")
-        batch.kept[device_id, telemetry.stream] = False
-        for name, count in telemetry.notes.items():
-            batch.count(name, count)
-        self._gone(batch, stream, telemetry)
-        for faulty in telemetry.faulty:
-            self._turn_reading_away(batch, stream, message, faulty.seq, faulty.code, faulty.sentence)
-        accepted = self._accept(batch, stream, telemetry, message, validator.fresh_ms)
-        if accepted:
-            batch.records.append(
-                Telemetry(
-                    device=device_id,
-                    asset=device.asset,
-                    kind=device.kind,
-                    stream=telemetry.stream,
-                    boot=telemetry.boot,
-                    readings=tuple(accepted),
-                )
-            )
+        newest_ms = newest_up_ms(telemetry)
+        if newest_ms is not None and telemetry.boot not in batch.stream(device_id, telemetry.stream).boots:
+            newest_ms = self._newest_up_ms(newest_ms, telemetry, message, validator, incoming)
+        self._intake.take(batch, device, validator, telemetry, newest_ms)
 
-    def _accept(
-        self, batch: Batch, stream: Stream, telemetry: TelemetryIn, message: Message, fresh_ms: int
-    ) -> list[Reading]:
-        """Date, judge and deduplicate; what is new is marked in the stream."""
-        live = self._is_live(batch, stream, telemetry.boot)
-        offset_ms = 0
-        if telemetry.clock == NO_CLOCK and telemetry.readings:
-            ups = [reading.up for reading in telemetry.readings if reading.up is not None]
-            offset_ms = boot_offset_ms(stream.boots, telemetry.boot, ups, batch.now_ms) or 0
-            stream.fix_boot(telemetry.boot, offset_ms)
-        accepted = []
-        for given in telemetry.readings:
-            measured_at_ms = given.at if given.at is not None else offset_ms + (given.up or 0)
-            if stream.has(given.seq):
-                self._again(batch, stream, given, message)
-                continue
-            fault = judge_time(measured_at_ms, batch.now_ms)
-            if fault is not None:
-                self._turn_reading_away(batch, stream, message, given.seq, fault.code, fault.sentence)
-                continue
-            if not stream.has_room(given.seq):
-                sentence = f"seq {given.seq}: would open one more gap than the {RANGES_MAX} a stream may have"
-                batch.turn_away(
-                    message.topic, message.payload, OUT_OF_RANGE, sentence, device=stream.device, stream=stream.stream
-                )
-                continue
-            bits = quality(telemetry.clock, measured_at_ms, batch.now_ms, fresh_ms)
-            if not live and telemetry.clock == NO_CLOCK:
-                bits |= Quality.LATE  # dated by guess: no rule may use it
-            batch.count("forgotten_gaps", stream.add(given.seq, given.seq))
-            batch.values[stream.device, stream.stream, given.seq] = given.v
-            batch.count("received")
-            batch.count("accepted")
-            accepted.append(Reading(given.seq, measured_at_ms, given.v, bits))
-        return accepted
-
-    def _again(self, batch: Batch, stream: Stream, given: ReadingIn, message: Message) -> None:
-        """A name that has come before: the same reading again, or another one under its name."""
-        known = batch.values.get((stream.device, stream.stream, given.seq))
-        if known is None:
-            known = self._log.find(stream.device, stream.stream, given.seq)  # type: ignore[assignment]  # read only
-        if known is None or known == given.v:
-            batch.count("received")
-            batch.count("duplicate")
-            return
-        sentence = (
-            f"seq {given.seq} of stream {stream.stream} is kept with other values; is the node a copy of another?"
-        )
-        batch.turn_away(
-            message.topic,
-            message.payload,
-            CONFLICT,
-            sentence,
-            device=stream.device,
-            stream=stream.stream,
-            seq=given.seq,
-        )
-
-    def _turn_reading_away(
-        self, batch: Batch, stream: Stream, message: Message, seq: int | None, code: str, sentence: str
-    ) -> None:
-        """One reading to the quarantine; it counts as kept, so that the device need not send it again."""
-        batch.turn_away(
-            message.topic, message.payload, code, sentence, device=stream.device, stream=stream.stream, seq=seq
-        )
-        if seq is not None and not stream.has(seq) and stream.has_room(seq):
-            stream.add(seq, seq)
-
-    def _unreadable(self, batch: Batch, device: str, message: Message, fault: Unreadable, *, known: bool) -> None:
-        stream = batch.stream(device, fault.stream) if known and fault.stream else None
-        seqs = fault.seqs if stream is not None else ()
-        if stream is not None:
-            batch.kept[device, fault.stream] = False
-        if stream is None or not seqs:
-            batch.turn_away(
-                message.topic, message.payload, fault.code, fault.sentence, device=device, stream=fault.stream
-            )
-            return
-        for seq in seqs:
-            self._turn_reading_away(batch, stream, message, seq, fault.code, fault.sentence)
-
-    def _gone(self, batch: Batch, stream: Stream, telemetry: TelemetryIn) -> None:
-        """What the device no longer holds and never came will not come."""
-        seqs = [reading.seq for reading in telemetry.readings]
-        oldest = min([telemetry.oldest, *seqs])
-        batch.count("gone", stream.add_gone(oldest))
+    def _newest_up_ms(
+        self,
+        newest_ms: int,
+        telemetry: TelemetryIn,
+        message: Message,
+        validator: Validator,
+        incoming: Sequence[Message],
+    ) -> int:
+        """Backlog comes with a live message beside it: the newest reading of all at hand dates a boot best."""
+        for other in incoming:
+            if other.topic == message.topic and other is not message:
+                try:
+                    beside = decode_telemetry(other.payload, validator, self._reader)
+                except Unreadable:
+                    continue
+                if (beside.stream, beside.boot) == (telemetry.stream, telemetry.boot):
+                    newest_ms = max(newest_ms, newest_up_ms(beside) or 0)
+        return newest_ms
 
     def _defer(self, batch: Batch, device: str, telemetry: TelemetryIn) -> None:
+        """Nobody knows the device yet: it holds its readings, and is told so."""
         readings = len(telemetry.readings) + len(telemetry.faulty)
         batch.count("received", readings)
         batch.count("deferred", readings)
         batch.kept[device, telemetry.stream] = True
         batch.waiting.append({"device": device, "readings": readings, "stream": telemetry.stream})
-
-    def _is_live(self, batch: Batch, stream: Stream, boot: int) -> bool:
-        """Is this the boot the device runs in, as far as its last birth says?"""
-        current = self._ledger.current(stream.device)
-        status = stream.status if stream.status is not None else (current.status if current is not None else None)
-        return status is None or boot >= status[0]
 
     # -- the small channels
 
@@ -262,23 +195,28 @@ class Pipeline:
                 batch.kept[device_id, status.stream] = True
             return
         if not status.online:
-            if take_will(batch.current(device_id), status):
+            if take_status(batch.current(device_id), status):
                 batch.records.append(status)
             else:
                 batch.count("old_news")
             return
-        stream = batch.stream(device_id, status.stream)
-        if stream is None:
-            raise WireFault(OUT_OF_RANGE, f"stream: the device has {STREAMS_MAX} already; its memory does not last")
         batch.kept[device_id, status.stream] = False
-        if not take_birth(stream, status):
+        if not take_status(batch.stream(device_id, status.stream), status):
             batch.count("old_news")
             return
         if status.kind != device.kind:
             batch.count("kind_differs")
-            logger.warning("event=kind_differs device=%s registered=%s born=%s", device_id, device.kind, status.kind)
+            self._tell_other_kind(device, status.kind)
         batch.births.append(status)
         batch.records.append(status)
+
+    def _tell_other_kind(self, device: Device, born: str) -> None:
+        """Once, until it changes."""
+        if self._other_kinds.get(device.device) != born:
+            logger.warning("event=kind_differs device=%s registered=%s born=%s", device.device, device.kind, born)
+            if len(self._other_kinds) >= OTHER_KINDS_MAX:
+                self._other_kinds.clear()
+            self._other_kinds[device.device] = born
 
     def _reported(self, batch: Batch, device_id: str, message: Message) -> None:
         document, duplicates = self._reader.read(message.payload)
@@ -315,8 +253,8 @@ class Pipeline:
     # -- registration and questions
 
     def registered(self, device: str) -> None:
-        """It is registered now: the next `process` welcomes it. Any thread."""
-        waiting = self._waiting.take(device)
+        """It is registered now, or its kind is another: the next `process` welcomes it. Any thread."""
+        waiting = self._waiting.take(device) if self._validator(device) is not None else None
         if waiting is not None:
             with self._registered_lock:
                 self._registered.append(waiting)
@@ -332,7 +270,7 @@ class Pipeline:
         for waiting in welcomed:
             if waiting.birth is not None:
                 stream = batch.stream(waiting.device, waiting.birth.stream)
-                if stream is not None and take_birth(stream, waiting.birth):
+                if take_status(stream, waiting.birth):
                     batch.births.append(waiting.birth)
                     batch.records.append(waiting.birth)
             for name in waiting.streams:
@@ -351,7 +289,7 @@ class Pipeline:
 
     def ledger(self, device: str) -> list[LedgerRow]:
         """What is known of each of the device's streams."""
-        return [stream.row() for stream in self._ledger.of(device) if stream.stream != NO_STREAM]
+        return [row for row in self._log.ledger(device) if row.stream != NO_STREAM]
 
     def missing_total(self) -> int:
         return self._ledger.missing_total

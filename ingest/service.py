@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contract.ports import Clock, LogFull, Message, Receiver
 from ingest.kept import Keeper
 from ingest.pipeline import Outcome, Pipeline
+from ingest.rates import Rates
 
 logger = logging.getLogger("ingest")
 
@@ -32,7 +33,8 @@ class IngestService:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="ingest")
         self._stopping = asyncio.Event()
         self.holding = ""  # why nothing is kept at the moment, or empty
-        self._messages = self._batches = self._retries = 0
+        self._rates = Rates()
+        self._messages = self._readings = self._batches = self._retries = self._backlog = 0
         self._last_batch_ms = 0.0
 
     async def run(self) -> None:
@@ -52,11 +54,21 @@ class IngestService:
         """Read no more; `run` appends and acknowledges what was read, says `kept`, and ends."""
         self._stopping.set()
 
+    @property
+    def listening(self) -> bool:
+        """Would a device be heard now? Silence counts only while it is so."""
+        return self._receiver.connected and not self.holding and not self._stopping.is_set()
+
     def status(self) -> Mapping[str, object]:
-        """For health and metrics; times in ms."""
+        """For health and metrics: rates over the last 10 s, `backlog` messages read and not yet kept, times in ms."""
+        messages_per_s, readings_per_s = self._rates.per_s(self._clock.monotonic_s())
         return {
             "holding": self.holding,
+            "messages_per_s": messages_per_s,
+            "readings_per_s": readings_per_s,
+            "backlog": self._backlog,
             "messages": self._messages,
+            "readings": self._readings,
             "batches": self._batches,
             "retries": self._retries,
             "last_batch_ms": round(self._last_batch_ms, 3),
@@ -92,7 +104,9 @@ class IngestService:
         if not messages and not self._pipeline.has_news():
             return
         began_s = self._clock.monotonic_s()
+        self._backlog = len(messages)
         outcome = await self._process(messages)
+        self._backlog = 0
         if outcome is None:
             return
         self._receiver.acknowledge(outcome.acknowledge)
@@ -101,8 +115,10 @@ class IngestService:
         for device, stream, deferred in outcome.kept:
             self._keeper.add(device, stream, deferred=deferred)
         self._messages += len(messages)
+        self._readings += outcome.readings
         self._batches += 1
         now_s = self._clock.monotonic_s()
+        self._rates.add(now_s, len(messages), outcome.readings)
         self._last_batch_ms = (now_s - began_s) * 1000
         self._keeper.flush(now_s, self._say_kept)
 

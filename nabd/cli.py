@@ -13,6 +13,8 @@ import click
 from contract.document import DocumentFault
 from nabd import fault
 
+START_MS_MAX = 7_258_118_400_000 - 1  # the end of 2199: every device and zone file counts so far
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -47,7 +49,10 @@ def start_ms(text: str) -> int | None:
         raise fault.Refused(f"--start {text!r}: not an ISO 8601 time; write for example 2026-11-24T17:00Z") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
+    unix_ms = round(moment.timestamp() * 1000)
+    if not 0 <= unix_ms <= START_MS_MAX:
+        raise fault.Refused(f"--start {text!r}: must lie in the years 1970 to 2199")
+    return unix_ms
 
 
 data_option = click.option(

@@ -15,6 +15,7 @@ STORE = "store"
 STORE_BATCH = 5_000
 GATHER_S = 0.2  # a writer that waits a little writes far fewer, larger batches
 BACKOFF_S_MAX = 30.0
+RETRY_S = 1.0
 LIVE_BATCH = 1_000
 TICK_MS = 10_000
 TICK_REAL_S_MIN = 0.05  # twenty ticks a real second are enough for a city that runs fast
@@ -59,6 +60,10 @@ class StoreWriter:
                 if not self.fault:
                     logger.error("event=store_away reason=%s", error)
                 self.fault = str(error)
+            except Exception as error:  # ours; without this thread nothing would be stored, and nobody would know
+                if not self.fault:
+                    logger.exception("event=store_failed")
+                self.fault = f"{type(error).__name__}: {error}"
             if stopping:
                 return
             if self.fault:
@@ -84,6 +89,7 @@ class LiveFeeder:
     def __init__(self, log: Log, view: LiveView, position: int) -> None:
         self._log, self._view = log, view
         self.position = position
+        self.fault = ""  # why it stands still, or empty
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -94,11 +100,23 @@ class LiveFeeder:
     async def run(self) -> None:
         while True:
             self._wake.clear()
-            while entries := await asyncio.to_thread(self._log.read, self.position, LIVE_BATCH):
-                for entry in entries:
-                    self._view.apply(entry)
-                self.position = entries[-1].position
-            await self._wake.wait()
+            try:
+                await self._follow()
+            except OSError as error:
+                if not self.fault:
+                    logger.error("event=live_view_stands reason=%s", error)
+                self.fault = str(error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.fault = ""
+                await self._wake.wait()
+
+    async def _follow(self) -> None:
+        """To the end of the log. Raises OSError."""
+        while entries := await asyncio.to_thread(self._log.read, self.position, LIVE_BATCH):
+            for entry in entries:
+                self._view.apply(entry)
+            self.position = entries[-1].position
 
 
 class Ticker:
@@ -111,7 +129,7 @@ class Ticker:
         self.missed = 0  # ticks the log had no room for
 
     async def run(self) -> None:
-        written = 0
+        written, missing = 0, False
         while True:
             now_ms = self._clock.now_ms()
             wait_ms = self.period_ms - now_ms % self.period_ms
@@ -120,12 +138,14 @@ class Ticker:
             try:
                 await asyncio.to_thread(self._log.append, [tick], self._clock.now_ms())
                 written += 1
+                missing = False
                 if written % CUT_EVERY_TICKS == 0:
                     await asyncio.to_thread(self._log.cut, self._clock.now_ms())
             except (LogFull, OSError) as error:
                 self.missed += 1
-                if self.missed == 1:
+                if not missing:
                     logger.error("event=tick_missed reason=%s", error)
+                missing = True
                 await asyncio.to_thread(self._cut)
 
     def _cut(self) -> None:

@@ -22,6 +22,7 @@ from adapters.clock import ClockOrigin, real_ms
 from nabd.fault import Refused
 
 LAYOUT = 1
+SPEED_MAX = 3600.0  # as in the settings
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +68,9 @@ class DataFolder:
         try:
             self.format = self._open_format(start_ms, start_text, speed)
             self._seed_site()
+        except OSError as error:
+            os.close(self._lock)
+            raise Refused(_trouble(path, error)) from None
         except BaseException:
             os.close(self._lock)
             raise
@@ -81,10 +85,13 @@ class DataFolder:
         os.close(self._lock)
 
     def announce(self, run: Run) -> None:
-        """Write run.json whole or not at all."""
+        """Write run.json whole or not at all. Raises Refused."""
         temporary = self.path / "run.json.new"
-        temporary.write_bytes(msgspec.json.encode(run))
-        temporary.replace(self.path / "run.json")
+        try:
+            temporary.write_bytes(msgspec.json.encode(run))
+            temporary.replace(self.path / "run.json")
+        except OSError as error:
+            raise Refused(_trouble(self.path, error)) from None
 
     @property
     def rules(self) -> Path:
@@ -108,6 +115,11 @@ class DataFolder:
             raise Refused(
                 f"{file}: is damaged ({error}); restore it from a backup, or start a new folder with --data"
             ) from None
+        if not 0 < known.clock.speed <= SPEED_MAX:
+            raise Refused(
+                f"{file}: is damaged (clock speed {known.clock.speed:g} is not above 0 and up to {SPEED_MAX:g}); "
+                "restore it from a backup, or start a new folder with --data"
+            )
         if known.layout != LAYOUT:
             raise Refused(
                 f"{file}: data layout {known.layout}, this Nabd reads layout {LAYOUT}; "
@@ -135,6 +147,14 @@ class DataFolder:
         with as_file(files("nabd") / "site") as shipped:
             shutil.copytree(shipped, partial, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
         partial.replace(target)
+
+
+def _trouble(path: Path, error: OSError) -> str:
+    where = error.filename if error.filename else path
+    return (
+        f"data folder {path}: {where}: {error.strerror or error}; mend its owner, mode or space, "
+        f"or choose another with --data"
+    )
 
 
 def _new_clock(start_ms: int | None, speed: float | None) -> ClockOrigin:

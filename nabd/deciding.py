@@ -136,15 +136,17 @@ class Decider:
     def _run(self) -> None:
         while True:
             try:
+                if self.fault:  # memory may be ahead of the state
+                    self._restore()
                 busy = self._step()
                 self._save_snapshot_when_due()
                 self.fault = ""
             except Exception as error:  # a full disk passes; the position has not moved, so nothing is lost
                 if not self.fault:
-                    logger.exception("event=standing_still")
-                self.fault = f"{type(error).__name__}: {error}"
+                    bug = not isinstance(error, OSError)
+                    logger.error("event=standing_still reason=%s", error, exc_info=bug)
+                self.fault = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
                 busy = False
-                self._restore()
             with self._wake:
                 if busy and not self.fault:
                     continue
@@ -154,7 +156,10 @@ class Decider:
                     lambda: self._stopping or self._log.last() > self._position, RETRY_S if self.fault else SNAPSHOT_S
                 )
         if not self.fault:
-            self._save_snapshot()
+            try:
+                self._save_snapshot()
+            except OSError as error:  # the one before holds, and the log is replayed from there
+                logger.error("event=snapshot_not_saved reason=%s", error)
         for _, future in self._waiting:
             future.cancel()
 

@@ -74,7 +74,7 @@ def demo(http_port: int, mqtt_port: int, speed: float, seconds: float | None, **
         platform.wait_until_up()
         _start_nodes(stack, platform, site, data, speed, start)
         click.echo(f"\nNabd is up after {time.monotonic() - began_s:.1f} s: {url}")
-        click.echo(f"  {url}/ar  {url}/fr  {url}/en      API: {url}/docs      Ctrl-C ends it")
+        click.echo(f"  {url}/ar  {url}/fr  {url}/en      API: {url}/api/v1      Ctrl-C ends it")
         click.echo(f"  Berkane, {speed:g} times faster than life; sunset in {BEFORE_DUSK.seconds / speed:.0f} s.\n")
         _watch(platform, ZoneInfo(site.timezone), seconds)
 

@@ -61,7 +61,7 @@ def configure(level: str, *, json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("uvicorn.access", "httpx", "httpcore", "alembic", "nicegui", "watchfiles"):
+    for chatty in ("uvicorn.access", "uvicorn.error", "httpx", "httpcore", "alembic", "nicegui", "watchfiles"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -17,6 +17,7 @@ from msgspec import Meta
 from nabd.fault import Refused
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
+Host = Annotated[str, Meta(min_length=1, max_length=255)]  # an empty one would mean every address
 Count = Annotated[int, Meta(ge=0, le=100_000)]
 FILE_NAME = "nabd.toml"
 PREFIX = "NABD_"
@@ -25,10 +26,10 @@ PREFIX = "NABD_"
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set. Units are in the names."""
 
-    http_host: str = "127.0.0.1"
+    http_host: Host = "127.0.0.1"
     http_port: Port = 8080
     mqtt_embedded: bool = True  # a broker inside this process, on loopback; false: a service at host and port
-    mqtt_host: str = "127.0.0.1"
+    mqtt_host: Host = "127.0.0.1"
     mqtt_port: Port = 1883
     mqtt_username: str = ""
     mqtt_password_file: str = ""
@@ -78,6 +79,11 @@ def load(data: Path, config: Path | None, arguments: Mapping[str, Any]) -> Setti
         else:
             if key in CHOICES and good[key] not in CHOICES[key]:
                 faults.append(f"{_place(key)}: {value!r} is not one of {', '.join(CHOICES[key])}")
+    ports = good.get("http_port", Settings.http_port), good.get("mqtt_port", Settings.mqtt_port)
+    if good.get("mqtt_embedded", True) and ports[0] == ports[1]:
+        faults.append(f"{_place('http_port')} and {_place('mqtt_port')}: both are {ports[0]}; give each its own")
+    if good.get("mqtt_username") and not good.get("mqtt_password_file"):
+        faults.append(f"{_place('mqtt_password_file')}: missing; it holds the password of user {good['mqtt_username']}")
     if good.get("mqtt_embedded", True) and good.get("mqtt_connections", 1) > 1:
         faults.append(f"{_place('mqtt_connections')}: the embedded broker takes 1 only; leave it out")
     if faults:

@@ -23,7 +23,7 @@ from actuation.arbiter import Arbiter
 from actuation.dispatch import Dispatcher
 from adapters.clock import CityClock, real_ms
 from adapters.log.sqlite_log import LogFault, SqliteLog
-from adapters.mqtt.broker import EmbeddedBroker, PortInUse
+from adapters.mqtt.broker import BrokerFault, EmbeddedBroker
 from adapters.mqtt.receiver import Receiver
 from adapters.mqtt.sender import Sender
 from adapters.state.sqlite_state import SqliteState
@@ -35,12 +35,13 @@ from console.platform import Platform
 from console.server import Server, listen
 from contract.kind import Kinds
 from contract.kind_file import load_kinds
-from contract.ports import StoreFault
+from contract.ports import LogFull, StoreFault
 from contract.records import Record, RulesLoaded
 from contract.site import Site
 from ingest.pipeline import Pipeline
 from ingest.service import IngestService
 from nabd import logs
+from nabd.broker_guard import BrokerGuard
 from nabd.city_files import digest, read_sites, rule_texts
 from nabd.consumers import LiveFeeder, StoreWriter, Ticker
 from nabd.data_folder import DataFolder, Run
@@ -78,12 +79,16 @@ def run(data: Path, settings: Settings, *, start_ms: int | None, start_text: str
 async def _serve(
     folder: DataFolder, settings: Settings, kinds: Kinds, sites: Sequence[Site], rule_files: dict[str, str]
 ) -> None:
-    stopping = _stop_signal()
+    stopping = _signal_event(signal.SIGTERM, signal.SIGINT)
+    reload = _signal_event(signal.SIGHUP)  # from the start: unhandled it would end the process
     started_s = time.monotonic()
     async with AsyncExitStack() as stack:
-        house = House(folder, settings, kinds, sites)
-        stack.callback(house.close)
-        house.prepare(rule_files)
+        try:
+            house = House(folder, settings, kinds, sites)
+            stack.callback(house.close)
+            house.prepare(rule_files)
+        except (LogFull, OSError) as fault:
+            raise Refused(f"data folder {folder.path} cannot be used: {fault}") from None
         await house.open(stack)
         url = f"http://{settings.http_host}:{settings.http_port}"
         folder.announce(
@@ -96,7 +101,7 @@ async def _serve(
             )
         )
         logger.info("event=up url=%s after_s=%.1f", url, time.monotonic() - started_s)
-        await house.watch(stopping, rule_files)
+        await house.watch(stopping, reload)
         logger.info("event=stopping")
     logger.info("event=stopped")
 
@@ -141,6 +146,7 @@ class House:
         self.writer = StoreWriter(self.log, self.store, self.clock)
         self.live = LiveView(kinds)
         self.fleet: Fleet | None = None
+        self.guard: BrokerGuard | None = None
         self.listening = asyncio.Event()
 
     def close(self) -> None:
@@ -178,9 +184,10 @@ class House:
             broker = EmbeddedBroker(self.settings.mqtt_host, self.settings.mqtt_port)
             try:
                 await asyncio.to_thread(broker.start)
-            except PortInUse as fault:
+            except BrokerFault as fault:
                 raise Refused(str(fault)) from None
             _on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))
+            self.guard = BrokerGuard(broker, lambda: self.receiver.connected, self.clock.monotonic_s)
         server = Server(create_app(self._platform()), self.settings.http_host, self.settings.http_port)
         try:
             await server.start()
@@ -218,6 +225,8 @@ class House:
         _task(stack, "dispatch", self._poll())
         await self.receiver.start()
         _on_exit(stack, "receiver", self.receiver.stop)
+        if self.guard is not None:
+            _task(stack, "broker_guard", self.guard.run())
         running = asyncio.create_task(self.ingest.run(), name="ingest")
 
         async def end_ingest() -> None:
@@ -226,10 +235,8 @@ class House:
 
         _on_exit(stack, "ingest", end_ingest)
 
-    async def watch(self, stopping: asyncio.Event, rule_files: dict[str, str]) -> None:
-        """Until the stop signal: reload rules on SIGHUP, keep the audit in its bounds."""
-        reload = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
+    async def watch(self, stopping: asyncio.Event, reload: asyncio.Event) -> None:
+        """Until `stopping`: load the rules again at each `reload`, keep the audit in its bounds."""
         while not stopping.is_set():
             await asyncio.to_thread(self._prune)
             waits = [asyncio.create_task(event.wait()) for event in (stopping, reload)]
@@ -259,7 +266,11 @@ class House:
 
     def _prune(self) -> None:
         before_ms = self.clock.now_ms() - self.settings.audit_days_max * AUDIT_DAY_MS
-        dropped = self.state.prune(before_ms)
+        try:
+            dropped = self.state.prune(before_ms)
+        except OSError as error:  # it is tried again in an hour
+            logger.error("event=audit_not_pruned reason=%s", error)
+            return
         if dropped:
             logger.info("event=audit_pruned rows=%d", dropped)
 
@@ -269,8 +280,12 @@ class House:
             loader.load(files, self.kinds, self.sites[0])
         except Exception as fault:  # whatever is wrong with the files, the rules that hold go on
             logger.error("event=rules_refused reason=%s", str(fault).replace("\n", " | "))
-        else:
+            return
+        try:
             self.load_rules(files)
+        except (LogFull, OSError) as error:
+            logger.error("event=rules_refused reason=%s", error)
+        else:
             logger.info("event=rules_loaded files=%d", len(files))
 
     def _make_fleet(self) -> Fleet:
@@ -312,7 +327,12 @@ class House:
         ingest = dict(self.ingest.status())
         faults = [
             f"{name}: {fault}"
-            for name, fault in (("decider", self.decider.fault), ("store", self.writer.fault))
+            for name, fault in (
+                ("decider", self.decider.fault),
+                ("store", self.writer.fault),
+                ("live view", self.live_feeder.fault),
+                ("broker", self.guard.fault if self.guard is not None else ""),
+            )
             if fault
         ]
         origin = self.folder.format.clock
@@ -333,12 +353,12 @@ class House:
         }
 
 
-def _stop_signal() -> asyncio.Event:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    return stopping
+def _signal_event(*signals: signal.Signals) -> asyncio.Event:
+    """Set whenever one of these comes."""
+    event = asyncio.Event()
+    for number in signals:
+        asyncio.get_running_loop().add_signal_handler(number, event.set)
+    return event
 
 
 def _on_exit(stack: AsyncExitStack, name: str, stop: Callable[[], Awaitable[Any]]) -> None:

@@ -2,10 +2,12 @@
 
 Theory of operation. WAL with ``synchronous=FULL``: when `append` returns, the batch is on the disk. One connection
 writes, under a lock; each reading thread has its own and fetches a bounded slice at once, because a reader that stays
-in a transaction keeps the write-ahead log growing. Positions are given here, 1, 2, 3 …, and the last entry is never
-cut, so that they go on rightly after any crash. The file is bounded: past `bytes_max` (of pages in use) nothing is
-appended; `cut` drops what is older than `days_max`, and the oldest when space is short, but only what every registered
-consumer has read.
+in a transaction keeps the write-ahead log growing. Entries read lately stay decoded in memory (`adapters/log/tail.py`):
+several consumers follow the log closely, and only the first one pays. Positions are given here, 1, 2, 3 …, and the last
+entry is never cut, so that they go on rightly after any crash. The file is bounded: past `bytes_max` (of pages in use)
+nothing is appended; `cut` drops what is older than `days_max`, and the oldest when space is short, but only what every
+registered consumer has read; while no consumer is registered nothing is cut. The quarantine has its own bound: what
+nobody has seen is never evicted.
 """
 
 import errno
@@ -13,48 +15,42 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from adapters.log.log_file import LogFault, Place, Transaction, connect, open_log, refusal, used_bytes
+from adapters.log.tail import Tail
 from contract.kind import Value
 from contract.ports import LedgerRow, LogFull, Quarantined
-from contract.records import Entry, Record, Telemetry, decode, encode
+from contract.records import Entry, Reading, Record, Telemetry, decode, encode
 
 logger = logging.getLogger("log")
 
-SCHEMA = 1
-DAY_MS = 86_400_000
-QUARANTINE_BYTES_MAX = 512_000_000
-SPACE_WANTED = 0.9  # of bytes_max: above it, cut drops what is read though it is not old
-CUT_ENTRIES = 50_000  # a step of cutting, so that appends wait for it a moment only
-BUSY_MS = 5_000
-PAGE_BYTES = 4_096
+__all__ = ["LogFault", "SqliteLog"]
 
-TABLES = """
-CREATE TABLE entries (
-  position INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL,
-  device TEXT, stream TEXT, first_seq INTEGER, last_seq INTEGER, body BLOB NOT NULL
-);
-CREATE INDEX entries_by_name ON entries (device, stream, first_seq) WHERE first_seq IS NOT NULL;
-CREATE TABLE ledger (device TEXT, stream TEXT, body BLOB NOT NULL, PRIMARY KEY (device, stream)) WITHOUT ROWID;
-CREATE TABLE quarantine (
-  number INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL,
-  code TEXT NOT NULL, sentence TEXT NOT NULL, received_at_ms INTEGER NOT NULL, device TEXT NOT NULL,
-  stream TEXT NOT NULL, seq INTEGER, count INTEGER NOT NULL
-);
-CREATE TABLE counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE consumers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
-"""
+DAY_MS = 86_400_000
+QUARANTINE_BYTES_MAX = 512_000_000  # and never more than a quarter of the file's bound
+QUARANTINE_ROW_BYTES = 512  # of a row beside its payload: topic, sentence, names, index
+SPACE_WANTED = 0.9  # of bytes_max: above it, cut drops what is read though it is not old
+CUT_ENTRIES = 2_000  # a step of cutting, so that appends wait for it a moment only
+VACUUM_PAGES = 2_000  # given back to the disk in a step
+SPAN_WIDE = 4_096  # a message whose seqs span more than this is looked up in an index of its own
+
+FIND_NEAR = (
+    "SELECT body FROM entries WHERE device = ? AND stream = ? AND first_seq BETWEEN ? AND ? AND last_seq >= ? "
+    "ORDER BY first_seq DESC"
+)
+FIND_WIDE = (
+    "SELECT body FROM entries WHERE device = ? AND stream = ? AND last_seq - first_seq > 4096 "
+    "AND first_seq <= ? AND last_seq >= ?"
+)
 
 _ledger_encoder = msgspec.msgpack.Encoder()
 _ledger_decoder = msgspec.msgpack.Decoder(LedgerRow)
-
-
-class LogFault(Exception):
-    """The log's file cannot be used; the message names it and the remedy."""
 
 
 class SqliteLog:
@@ -65,18 +61,22 @@ class SqliteLog:
     ) -> None:
         self.path = path
         self._bytes_max, self._days_max = bytes_max, days_max
-        self._quarantine_bytes_max = quarantine_bytes_max
+        self._quarantine_bytes_max = min(quarantine_bytes_max, bytes_max // 4)
         self._lock = threading.Lock()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
+        self._tail = Tail()
         self.on_append: list[Callable[[int], None]] = []
-        self._writer = _open(path)
+        self._writer = open_log(path)
+        self._place = Place(path)
         row = self._writer.execute("SELECT position, at_ms FROM entries ORDER BY position DESC LIMIT 1").fetchone()
         self._last, self._last_at_ms = (int(row[0]), int(row[1])) if row else (0, 0)
         self._counts = dict(self._writer.execute("SELECT name, value FROM counts").fetchall())
         self._consumers = dict(self._writer.execute("SELECT name, position FROM consumers").fetchall())
         self._quarantine_bytes = int(
-            self._writer.execute("SELECT coalesce(sum(length(payload)), 0) FROM quarantine").fetchone()[0]
+            self._writer.execute(
+                "SELECT coalesce(sum(length(payload) + ?), 0) FROM quarantine", (QUARANTINE_ROW_BYTES,)
+            ).fetchone()[0]
         )
 
     # -- appending
@@ -116,12 +116,16 @@ class SqliteLog:
                         "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
                         list(counts.items()),
                     )
+                self._place.check()
             self._last, self._last_at_ms = last, at_ms if rows else self._last_at_ms
             self._quarantine_bytes += grown
             for name, value in (counts or {}).items():
                 self._counts[name] = self._counts.get(name, 0) + value
         for tell in self.on_append:
-            tell(last)
+            try:
+                tell(last)
+            except Exception:  # it is durable: a listener's fault must not look like a failed append
+                logger.exception("event=listener_failed")
         return last
 
     def _check_room(self, turned_away: Sequence[Quarantined]) -> None:
@@ -132,11 +136,11 @@ class SqliteLog:
                 f"{self.path}: {used} bytes in use, {self._bytes_max} allowed ([log] bytes_max), and consumer "
                 f"{behind[0]} has read up to {behind[1]} of {self._last}; mend the consumer or allow more"
             )
-        wanted = self._quarantine_bytes + sum(len(one.payload) for one in turned_away)
-        if turned_away and wanted > self._quarantine_bytes_max:
+        if turned_away and self._quarantine_bytes >= self._quarantine_bytes_max:
             raise LogFull(
                 f"{self.path}: the quarantine holds {self._quarantine_bytes} bytes, {self._quarantine_bytes_max} "
-                f"allowed; find the device that sends what cannot be read (console, health page)"
+                f"allowed; find the device that sends what cannot be read (console, health page), or allow the log "
+                f"more ([log] bytes_max)"
             )
 
     @staticmethod
@@ -166,37 +170,56 @@ class SqliteLog:
                     one.count,
                 ),
             )
-            grown += len(one.payload)
+            grown += len(one.payload) + QUARANTINE_ROW_BYTES
         return grown
 
     # -- reading
 
     def read(self, after: int, limit: int) -> Sequence[Entry]:
+        near = self._tail.read(after, limit)
+        after, limit = (near[-1].position, limit - len(near)) if near else (after, limit)
+        if limit <= 0 or after >= self._last:
+            return near
         rows = self._fetch(
             "SELECT position, at_ms, body FROM entries WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
         )
-        return [Entry(position, at_ms, decode(body)) for position, at_ms, body in rows]
+        entries = [Entry(position, at_ms, decode(body)) for position, at_ms, body in rows]
+        self._tail.keep(entries)
+        return [*near, *entries]
 
     def last(self) -> int:
         return self._last
 
     def find(self, device: str, stream: str, seq: int) -> Mapping[str, Value] | None:
-        # Newest first seq at or below it first: its message is one of the first looked at.
-        cursor = self._reader().execute(
-            "SELECT body FROM entries WHERE device = ? AND stream = ? AND first_seq <= ? AND last_seq >= ? "
-            "ORDER BY first_seq DESC",
-            (device, stream, seq, seq),
-        )
+        reading = self.reading(device, stream, seq)
+        return None if reading is None else reading.values
+
+    def reading(self, device: str, stream: str, seq: int) -> Reading | None:
+        """The reading kept under this name, or None when the log no longer holds it."""
+        last_key, readings = getattr(self._local, "found", (None, {}))
+        if last_key != (device, stream) or seq not in readings:  # a message that comes again asks for all of its own
+            readings = self._message_with(device, stream, seq)
+            self._local.found = ((device, stream), readings)
+        return readings.get(seq)
+
+    def _message_with(self, device: str, stream: str, seq: int) -> dict[int, Reading]:
+        """All readings, by seq, of the message that brought this one; empty when there is none."""
+        connection = self._reader()
         try:
-            for (body,) in cursor:
-                record = decode(body)
-                assert isinstance(record, Telemetry)
-                for reading in record.readings:
-                    if reading.seq == seq:
-                        return reading.values
-        finally:
-            cursor.close()
-        return None
+            for query, arguments in (
+                (FIND_NEAR, (device, stream, seq - SPAN_WIDE, seq, seq)),
+                (FIND_WIDE, (device, stream, seq, seq)),
+            ):
+                with closing(connection.execute(query, arguments)) as rows:
+                    for (body,) in rows:  # one by one: the first is nearly always the one
+                        record = decode(body)
+                        assert isinstance(record, Telemetry), "only telemetry has a first seq"
+                        readings = {reading.seq: reading for reading in record.readings}
+                        if seq in readings:
+                            return readings
+        except sqlite3.DatabaseError as error:
+            raise self._unreadable(error) from None
+        return {}
 
     def ledger(self, device: str | None = None) -> Iterable[LedgerRow]:
         if device is None:
@@ -250,7 +273,7 @@ class SqliteLog:
         total = 0
         while True:
             with self._lock:
-                floor = min([*self._consumers.values(), self._last - 1], default=0) if self._consumers else 0
+                floor = min([*self._consumers.values(), self._last - 1]) if self._consumers else 0
                 short = self._used_bytes() > self._bytes_max * SPACE_WANTED
                 with self._transaction() as connection:
                     gone = connection.execute(
@@ -258,13 +281,20 @@ class SqliteLog:
                         "WHERE position <= ? AND (at_ms < ? OR ?) ORDER BY position LIMIT ?)",
                         (floor, now_ms - self._days_max * DAY_MS, short, CUT_ENTRIES),
                     ).rowcount
-                self._writer.execute("PRAGMA incremental_vacuum(2000)").fetchall()
+                self._give_back()
             total += gone
             if gone < CUT_ENTRIES:
                 return total
 
+    def _give_back(self) -> None:
+        """Return free pages to the disk. As a script: `execute` would stop after the first page, its first step."""
+        try:
+            self._writer.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+        except sqlite3.DatabaseError as error:
+            raise refusal(error) from None
+
     def size_bytes(self) -> int:
-        return _used_bytes(self._reader())
+        return used_bytes(self._reader())
 
     def close(self) -> None:
         with self._lock:
@@ -275,86 +305,29 @@ class SqliteLog:
     # -- inside
 
     def _used_bytes(self) -> int:
-        return _used_bytes(self._writer)
+        return used_bytes(self._writer)
 
-    def _transaction(self) -> "_Transaction":
-        return _Transaction(self._writer)
+    def _transaction(self) -> Transaction:
+        return Transaction(self._writer)
 
     def _fetch(self, query: str, arguments: tuple[object, ...]) -> list[Any]:
         try:
             return self._reader().execute(query, arguments).fetchall()
-        except sqlite3.OperationalError as error:
-            raise OSError(errno.EIO, f"{self.path}: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: sqlite3.DatabaseError) -> OSError:
+        return OSError(errno.EIO, f"the log cannot be read: {self.path}: {error}")
 
     def _reader(self) -> sqlite3.Connection:
         reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
         if reader is None:
-            reader = _connect(self.path)
+            reader = connect(self.path)
             reader.execute("PRAGMA query_only = ON")
             self._local.reader = reader
             with self._lock:
                 self._readers.append(reader)
         return reader
-
-
-class _Transaction:
-    """All or nothing; what SQLite says of disk and lock becomes OSError, which passes and is tried again."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> sqlite3.Connection:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise OSError(errno.EIO, f"the log cannot be written: {error}") from None
-        return self._connection
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        try:
-            if error is None:
-                self._connection.execute("COMMIT")
-        except sqlite3.OperationalError as failed:
-            error = failed
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-        if isinstance(error, sqlite3.OperationalError):
-            number = errno.ENOSPC if "full" in str(error) else errno.EIO
-            raise OSError(number, f"the log cannot be written: {error}") from None
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """The writing connection; a new file gets its tables, one of another schema is refused."""
-    try:
-        connection = _connect(path)
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            # Before the first table, or it has no effect: pages of cut entries go back to the disk.
-            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-            version = SCHEMA
-    except (sqlite3.DatabaseError, OSError) as error:
-        raise LogFault(f"{path}: cannot be opened ({error}); restore it from a backup or move it away") from None
-    if version != SCHEMA:
-        connection.close()
-        raise LogFault(f"{path}: log schema {version}, this Nabd reads {SCHEMA}; use the Nabd that made it")
-    return connection
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
-    connection.execute("PRAGMA cache_size = -16000")
-    return connection
-
-
-def _used_bytes(connection: sqlite3.Connection) -> int:
-    pages = int(connection.execute("PRAGMA page_count").fetchone()[0])
-    free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
-    return (pages - free) * PAGE_BYTES
 
 
 def _name_of(record: Record) -> tuple[str | None, str | None, int | None, int | None]:

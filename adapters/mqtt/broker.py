@@ -2,8 +2,9 @@
 
 Its traps, each found by running it, and what is done here. It listens everywhere unless told: here on loopback. It can
 be broken and still take TCP connections: readiness is a real CONNECT. It has one listener, for MQTT 3.1.1. It dies
-with its parent, even when that is killed, but it must outlive Ctrl-C, which a terminal sends to both: the platform
-stops its broker last. It keeps sessions and retained messages in memory only, and it cannot restrict topics.
+with its parent, even when that is killed, but it must outlive Ctrl-C and a stop of the whole process group, which reach
+both: the platform stops its broker last. It keeps sessions and retained messages in memory only, and it cannot restrict
+topics.
 """
 
 import contextlib
@@ -13,7 +14,6 @@ import os
 import resource
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 
@@ -69,7 +69,7 @@ class EmbeddedBroker:
         )
         deadline = time.monotonic() + timeout_s
         try:
-            with _interrupt_ignored():  # the child inherits it
+            with _stop_signals_blocked():  # the child inherits it
                 broker.start(timeout_s)
         except (OSError, RuntimeError) as fault:
             raise BrokerFault(f"the embedded broker did not start on {self.host}:{self._port}: {fault}") from fault
@@ -84,9 +84,16 @@ class EmbeddedBroker:
             time.sleep(0.02)
         log.info("broker=embedded state=listening host=%s port=%d", self.host, self._port)
 
+    def answers(self) -> bool:
+        """Does it answer a CONNECT now?"""
+        return answers(self.host, self._port)
+
     def stop(self) -> None:
         """End it and free its port; its sessions and retained messages are gone."""
         if self._broker is not None:
+            process = self._broker._process  # it hears no SIGTERM, so it is told by its pipe
+            if process is not None and process.stdin is not None:
+                process.stdin.close()
             self._broker.stop()
             self._broker = None
             log.info("broker=embedded state=stopped host=%s port=%d", self.host, self._port)
@@ -125,15 +132,13 @@ def answers(host: str, port: int, timeout_s: float = 2.0) -> bool:
 
 
 @contextlib.contextmanager
-def _interrupt_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _stop_signals_blocked() -> Iterator[None]:
+    """Of this thread: a mask is inherited by a child, and unlike a handler it may be set in any thread."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _allow_files(count: int) -> None:

@@ -5,15 +5,17 @@ then the deciders' snapshot. So after any crash the state is exactly that of its
 there. Writing is for one thread at a time (a lock sees to it), reading for any; a reader sees whole commits only.
 """
 
+import errno
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from adapters.state import rows, schema
 from adapters.state.connecting import readers, writer
@@ -63,9 +65,9 @@ class SqliteState:
     def commit(self, effects: Effects, position: int, snapshot: bytes | None = None) -> None:
         """All of it or nothing, on the disk when it returns. The same effects again change nothing.
 
-        Raises ValueError for a position below the committed one.
+        Raises ValueError for a position below the committed one, OSError when the disk or the file refuses.
         """
-        with self._write_lock, self._writer.begin() as connection:
+        with self._writing() as connection:
             before = _position(connection)
             if position < before:
                 raise ValueError(f"position {position} is below {before}, which is committed: positions never go back")
@@ -94,7 +96,7 @@ class SqliteState:
             alarms.alarm,
             (alarms.state == AlarmState.RESOLVED.value) & (alarms.resolved_at_ms < before_ms),
         )
-        with self._write_lock, self._writer.connect() as connection:
+        with self._write_lock, self._told("written"), self._writer.connect() as connection:
             # A script, because the driver takes one step of a plain statement, and each step frees one page.
             connection.connection.cursor().executescript("PRAGMA incremental_vacuum")
         return number
@@ -102,7 +104,7 @@ class SqliteState:
     def _prune(self, table: Table, key: Any, condition: Any) -> int:
         number = 0
         while True:
-            with self._write_lock, self._writer.begin() as connection:
+            with self._writing() as connection:
                 old = select(key).where(condition).limit(PRUNED_AT_ONCE).scalar_subquery()
                 gone = connection.execute(delete(table).where(key.in_(old))).rowcount
                 if gone:
@@ -119,7 +121,7 @@ class SqliteState:
     # ---- reading
 
     def position(self) -> int:
-        with self._readers.begin() as connection:
+        with self._reading() as connection:
             return _position(connection)
 
     def snapshot(self) -> tuple[int, bytes] | None:
@@ -204,17 +206,38 @@ class SqliteState:
 
     # ---- in short
 
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._write_lock, self._told("written"), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._told("read"), self._readers.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """What SQLite says of disk, lock and file becomes OSError: it passes, or its sentence says what to mend."""
+        try:
+            yield
+        except (OperationalError, sqlite3.OperationalError) as error:
+            cause = getattr(error, "orig", None) or error
+            full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+            number = errno.ENOSPC if full else errno.EIO
+            raise OSError(number, f"the state database cannot be {doing}: {self.path}: {cause}") from None
+
     def _all(self, query: Select[Any]) -> Sequence[Any]:
-        with self._readers.begin() as connection:
+        with self._reading() as connection:
             return connection.execute(query).all()
 
     def _first(self, query: Select[Any]) -> Any:
-        with self._readers.begin() as connection:
+        with self._reading() as connection:
             return connection.execute(query).first()
 
     def _page(self, query: Select[Any], *order: Any, offset: int, limit: int | None) -> tuple[int, Sequence[Any]]:
         """(how many match, one page), both of the same moment."""
-        with self._readers.begin() as connection:
+        with self._reading() as connection:
             count = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
             page = connection.execute(query.order_by(*order).offset(offset).limit(limit)).all()
         return count, page

@@ -1,7 +1,8 @@
 """DuckDB as the store: one wide table a kind, in one file that one process opens.
 
 Theory of operation. The tables follow from the kinds: fixed columns that say what a reading is, one column a metric.
-A kind that gains a metric gains a column; a column whose metric went stays. `write` turns a batch of log entries into
+A kind that gains a metric gains a column; a column whose metric went stays, and is still filled from old entries. A
+metric never changes its type: a file in which it has another one is refused. `write` turns a batch of log entries into
 Arrow columns and inserts them together with the log position in one transaction, so that a crash leaves both or
 neither; entries at or before the position are passed over: written twice is stored once. Readers get a cursor each,
 and so see the last committed state while a batch is being written.
@@ -9,6 +10,7 @@ and so see the last committed state while a batch is being written.
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,11 @@ from contract.records import Entry, Telemetry
 SCHEMA = 1
 MEMORY = "512MB"  # DuckDB would take 80 % of the machine
 THREADS = 2
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": MEMORY,
+    "threads": THREADS,
+    "autoinstall_known_extensions": False,  # nothing is fetched from the internet
+}
 LATEST_WITHIN_MS = 7 * 86_400_000  # who was silent for longer has no latest reading; bounds the look at a start
 PREFIX = "readings_"
 
@@ -48,21 +55,21 @@ class DuckStore:
         self._write_lock = threading.Lock()
         self._local = threading.local()
         self.passed_over = 0  # readings of kinds that are not loaded any more
+        self._columns: dict[str, dict[str, bool]] = {}  # kind → metric column → is it text?
         try:
-            self._connection = duckdb.connect(str(path), config={"memory_limit": MEMORY, "threads": THREADS})
+            self._connection = duckdb.connect(str(path), config=CONFIG)
         except duckdb.Error as error:
             raise StoreFault(_opening_sentence(path, error)) from None
         try:
             self._prepare()
-            row = self._connection.execute("SELECT position FROM position").fetchone()
+            [(position,)] = self._ask("SELECT position FROM position")
         except duckdb.Error as error:
             self._connection.close()
             raise StoreFault(f"{path}: cannot be read ({_sentence(error)}); restore it from a backup") from None
         except StoreFault:
             self._connection.close()
             raise
-        assert row is not None
-        self._position = int(row[0])
+        self._position = int(position)
 
     def position(self) -> int:
         return self._position
@@ -72,22 +79,28 @@ class DuckStore:
         if not news:
             return 0
         with self._write_lock:
-            batches = self._batches(news, stored_at_ms)
-            cursor = self._connection.cursor()
             try:
-                cursor.begin()
-                for kind, batch in batches.items():
-                    cursor.register("batch", batch)
-                    cursor.execute(f"INSERT INTO {_table(kind)} BY NAME SELECT * FROM batch")  # noqa: S608  # a kind's name
-                    cursor.unregister("batch")
-                cursor.execute("UPDATE position SET position = ?", [news[-1].position])
-                cursor.commit()
+                batches = self._batches(news, stored_at_ms)
+            except pa.ArrowException as error:
+                raise StoreFault(
+                    f"{self.path}: the log holds a value of another type than its kind says ({error})"
+                ) from None
+            try:
+                # Closing a cursor ends a transaction left open by a fault.
+                with closing(self._connection.cursor()) as cursor:
+                    cursor.begin()
+                    for kind, batch in batches.items():
+                        cursor.register("batch", batch)
+                        cursor.execute(f"INSERT INTO {_table(kind)} BY NAME SELECT * FROM batch")  # noqa: S608  # a kind's name
+                        cursor.unregister("batch")
+                    cursor.execute("UPDATE position SET position = ?", [news[-1].position])
+                    cursor.commit()
             except duckdb.Error as error:
                 raise StoreFault(f"{self.path}: cannot be written ({_sentence(error)})") from None
-            finally:
-                cursor.close()  # an open transaction ends with it
             self._position = news[-1].position
-        return sum(batch.num_rows for batch in batches.values())
+            stored = sum(batch.num_rows for batch in batches.values())
+            self.passed_over += sum(_readings_of(entry) for entry in news) - stored
+        return stored
 
     def readings(
         self,
@@ -136,20 +149,18 @@ class DuckStore:
                 yield device, kind.name, int(measured_at_ms), known
 
     def count(self) -> int:
-        return sum(
-            self._fetch(f"SELECT count(*) FROM {_table(kind)}", [])[0][0]  # noqa: S608  # a kind's name
-            for kind in self._kinds
-        )
+        tables = self._fetch("SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, ?)", [PREFIX])
+        return sum(int(self._fetch(f"SELECT count(*) FROM {_quoted(name)}", [])[0][0]) for (name,) in tables)  # noqa: S608
 
     def close(self) -> None:
         with self._write_lock:
             self._connection.close()
 
     def _fetch(self, query: str, arguments: list[Any]) -> list[Any]:
-        cursor = getattr(self._local, "cursor", None)
-        if cursor is None:
-            cursor = self._local.cursor = self._connection.cursor()
         try:
+            cursor = getattr(self._local, "cursor", None)
+            if cursor is None:
+                cursor = self._local.cursor = self._connection.cursor()
             return list(cursor.execute(query, arguments).fetchall())
         except duckdb.Error as error:
             raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)})") from None
@@ -162,7 +173,6 @@ class DuckStore:
             if not isinstance(record, Telemetry):
                 continue
             if record.kind not in self._kinds:
-                self.passed_over += len(record.readings)
                 continue
             fixed = rows.setdefault(record.kind, [])
             measured = values.setdefault(record.kind, [])
@@ -181,20 +191,25 @@ class DuckStore:
                     )
                 )
                 measured.append(reading.values)
-        return {kind: _arrow(self._kinds[kind], rows[kind], values[kind]) for kind in rows}
+        return {kind: _arrow(self._columns[kind], rows[kind], values[kind]) for kind in rows}
+
+    def _ask(self, query: str, *arguments: object) -> list[Any]:
+        """On the writing connection, while nobody else has it. To the last row: a result left half read is an open
+        transaction, and DuckDB would never again move its write-ahead log into the file."""
+        return list(self._connection.execute(query, list(arguments)).fetchall())
 
     def _prepare(self) -> None:
         """Make or widen the tables in one transaction."""
         connection = self._connection
         connection.begin()
         connection.execute("CREATE TABLE IF NOT EXISTS position (position BIGINT NOT NULL, schema INTEGER NOT NULL)")
-        row = connection.execute("SELECT schema FROM position").fetchone()
-        if row is None:
+        schemas = [schema for (schema,) in self._ask("SELECT schema FROM position")]
+        if not schemas:
             connection.execute("INSERT INTO position VALUES (0, ?)", [SCHEMA])
-        elif row[0] != SCHEMA:
+        elif schemas != [SCHEMA]:
             connection.rollback()
             raise StoreFault(
-                f"{self.path}: store schema {row[0]}, this Nabd reads {SCHEMA}; use the Nabd that made it, "
+                f"{self.path}: store schema {schemas[0]}, this Nabd reads {SCHEMA}; use the Nabd that made it, "
                 f"or move the file away and let the log fill a new one"
             )
         for kind in self._kinds.values():
@@ -203,16 +218,33 @@ class DuckStore:
             for metric in kind.metrics.values():
                 column = f"{_quoted(metric.name)} {_sql_type(metric)}"
                 connection.execute(f"ALTER TABLE {_table(kind.name)} ADD COLUMN IF NOT EXISTS {column}")
+            self._columns[kind.name] = self._metric_columns(kind)
         connection.commit()
 
+    def _metric_columns(self, kind: Kind) -> dict[str, bool]:
+        """All columns of a kind's table but the fixed ones, older metrics among them."""
+        rows = self._ask("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ?", PREFIX + kind.name)
+        fixed = {name for name, _, _ in FIXED}
+        types = {name: str(type_) for name, type_ in rows if name not in fixed}
+        for metric in kind.metrics.values():
+            if types[metric.name] != _sql_type(metric):
+                raise StoreFault(
+                    f"{self.path}: metric {metric.name} of {kind.name} is stored as {types[metric.name]} and the kind "
+                    f"now says {metric.type}; a metric never changes its type: give the new one another name"
+                )
+        return {name: type_ == "VARCHAR" for name, type_ in types.items()}
 
-def _arrow(kind: Kind, rows: list[tuple[Any, ...]], values: list[Mapping[str, Value]]) -> pa.Table:
-    columns = zip(*rows, strict=True)
-    arrays = {name: pa.array(column, type_) for (name, _, type_), column in zip(FIXED, columns, strict=True)}
-    for metric in kind.metrics.values():
-        type_ = pa.string() if metric.type is MetricType.ENUM else pa.float64()
-        arrays[metric.name] = pa.array([reading.get(metric.name) for reading in values], type_)
+
+def _arrow(columns: Mapping[str, bool], rows: list[tuple[Any, ...]], values: list[Mapping[str, Value]]) -> pa.Table:
+    fixed = zip(FIXED, zip(*rows, strict=True), strict=True)
+    arrays = {name: pa.array(column, type_) for (name, _, type_), column in fixed}
+    for name, is_text in columns.items():
+        arrays[name] = pa.array([reading.get(name) for reading in values], pa.string() if is_text else pa.float64())
     return pa.table(arrays)
+
+
+def _readings_of(entry: Entry) -> int:
+    return len(entry.record.readings) if isinstance(entry.record, Telemetry) else 0
 
 
 def _table(kind: str) -> str:

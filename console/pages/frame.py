@@ -47,7 +47,6 @@ class Frame:
         self._round = 0
         self._failing = False
         self._build()
-        ui.timer(REFRESH_S, self.refresh)
 
     # -- for the pages
 
@@ -174,9 +173,16 @@ class Frame:
 
         return h("nav", [link(*section) for section in SECTIONS], aria_label=self.language.text("nav.label"))
 
-    async def refresh(self) -> None:
-        """One round; the first before the page is sent, so that it arrives with its content. A failing
-        look at the data leaves the page as it is, its ages growing, and says so."""
+    async def start(self) -> None:
+        """The first round before the page is sent, so that it arrives with its content; then one a second.
+
+        The timer comes last: it waits for the browser, and NiceGUI sends a page as soon as anything does.
+        """
+        await self._refresh()
+        ui.timer(REFRESH_S, self._refresh, immediate=False)
+
+    async def _refresh(self) -> None:
+        """One round. A failing look at the data leaves the page as it is, its ages growing, and says so."""
         try:
             self._round += 1
             if self._round % CLOCK_EVERY == 0:

@@ -112,3 +112,21 @@ def test_it_dies_with_its_parent_even_when_that_is_killed() -> None:
     parent.stdout.close()
     wait_until(lambda: not psutil.pid_exists(child), "the child is gone")
     assert not answers("127.0.0.1", port, timeout_s=0.5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_does_not_end_one_that_was_started_in_a_thread(number: signal.Signals) -> None:
+    made = EmbeddedBroker(port=0, connections_max=50)
+    starter = threading.Thread(target=made.start)
+    starter.start()
+    starter.join()
+    process = made._broker._process  # type: ignore[union-attr]
+    assert process is not None
+    try:
+        os.kill(process.pid, number)
+        time.sleep(0.2)  # a signal that were obeyed would need less
+        assert answers("127.0.0.1", made.port)
+        began_s = time.monotonic()
+    finally:
+        made.stop()
+    assert time.monotonic() - began_s < 2.0, "and it still ends at once when told to"

@@ -383,3 +383,15 @@ def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateFault, match="unable to open database file; check that the folder exists"):
         SqliteState(tmp_path / "nowhere" / "state.db")
+
+
+def test_what_the_disk_refuses_is_an_oserror_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    state = SqliteState(path)
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("DROP TABLE progress")
+    with pytest.raises(OSError, match=r"the state database cannot be written: .*state\.db: no such table"):
+        state.commit(Effects(), 1)
+    with pytest.raises(OSError, match=r"the state database cannot be read: .*state\.db: no such table"):
+        state.position()
+    state.close()

@@ -117,6 +117,39 @@ def test_the_same_id_twice_is_one_wish_and_another_wish_under_it_a_conflict(clie
     problem(client.post("/api/v1/intents", json={**body, "to": 0.9}), 409, "conflict")
 
 
+def test_who_heard_no_answer_may_ask_again_though_the_end_was_given_as_a_duration(
+    client: ApiClient, city: DemoCity
+) -> None:
+    body = {**WISH, "id": "order-18"}
+    assert client.post("/api/v1/intents", json=body).status_code == 201
+    city.clock.advance(3_000)
+    assert client.post("/api/v1/intents", json=body).json()["repeated"] is True
+    problem(client.post("/api/v1/intents", json={**body, "for": "25m"}), 409, "conflict")
+    problem(client.post("/api/v1/intents", json={**body, "rank": "emergency"}), 409, "conflict")
+
+
+def test_a_wish_asked_again_after_its_end_is_answered_with_what_became_of_it(client: ApiClient, city: DemoCity) -> None:
+    body = {**WISH, "id": "order-19", "until": "2026-11-23T19:00:00Z"}
+    del body["for"]
+    assert client.post("/api/v1/intents", json=body).status_code == 201
+    city.clock.advance(86_400_000)
+    assert client.post("/api/v1/intents", json=body).status_code == 200
+
+
+def test_of_two_wishes_under_one_id_that_come_at_once_one_is_a_conflict(client: ApiClient) -> None:
+    answers = client.post_together(
+        "/api/v1/intents", [{**WISH, "id": "order-20", "by": by} for by in ("amina", "omar")]
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
+
+
+def test_the_same_wish_twice_at_once_is_written_once(client: ApiClient, city: DemoCity) -> None:
+    before = city.log.last()
+    answers = client.post_together("/api/v1/intents", [{**WISH, "id": "order-21"}] * 5)
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 200, 201]
+    assert city.log.last() == before + 1
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

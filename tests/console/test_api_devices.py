@@ -322,3 +322,11 @@ def test_a_number_that_is_none_never_leaves_the_platform(client: ApiClient, city
     city.store.rows[("lamp-001", "power_w")].append((START_MS - 1, math.nan))
     readings = client.get("/api/v1/devices/lamp-001/readings?metric=power_w").json()["readings"]
     assert readings[-1][1] is None
+
+
+def test_a_device_registered_twice_at_once_with_two_kinds_has_the_first(client: ApiClient) -> None:
+    bodies = [{"id": "lamp-77", "kind": kind, "commune": "berkane"} for kind in ("street_light", "waste_bin")]
+    answers = client.post_together("/api/v1/devices", bodies)
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
+    accepted = next(answer for answer in answers if answer.status_code == 201)
+    assert client.get("/api/v1/devices/lamp-77").json()["kind"] == accepted.json()["kind"]

@@ -121,3 +121,16 @@ def test_run_json_is_gone_after_a_clean_end_and_ignored_when_damaged(tmp_path: P
     assert read_run(tmp_path) is None
     (tmp_path / "run.json").write_text("{")
     assert read_run(tmp_path) is None
+
+
+def test_what_cannot_be_read_or_written_in_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "format.json").mkdir()
+    with pytest.raises(Refused, match=r"format\.json: Is a directory; mend its owner"), opened(tmp_path):
+        pass
+
+
+def test_a_clock_that_stands_still_is_damage(tmp_path: Path) -> None:
+    clock = {"city_origin_ms": 0, "real_origin_ms": 0, "speed": 0}
+    (tmp_path / "format.json").write_text(json.dumps({"layout": 1, "clock": clock}), encoding="utf-8")
+    with pytest.raises(Refused, match=r"format\.json: is damaged \(clock speed 0 is not above 0"), opened(tmp_path):
+        pass

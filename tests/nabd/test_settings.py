@@ -86,3 +86,20 @@ def test_every_setting_stands_in_the_settings_page() -> None:
     for key in FIELDS:
         section, name = key.split("_", 1)
         assert f"| `[{section}] {name}` " in page, f"docs/settings.md does not mention [{section}] {name}"
+
+
+def test_the_console_and_the_broker_cannot_have_one_port(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="both are 5000; give each its own"):
+        load(tmp_path, None, {"http_port": 5000, "mqtt_port": 5000})
+    apart = load(tmp_path, None, {"http_port": 5000, "mqtt_port": 5000, "mqtt_embedded": False})
+    assert apart.mqtt_port == 5000
+
+
+def test_an_empty_host_is_refused_for_it_would_open_the_console_to_everyone(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"\[http\] host .*'' is not allowed"):
+        load(tmp_path, None, {"http_host": ""})
+
+
+def test_a_user_of_the_broker_without_a_password_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"\[mqtt\] password_file .*missing; it holds the password of user nabd"):
+        load(tmp_path, None, {"mqtt_username": "nabd"})

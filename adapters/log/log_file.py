@@ -1,0 +1,123 @@
+"""The log's file: its tables, its connections, and what SQLite says of the disk."""
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+SCHEMA = 1
+BUSY_MS = 5_000
+PAGE_BYTES = 4_096
+
+TABLES = """
+CREATE TABLE entries (
+  position INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL,
+  device TEXT, stream TEXT, first_seq INTEGER, last_seq INTEGER, body BLOB NOT NULL
+);
+CREATE INDEX entries_by_name ON entries (device, stream, first_seq, last_seq) WHERE first_seq IS NOT NULL;
+CREATE INDEX entries_wide ON entries (device, stream, first_seq) WHERE last_seq - first_seq > 4096;
+CREATE TABLE ledger (device TEXT, stream TEXT, body BLOB NOT NULL, PRIMARY KEY (device, stream)) WITHOUT ROWID;
+CREATE TABLE quarantine (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL,
+  code TEXT NOT NULL, sentence TEXT NOT NULL, received_at_ms INTEGER NOT NULL, device TEXT NOT NULL,
+  stream TEXT NOT NULL, seq INTEGER, count INTEGER NOT NULL
+);
+CREATE TABLE counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE consumers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+class LogFault(Exception):
+    """The log's file cannot be used; the message names it and the remedy."""
+
+
+class Place:
+    """Is the file that was opened still the one its path names?
+
+    A file that was removed or moved away takes writes without complaint, and they are gone with the last handle on it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened = self._now()
+
+    def check(self) -> None:
+        """Raises OSError when the file is gone from its place, or another stands there."""
+        if self._opened != self._now():
+            raise OSError(
+                errno.ENOENT,
+                f"the log cannot be kept: {self._path} was removed, moved or replaced while in use; stop nabd, put the "
+                "data folder back and start again",
+            )
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+class Transaction:
+    """All or nothing; what SQLite says of disk and lock becomes OSError, which passes and is tried again."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.DatabaseError as error:
+            raise refusal(error) from None
+        return self._connection
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is None:
+                self._connection.execute("COMMIT")
+        except sqlite3.DatabaseError as failed:
+            error = failed
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.DatabaseError):
+            raise refusal(error) from None
+
+
+def refusal(error: sqlite3.DatabaseError) -> OSError:
+    code = getattr(error, "sqlite_errorcode", 0)  # there is none when the connection is closed
+    number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO
+    return OSError(number, f"the log cannot be written: {error}")
+
+
+def open_log(path: Path) -> sqlite3.Connection:
+    """The writing connection; a new file gets its tables, one of another schema is refused."""
+    try:
+        connection = connect(path)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            # Before the first table, or it has no effect: pages of cut entries go back to the disk.
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            version = SCHEMA
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise LogFault(f"{path}: cannot be opened ({error}); restore it from a backup or move it away") from None
+    if version != SCHEMA:
+        connection.close()
+        raise LogFault(f"{path}: log schema {version}, this Nabd reads {SCHEMA}; use the Nabd that made it")
+    return connection
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA cache_size = -16000")
+    return connection
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    pages = int(connection.execute("PRAGMA page_count").fetchone()[0])
+    free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+    return (pages - free) * PAGE_BYTES

@@ -1,0 +1,164 @@
+"""The readings of one telemetry message: dated, judged, and told apart from what is kept already.
+
+Everything happens on the batch's own copies. Each reading has one of three ends here: accepted, duplicate, quarantined
+(`deferred` is the fourth, of whole messages, in `pipeline`).
+"""
+
+from typing import Protocol
+
+from contract.ports import Device, Log
+from contract.records import Quality, Reading, Telemetry
+from contract.wire.messages import CONFLICT, OUT_OF_RANGE, WireFault
+from ingest.batch import Batch
+from ingest.dating import NO_CLOCK, boot_offset_ms, dated_ms, quality
+from ingest.decode import FaultyReading, TelemetryIn, Unreadable
+from ingest.ledger import RANGES_MAX, Stream
+from ingest.validate import Validator, judge_time
+
+CLOCK_NONE = int(Quality.CLOCK_NONE)
+
+
+class NamedLog(Log, Protocol):
+    """A log that can tell a duplicate from a conflict."""
+
+    def reading(self, device: str, stream: str, seq: int) -> Reading | None:
+        """The reading kept under this name, or None when the log no longer holds it."""
+
+
+class Intake:
+    """Takes the telemetry of registered devices into a batch."""
+
+    def __init__(self, log: NamedLog) -> None:
+        self._log = log
+
+    def take(
+        self, batch: Batch, device: Device, validator: Validator, telemetry: TelemetryIn, newest_up_ms: int | None
+    ) -> None:
+        """`newest_up_ms`: of this boot's readings at hand, where they have no other time."""
+        stream = batch.stream(device.device, telemetry.stream)
+        batch.kept[device.device, telemetry.stream] = False
+        for name, count in telemetry.notes.items():
+            batch.count(name, count)
+        seqs = [reading.seq for reading in telemetry.readings]
+        # What the device no longer holds and never came will not come; what it sends it holds, whatever it says.
+        batch.count("gone", stream.add_gone(min([telemetry.oldest, *seqs])))
+        is_guess = False
+        offset_ms = 0
+        if newest_up_ms is not None:
+            is_guess = telemetry.boot not in stream.boots and not _is_latest(batch, stream, telemetry.boot)
+            offset_ms = boot_offset_ms(stream.boots, telemetry.boot, newest_up_ms, batch.now_ms)
+            stream.fix_boot(telemetry.boot, offset_ms)
+        for faulty in telemetry.faulty:
+            self._turn_away(batch, stream, faulty)
+        accepted: list[Reading] = []
+        try:
+            for given in telemetry.readings:
+                at_ms = given.at if given.at is not None else dated_ms(offset_ms, given.up or 0, batch.now_ms)
+                bits = quality(telemetry.clock, at_ms, batch.now_ms, validator.fresh_ms)
+                reading = Reading(given.seq, at_ms, given.v, bits | Quality.LATE if is_guess else bits)
+                if self._is_news(batch, stream, reading):
+                    accepted.append(reading)
+        finally:  # what is in the stream is in a record, even when a fault of ours ends the message half-way
+            if accepted:
+                batch.count("received", len(accepted))
+                batch.count("accepted", len(accepted))
+                batch.records.append(
+                    Telemetry(
+                        device=device.device,
+                        asset=device.asset,
+                        kind=device.kind,
+                        stream=telemetry.stream,
+                        boot=telemetry.boot,
+                        readings=tuple(accepted if seqs == sorted(seqs) else sorted(accepted, key=_seq)),
+                    )
+                )
+
+    def refuse(self, batch: Batch, device: str, fault: Unreadable) -> None:
+        """A message that cannot be used: what can be named of it counts as kept, so that it need not come again."""
+        if not fault.stream or not fault.seqs:
+            batch.turn_away(fault, device=device, stream=fault.stream)
+            return
+        stream = batch.stream(device, fault.stream)
+        batch.kept[device, fault.stream] = False
+        for seq in fault.seqs:
+            self._turn_away(batch, stream, FaultyReading(seq, fault.code, f"seq {seq}: {fault.sentence}"))
+
+    def _is_news(self, batch: Batch, stream: Stream, reading: Reading) -> bool:
+        """Accept this reading, or see to it otherwise."""
+        if stream.has(reading.seq):
+            self._again(batch, stream, reading)
+            return False
+        fault = judge_time(reading.measured_at_ms, batch.now_ms)
+        if fault is not None:
+            self._turn_away(
+                batch, stream, FaultyReading(reading.seq, fault.code, f"seq {reading.seq}: {fault.sentence}")
+            )
+            return False
+        if not stream.has_room(reading.seq):
+            sentence = f"seq {reading.seq}: would open one more gap than the {RANGES_MAX} of a stream; not kept"
+            self._quarantine(batch, stream, FaultyReading(reading.seq, OUT_OF_RANGE, sentence))
+            return False
+        batch.count("forgotten_gaps", stream.add(reading.seq, reading.seq))
+        batch.accepted[stream.device, stream.stream, reading.seq] = reading
+        return True
+
+    def _again(self, batch: Batch, stream: Stream, reading: Reading) -> None:
+        """A name that has come before: the same reading once more, or another one under its name."""
+        known = self._known(batch, stream, reading.seq)
+        if known is None or _is_same(known, reading):
+            batch.count("received")
+            batch.count("duplicate")
+        else:
+            self._conflict(batch, stream, reading.seq)
+
+    def _turn_away(self, batch: Batch, stream: Stream, faulty: FaultyReading) -> None:
+        """A bad reading: quarantined, and kept as far as the device is concerned."""
+        seq = faulty.seq
+        if seq is None or not stream.has(seq):
+            self._quarantine(batch, stream, faulty)
+            if seq is not None and stream.has_room(seq):
+                batch.count("forgotten_gaps", stream.add(seq, seq))
+        elif self._known(batch, stream, seq) is None:
+            batch.count("received")
+            batch.count("duplicate")
+        else:
+            self._conflict(batch, stream, seq)
+
+    def _conflict(self, batch: Batch, stream: Stream, seq: int) -> None:
+        sentence = f"seq {seq}: kept with other content in stream {stream.stream}; is the node a copy of another?"
+        self._quarantine(batch, stream, FaultyReading(seq, CONFLICT, sentence))
+
+    def _known(self, batch: Batch, stream: Stream, seq: int) -> Reading | None:
+        """The reading of this name; None when it was quarantined, or is too old for the log."""
+        known = batch.accepted.get((stream.device, stream.stream, seq))
+        return known if known is not None else self._log.reading(stream.device, stream.stream, seq)
+
+    @staticmethod
+    def _quarantine(batch: Batch, stream: Stream, faulty: FaultyReading) -> None:
+        fault = WireFault(faulty.code, faulty.sentence)
+        batch.turn_away(fault, device=stream.device, stream=stream.stream, seq=faulty.seq)
+
+
+def _is_same(known: Reading, given: Reading) -> bool:
+    """The same content? A time that the platform gave says nothing: it may have come out otherwise this time."""
+    if known.values != given.values:
+        return False
+    return known.measured_at_ms == given.measured_at_ms or bool((known.quality | given.quality) & CLOCK_NONE)
+
+
+def _is_latest(batch: Batch, stream: Stream, boot: int) -> bool:
+    """Is this the boot the device runs in, as far as its births and its other messages say?"""
+    current = batch.current(stream.device)
+    latest = max(stream.boots, default=boot)
+    return boot >= max(latest, current.status[0] if current.status is not None else boot)
+
+
+def _seq(reading: Reading) -> int:
+    return reading.seq
+
+
+def newest_up_ms(telemetry: TelemetryIn) -> int | None:
+    """Of a message of a node without a clock."""
+    if telemetry.clock != NO_CLOCK:
+        return None
+    return max((given.up for given in telemetry.readings if given.up is not None), default=None)

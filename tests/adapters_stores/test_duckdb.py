@@ -1,0 +1,116 @@
+"""What only a file of one process can get wrong."""
+
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pytest
+
+from adapters.stores.duckdb_store import DuckStore
+from contract.kind import MetricType
+from contract.ports import StoreFault
+from contract.records import Entry, Telemetry
+from tests.adapters_stores.conftest import KINDS
+from tests.adapters_stores.entries import AT_MS, telemetry
+
+ROOT = Path(__file__).parents[2]
+KILLS = 4
+
+
+def start_writer(path: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.adapters_stores.writer", str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_position_and_readings_agree_when_the_process_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    seed = 20_261_124
+    print("seed", seed)
+    chance = random.Random(seed)
+    for _ in range(KILLS):
+        process = start_writer(path)
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        killer = threading.Timer(chance.uniform(0.0, 0.2), process.kill)
+        killer.start()
+        told = [int(line) for line in [first, *process.stdout.readlines()] if line.endswith("\n")]
+        process.wait()
+        store = DuckStore(path, KINDS)
+        position = store.position()
+        assert told[-1] <= position <= told[-1] + 50
+        assert store.count() == position
+        store.close()
+
+
+def test_a_file_open_in_another_process_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    process = start_writer(path)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(StoreFault, match=r"store\.duckdb: is open in another process .*; stop that one first"):
+            DuckStore(path, KINDS)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_another_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    DuckStore(path, KINDS).close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE position SET schema = 99")
+    with pytest.raises(StoreFault, match="store schema 99, this Nabd reads 1; use the Nabd that made it"):
+        DuckStore(path, KINDS)
+
+
+def test_a_file_that_is_no_database_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    path.write_bytes(b"not a database at all" * 1000)
+    with pytest.raises(StoreFault, match=r"store\.duckdb: cannot be opened .*; restore it from a backup"):
+        DuckStore(path, KINDS)
+
+
+def test_a_metric_that_changed_its_type_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    DuckStore(path, KINDS).close()
+    light = KINDS["street_light"]
+    power = msgspec.structs.replace(light.metrics["power_w"], type=MetricType.ENUM, values=("low", "high"))
+    odd = msgspec.structs.replace(light, metrics={**light.metrics, "power_w": power})
+    with pytest.raises(
+        StoreFault, match="metric power_w of street_light is stored as DOUBLE and the kind now says enum"
+    ):
+        DuckStore(path, {**KINDS, "street_light": odd})
+    DuckStore(path, KINDS).close()
+
+
+def test_a_value_of_another_type_than_its_column_is_a_store_fault_and_moves_nothing(tmp_path: Path) -> None:
+    store = DuckStore(tmp_path / "store.duckdb", KINDS)
+    good = telemetry(1, 1)
+    assert isinstance(good.record, Telemetry)
+    bad = Entry(2, AT_MS, telemetry(2, 2, {"power_w": "much"}).record)
+    with pytest.raises(StoreFault, match="another type"):
+        store.write([good, bad], AT_MS)
+    assert (store.position(), store.count()) == (0, 0)
+    assert store.write([good], AT_MS) == 1
+    store.close()
+
+
+def test_all_that_a_reading_is_stands_in_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    store = DuckStore(path, KINDS)
+    store.write([telemetry(1, 7)], 999)
+    store.close()
+    with duckdb.connect(str(path)) as connection:
+        row = connection.execute(
+            "SELECT measured_at_ms, received_at_ms, stored_at_ms, device, asset, stream, seq, boot, quality, power_w, "
+            "level, level_by FROM readings_street_light"
+        ).fetchone()
+    assert row == (AT_MS + 7000, AT_MS + 1, 999, "lamp-1", "pole-1", "9f3c01aa", 7, 3, 4, 7.0, None, None)

@@ -1,0 +1,189 @@
+"""What every store promises, whoever is behind the port."""
+
+import threading
+
+import msgspec
+import pytest
+
+from contract.kind import Metric, MetricType
+from contract.ports import Store, StoreFault
+from tests.adapters_stores.conftest import KINDS, OpenStore
+from tests.adapters_stores.entries import AT_MS, telemetry, tick
+
+ALL = {"start_ms": 0, "end_ms": 2**53}
+
+
+def powers(store: Store, **more: object) -> list[tuple[int, object]]:
+    asked = {"kind": "street_light", "metric": "power_w", **ALL} | more
+    return list(store.readings(**asked))  # type: ignore[arg-type]
+
+
+def test_a_new_store_is_empty(open_store: OpenStore) -> None:
+    store = open_store()
+    assert (store.position(), store.count(), list(store.latest()), powers(store)) == (0, 0, [], [])
+    assert store.write([], AT_MS) == 0
+
+
+def test_readings_and_position_are_stored_together_and_are_there_after_a_restart(open_store: OpenStore) -> None:
+    store = open_store()
+    assert store.write([telemetry(1, 1), tick(2), telemetry(3, 2, readings=3)], AT_MS) == 4
+    for _ in range(2):
+        assert (store.position(), store.count()) == (3, 4)
+        assert powers(store) == [(AT_MS + seq * 1000, float(seq)) for seq in (1, 2, 3, 4)]
+        store = open_store()
+
+
+def test_entries_without_readings_move_the_position(open_store: OpenStore) -> None:
+    store = open_store()
+    assert store.write([tick(1), tick(2)], AT_MS) == 0
+    assert open_store().position() == 2
+
+
+def test_what_is_written_again_is_stored_once(open_store: OpenStore) -> None:
+    store = open_store()
+    entries = [telemetry(n, n) for n in range(1, 11)]
+    store.write(entries[:6], AT_MS)
+    assert store.write(entries[:6], AT_MS) == 0
+    assert store.write(entries[3:], AT_MS) == 4
+    store = open_store()
+    assert store.write(entries, AT_MS) == 0
+    assert (store.count(), len(powers(store))) == (10, 10)
+
+
+def test_late_readings_take_their_place_in_time(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write([telemetry(1, 5), telemetry(2, 9)], AT_MS)
+    store.write([telemetry(3, 7), telemetry(4, 1)], AT_MS)
+    assert [value for _, value in powers(store)] == [1.0, 5.0, 7.0, 9.0]
+    [(device, kind, at_ms, values)] = store.latest()
+    assert (device, kind, at_ms, values) == ("lamp-1", "street_light", AT_MS + 9000, {"power_w": 9.0})
+
+
+def test_two_readings_at_one_millisecond_both_survive(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write([telemetry(1, 1, at_ms=AT_MS), telemetry(2, 2, at_ms=AT_MS)], AT_MS)
+    assert powers(store) == [(AT_MS, 1.0), (AT_MS, 2.0)]
+    assert store.count() == 2
+    [(_, _, _, values)] = store.latest()
+    assert values == {"power_w": 2.0}
+
+
+def test_a_kind_that_is_not_loaded_is_passed_over_and_the_rest_stored(open_store: OpenStore) -> None:
+    store = open_store()
+    entries = [telemetry(1, 1), telemetry(2, 1, kind="siren", readings=3), telemetry(3, 2)]
+    assert store.write(entries, AT_MS) == 2
+    assert (store.position(), store.count()) == (3, 2)
+    assert store.passed_over == 3  # type: ignore[attr-defined]
+
+
+def test_values_come_back_as_they_were_and_unknown_is_not_zero(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write(
+        [
+            telemetry(1, 1, {"level": 0.0, "level_by": "schedule", "energy_wh": 9007199254740991.0}),
+            telemetry(2, 2, {"power_w": 0.1}),
+            telemetry(3, 3, {}),
+            telemetry(4, 4, {"open": 1.0, "open_by": "lease"}, kind="irrigation_valve", device="valve-1"),
+        ],
+        AT_MS,
+    )
+    for metric, wanted in (
+        ("level", [0.0]),
+        ("level_by", ["schedule"]),
+        ("energy_wh", [9007199254740991.0]),
+        ("power_w", [0.1]),
+    ):
+        assert [value for _, value in powers(store, metric=metric)] == wanted
+    assert [value for _, value in powers(store, kind="irrigation_valve", metric="open")] == [1.0]
+    assert store.count() == 4
+    latest = {device: values for device, _, _, values in store.latest()}
+    assert latest == {"lamp-1": {}, "valve-1": {"open": 1.0, "open_by": "lease"}}
+
+
+def test_readings_are_chosen_by_time_device_asset_and_number(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write([telemetry(n, n, device=f"lamp-{n % 2}", asset=f"pole-{n % 3}") for n in range(1, 13)], AT_MS)
+    assert [value for _, value in powers(store, start_ms=AT_MS + 3000, end_ms=AT_MS + 6000)] == [3.0, 4.0, 5.0]
+    assert [value for _, value in powers(store, device="lamp-1")] == [1.0, 3.0, 5.0, 7.0, 9.0, 11.0]
+    assert [value for _, value in powers(store, asset="pole-0")] == [3.0, 6.0, 9.0, 12.0]
+    assert [value for _, value in powers(store, device="lamp-0", asset="pole-0")] == [6.0, 12.0]
+    assert [value for _, value in powers(store, limit=2)] == [1.0, 2.0]
+    assert powers(store, device="lamp-9") == []
+
+
+def test_a_step_holds_the_mean_of_numbers_and_the_last_of_everything_else(open_store: OpenStore) -> None:
+    store = open_store()
+    start = AT_MS - AT_MS % 60_000
+    for n, (power, energy, by) in enumerate([(10.0, 5.0, "lease"), (20.0, 8.0, "safe"), (60.0, 9.0, "local")], 1):
+        at_ms = start + (0, 1000, 61_000)[n - 1]
+        store.write([telemetry(n, n, {"power_w": power, "energy_wh": energy, "level_by": by}, at_ms=at_ms)], AT_MS)
+    assert powers(store, every_ms=60_000) == [(start, 15.0), (start + 60_000, 60.0)]
+    assert powers(store, metric="energy_wh", every_ms=60_000) == [(start, 8.0), (start + 60_000, 9.0)]
+    assert powers(store, metric="level_by", every_ms=60_000) == [(start, "safe"), (start + 60_000, "local")]
+    assert powers(store, every_ms=60_000, limit=1) == [(start, 15.0)]
+
+
+def test_a_closed_store_says_so_by_a_store_fault(open_store: OpenStore) -> None:
+    store = open_store()
+    store.close()
+    with pytest.raises(StoreFault):
+        store.write([telemetry(1, 1)], AT_MS)
+    with pytest.raises(StoreFault):
+        store.count()
+    assert store.position() == 0
+
+
+def test_a_kind_that_gains_a_metric_keeps_its_readings_and_one_that_loses_one_too(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write([telemetry(1, 1)], AT_MS)
+    light = KINDS["street_light"]
+    hum = Metric(name="hum_db", type=MetricType.NUMBER, labels=light.labels)
+    wider = msgspec.structs.replace(light, metrics={**light.metrics, "hum_db": hum})
+    store = open_store({**KINDS, "street_light": wider})
+    store.write([telemetry(2, 2, {"power_w": 2.0, "hum_db": 30.5})], AT_MS)
+    assert [value for _, value in powers(store, metric="hum_db")] == [30.5]
+    store = open_store()
+    store.write([telemetry(3, 3, {"power_w": 3.0, "hum_db": 31.5})], AT_MS)  # from before the metric went
+    assert [value for _, value in powers(store)] == [1.0, 2.0, 3.0]
+    store = open_store({**KINDS, "street_light": wider})
+    assert [value for _, value in powers(store, metric="hum_db")] == [30.5, 31.5]
+
+
+def test_readings_of_a_kind_that_is_gone_are_still_counted(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write([telemetry(1, 1), telemetry(2, 1, {"fill_level": 0.5}, kind="waste_bin", device="bin-1")], AT_MS)
+    fewer = {name: kind for name, kind in KINDS.items() if name != "waste_bin"}
+    assert open_store(fewer).count() == 2
+
+
+def test_queries_of_other_threads_see_whole_batches_while_one_writes(open_store: OpenStore) -> None:
+    store = open_store()
+    seen: list[int] = []
+    faults: list[Exception] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        try:
+            while not done.is_set():
+                seen.append(store.count())
+                assert len(powers(store, limit=100_000)) % 100 == 0
+        except Exception as error:
+            faults.append(error)
+
+    readers = [threading.Thread(target=ask) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for n in range(30):
+        store.write([telemetry(n * 10 + m, (n * 10 + m) * 10, readings=10) for m in range(1, 11)], AT_MS)
+    done.set()
+    for reader in readers:
+        reader.join(60)
+    assert faults == []
+    assert all(count % 100 == 0 for count in seen)
+    assert store.count() == 3000
+
+
+@pytest.mark.parametrize("asked", [{"kind": "siren"}, {"metric": "colour"}])
+def test_a_kind_or_metric_there_is_none_of_is_a_key_error(open_store: OpenStore, asked: dict[str, str]) -> None:
+    with pytest.raises(KeyError):
+        powers(open_store(), **asked)

@@ -1,0 +1,175 @@
+"""The ledger against sets of integers, and the few things a set cannot say."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from contract.ports import LedgerRow
+from ingest.ledger import BOOTS_MAX, GONE_MAX, RANGES_MAX, STREAMS_MAX, Ledger, Stream
+
+SEQS = st.integers(1, 60)
+
+
+def members(ranges: tuple[tuple[int, int], ...]) -> set[int]:
+    return {seq for first, last in ranges for seq in range(first, last + 1)}
+
+
+def is_tidy(ranges: tuple[tuple[int, int], ...]) -> bool:
+    """Sorted, disjoint, not touching."""
+    return all(first <= last for first, last in ranges) and all(
+        before[1] + 1 < after[0] for before, after in pairwise(ranges)
+    )
+
+
+class LedgerAgainstSets(RuleBasedStateMachine):
+    """A stream says at every step what two sets of integers say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream = Stream("lamp-1", "9f3c01aa")
+        self.had: set[int] = set()
+        self.gone: set[int] = set()
+
+    @rule(first=SEQS, length=st.integers(0, 8))
+    def add(self, first: int, length: int) -> None:
+        self.stream.add(first, first + length)
+        self.had |= set(range(first, first + length + 1))
+        self.gone -= self.had
+
+    @rule(oldest=SEQS)
+    def say_oldest(self, oldest: int) -> None:
+        news = set(range(1, oldest)) - self.had - self.gone
+        assert self.stream.add_gone(oldest) == len(news)
+        self.gone |= news
+
+    @rule()
+    def save_and_load(self) -> None:
+        self.stream = Stream.from_row(self.stream.row())
+
+    @rule(seq=SEQS)
+    def copy_and_change_the_copy(self, seq: int) -> None:
+        twin = self.stream.copy()
+        twin.add(seq, seq + 20)
+        twin.add_gone(seq)
+
+    @invariant()
+    def agrees(self) -> None:
+        stream, row = self.stream, self.stream.row()
+        assert is_tidy(row.have)
+        assert is_tidy(row.gone)
+        assert members(row.have) == self.had
+        assert members(row.gone) == self.gone
+        known = self.had | self.gone
+        missing = set(range(1, max(known, default=0))) - known
+        assert members(stream.missing()) == missing
+        assert (stream.missing_count(), stream.gone_count()) == (len(missing), len(self.gone))
+        assert [stream.has(seq) for seq in range(1, 70)] == [seq in self.had for seq in range(1, 70)]
+
+    @invariant()
+    def kept_names_what_is_known_lowest_first(self) -> None:
+        known = self.had | self.gone
+        for most in (0, 2, 16):
+            upto, also = self.stream.kept(most)
+            assert set(range(1, upto + 1)) | members(also) <= known
+            assert upto + 1 not in known
+            assert is_tidy(also)
+            assert len(also) <= most
+            if len(also) < most:
+                assert set(range(1, upto + 1)) | members(also) == known
+
+
+TestLedgerAgainstSets = LedgerAgainstSets.TestCase
+
+
+def test_an_empty_stream_keeps_nothing() -> None:
+    assert Stream("a", "00000001").kept(16) == (0, ())
+
+
+def test_at_most_so_many_ranges_are_named_the_lowest_first() -> None:
+    stream = Stream("a", "00000001")
+    stream.add(1, 3)
+    for seq in range(10, 60, 2):
+        stream.add(seq, seq)
+    upto, also = stream.kept(16)
+    assert upto == 3
+    assert also == tuple((seq, seq) for seq in range(10, 42, 2))
+
+
+def test_no_reading_opens_more_gaps_than_a_stream_may_have_but_one_that_closes_a_gap_is_welcome() -> None:
+    stream = Stream("a", "00000001")
+    for seq in range(2, 2 * RANGES_MAX + 2, 2):
+        assert stream.has_room(seq)
+        stream.add(seq, seq)
+    last = 2 * RANGES_MAX
+    assert not stream.has_room(last + 10)
+    assert stream.has_room(3)
+    assert stream.has_room(last)
+
+
+def test_gaps_gone_long_ago_are_forgotten_beyond_the_bound_and_counted() -> None:
+    stream = Stream("a", "00000001")
+    forgotten = 0
+    for seq in range(2, 2 * (GONE_MAX + 20), 2):
+        stream.add_gone(seq)
+        forgotten += stream.add(seq, seq)
+    assert forgotten > 0
+    assert len(stream.row().have) <= GONE_MAX + 1
+    assert stream.missing_count() == 0
+
+
+def test_the_offset_of_a_boot_is_fixed_once_and_old_boots_are_forgotten() -> None:
+    stream = Stream("a", "00000001")
+    stream.fix_boot(7, 100)
+    stream.fix_boot(7, 999)
+    assert stream.boots[7] == 100
+    for boot in range(8, 8 + BOOTS_MAX):
+        stream.fix_boot(boot, boot)
+    assert len(stream.boots) == BOOTS_MAX
+    assert 7 not in stream.boots
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["00000001", "00000002"]), SEQS, SEQS)))
+def test_totals_are_the_sums_over_all_streams(changes: list[tuple[str, str, int, int]]) -> None:
+    ledger = Ledger([])
+    known: dict[tuple[str, str], Stream] = {}
+    for device, name, seq, oldest in changes:
+        before = ledger.get(device, name)
+        stream = before.copy() if before is not None else Stream(device, name)
+        stream.add(seq, seq)
+        stream.add_gone(oldest)
+        ledger.replace([stream])
+        known[device, name] = stream
+    assert ledger.missing_total == sum(stream.missing_count() for stream in known.values())
+    assert ledger.gone_total == sum(stream.gone_count() for stream in known.values())
+
+
+def row(number: int, seen_at_ms: int, status: tuple[int, int, int] | None = None) -> LedgerRow:
+    return LedgerRow(
+        device="a", stream=f"{number:08x}", have=((2, 2),), gone=(), seen_at_ms=seen_at_ms, status=status
+    )  # fmt: skip
+
+
+def test_of_a_device_with_many_streams_those_seen_last_stay_and_the_others_can_be_recalled() -> None:
+    rows = [row(number, seen_at_ms=number) for number in range(1, STREAMS_MAX + 11)]
+    ledger = Ledger(rows)
+    assert ledger.missing_total == len(rows)
+    assert ledger.is_crowded("a")
+    assert ledger.get("a", "00000001") is None
+    assert ledger.get("a", f"{STREAMS_MAX + 10:08x}") is not None
+    stream = ledger.recall(rows[0]).copy()
+    stream.add(1, 1)
+    stream.seen_at_ms = 1000
+    ledger.replace([stream])
+    assert ledger.missing_total == len(rows) - 1
+    assert ledger.get("a", "00000001") is stream
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_current_stream_is_that_of_the_last_birth(order: int) -> None:
+    rows = [row(1, 10, (1, 5, 0)), row(2, 20, (1, 1, 0)), row(3, 30)]
+    current = Ledger(rows[::order]).current("a")
+    assert current is not None
+    assert current.stream == "00000002"

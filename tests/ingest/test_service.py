@@ -1,0 +1,205 @@
+"""The loop around the pipeline: nothing acknowledged before it is kept, holding and going on, a clean stop."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.ports import LogFull, Message
+from ingest.pipeline import Outcome
+from ingest.service import IngestService
+from tests.ingest.house import STREAM, IngestHouse, device, message, telemetry
+
+PATIENCE_S = 10.0
+
+
+class HandReceiver:
+    """A broker's side that tests fill by hand."""
+
+    def __init__(self) -> None:
+        self.connected = True
+        self.waiting: list[Message] = []
+        self.acknowledged: list[Any] = []
+        self.published: list[tuple[str, dict[str, Any]]] = []
+        self._arrived = asyncio.Event()
+
+    def arrive(self, *messages: Message) -> None:
+        self.waiting += messages
+        self._arrived.set()
+
+    async def receive(self, most: int) -> Sequence[Message]:
+        while not self.waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        taken, self.waiting = self.waiting[:most], self.waiting[most:]
+        return taken
+
+    def acknowledge(self, tokens: Iterable[Any]) -> None:
+        self.acknowledged += tokens
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self.published.append((topic, json.loads(payload)))
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+class Scene:
+    def __init__(self, house: IngestHouse) -> None:
+        self.house = house
+        self.receiver = HandReceiver()
+        self.service = IngestService(self.receiver, house.pipeline, house.clock)
+
+
+@asynccontextmanager
+async def running(house: IngestHouse) -> Any:
+    scene = Scene(house)
+    task = asyncio.create_task(scene.service.run())
+    try:
+        yield scene
+    finally:
+        await scene.service.stop()
+        await asyncio.wait_for(task, PATIENCE_S)
+
+
+def run(play: Callable[[Scene], Awaitable[None]], house: IngestHouse) -> Scene:
+    async def whole() -> Scene:
+        async with running(house) as scene:
+            await play(scene)
+        return scene  # type: ignore[no-any-return]
+
+    return asyncio.run(whole())
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[IngestHouse]:
+    made = IngestHouse(tmp_path)
+    yield made
+    made.log.close()
+
+
+def test_a_message_is_kept_acknowledged_and_answered(house: IngestHouse) -> None:
+    async def play(scene: Scene) -> None:
+        one = message(telemetry(1, 2))
+        scene.receiver.arrive(one, message({"nonce": 5}, channel="time"))
+        await until(lambda: len(scene.receiver.published) == 2)
+        assert one.token in scene.receiver.acknowledged
+        assert scene.receiver.published == [
+            ("nabd/1/lamp-1/now", {"nonce": 5, "at": house.clock.now_ms()}),
+            ("nabd/1/lamp-1/kept", {"stream": STREAM, "upto": 2}),
+        ]
+
+    scene = run(play, house)
+    assert scene.service.status()["messages"] == 2
+    assert scene.service.status()["readings"] == 2
+    assert scene.service.status()["holding"] == ""
+
+
+def test_answers_of_one_stream_are_coalesced_to_one_a_second_of_real_time(house: IngestHouse) -> None:
+    async def play(scene: Scene) -> None:
+        for seq in range(1, 6):
+            scene.receiver.arrive(message(telemetry(seq)))
+            await until(lambda seq=seq: house.count("accepted") == seq)  # type: ignore[misc]
+        assert [document["upto"] for _, document in scene.receiver.published] == [1]
+        house.clock.advance(1001)
+        await until(lambda: len(scene.receiver.published) == 2)
+        assert scene.receiver.published[-1][1] == {"stream": STREAM, "upto": 5}
+
+    run(play, house)
+
+
+class Refusing:
+    """Stands before `Pipeline.process` and refuses until it is told to let go."""
+
+    def __init__(self, house: IngestHouse, error: Exception) -> None:
+        self._process = house.pipeline.process
+        self._error = error
+        self.refuses = True
+        self.tried: list[Sequence[Message]] = []
+        house.pipeline.process = self  # type: ignore[method-assign]
+
+    def __call__(self, incoming: Sequence[Message]) -> Outcome:
+        self.tried.append(incoming)
+        if self.refuses:
+            raise self._error
+        return self._process(incoming)
+
+
+@pytest.mark.parametrize("error", [LogFull("the log is full"), OSError(28, "no space left")])
+def test_while_nothing_can_be_kept_nothing_is_acknowledged_and_it_goes_on_by_itself(
+    house: IngestHouse, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.service.RETRY_S", 0.01)
+    refusing = Refusing(house, error)
+
+    async def play(scene: Scene) -> None:
+        one = message(telemetry(1))
+        scene.receiver.arrive(one)
+        await until(lambda: len(refusing.tried) >= 3)
+        assert scene.receiver.acknowledged == scene.receiver.published == []
+        assert scene.service.status()["holding"] == str(error)
+        assert scene.service.status()["backlog"] == 1
+        assert not scene.service.listening
+        assert all(list(batch) == [one] for batch in refusing.tried)
+        refusing.refuses = False
+        await until(lambda: scene.receiver.published)
+        assert scene.receiver.acknowledged == [one.token]
+        assert scene.service.listening
+
+    scene = run(play, house)
+    assert house.count("accepted") == 1
+    assert scene.service.status()["holding"] == ""
+
+
+def test_stopping_keeps_acknowledges_and_answers_what_was_read(house: IngestHouse) -> None:
+    async def play(scene: Scene) -> None:
+        scene.receiver.arrive(message(telemetry(1)))
+        await until(lambda: len(scene.receiver.published) == 1)
+        scene.receiver.arrive(message(telemetry(2)))
+
+    scene = run(play, house)
+    assert house.count("accepted") == len(scene.receiver.acknowledged) == 2
+    assert scene.receiver.published[-1][1] == {"stream": STREAM, "upto": 2}
+    assert not scene.service.listening
+
+
+def test_stopping_while_holding_leaves_the_messages_with_the_broker(house: IngestHouse) -> None:
+    refusing = Refusing(house, LogFull("full"))
+
+    async def play(scene: Scene) -> None:
+        scene.receiver.arrive(message(telemetry(1)))
+        await until(lambda: refusing.tried)
+
+    scene = run(play, house)
+    assert scene.receiver.acknowledged == scene.receiver.published == []
+    assert house.count("received") == 0
+
+
+def test_a_device_registered_in_silence_is_told_to_send(house: IngestHouse) -> None:
+    async def play(scene: Scene) -> None:
+        scene.receiver.arrive(message(telemetry(1), device="stranger"))
+        await until(lambda: scene.receiver.published)
+        assert scene.receiver.published[0][1] == {"stream": STREAM, "upto": 0, "deferred": True}
+        house.clock.advance(2000)
+        house.devices["stranger"] = device("stranger")
+        house.pipeline.registered("stranger")
+        await until(lambda: len(scene.receiver.published) == 2)
+        assert scene.receiver.published[1] == ("nabd/1/stranger/kept", {"stream": STREAM, "upto": 0})
+
+    run(play, house)
+
+
+def test_it_listens_only_while_the_broker_is_there(house: IngestHouse) -> None:
+    async def play(scene: Scene) -> None:
+        assert scene.service.listening
+        scene.receiver.connected = False
+        assert not scene.service.listening
+
+    run(play, house)
