@@ -13,11 +13,14 @@ class PlatformFault(Exception):
 
 
 class PlatformClient:
-    """A small face of /api/v1. Every method raises PlatformFault with a sentence for the user."""
+    """A small face of /api/v1. It and every method raise PlatformFault with a sentence for the user."""
 
     def __init__(self, url: str, timeout_s: float = 10.0) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=timeout_s)
+        try:
+            self._http = httpx.Client(base_url=url, timeout=timeout_s)
+        except httpx.InvalidURL as error:
+            raise PlatformFault(f"{url} is no address ({error}); write it like http://127.0.0.1:8080") from None
 
     def close(self) -> None:
         self._http.close()
@@ -61,7 +64,7 @@ class PlatformClient:
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             return self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise PlatformFault(
                 f"{self.url} does not answer ({error or type(error).__name__}); is nabd up running?"
             ) from None

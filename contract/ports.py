@@ -39,6 +39,7 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     # What was last heard on `status` and `reported` of the device since this stream was born there.
     status: tuple[int, int, int] | None = None  # (boot, n, 1 for a will: it comes after the birth of its n)
     reported: tuple[int, int] | None = None  # (boot, n)
+    born_at_ms: int = 0  # when its last birth came; of a device's streams the one born last orders its messages
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):

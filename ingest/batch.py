@@ -26,7 +26,7 @@ class Batch:
         self.accepted: dict[tuple[str, str, int], Reading] = {}  # by name, to tell duplicate from conflict
         self.kept: dict[tuple[str, str], bool] = {}  # (device, stream) to answer → deferred
         self.replies: list[tuple[str, bytes]] = []
-        self.births: list[Status] = []
+        self.births: dict[str, str] = {}  # devices that came on line → the stream they are born in
         self.waiting: list[dict[str, Any]] = []  # what to note of devices that are not registered
         self._ledger, self._log = ledger, log
         self._message = Message("", b"")
@@ -57,11 +57,23 @@ class Batch:
 
     def current(self, device: str) -> Stream:
         """The stream that orders the device's status and reported: of its last birth, in this batch or before."""
-        for birth in reversed(self.births):
-            if birth.device == device:
-                return self.stream(device, birth.stream)
-        known = self._ledger.current(device)
-        return self.stream(device, known.stream if known is not None else NO_STREAM)
+        born = self.births.get(device)
+        if born is None:
+            known = self._ledger.current(device)
+            born = known.stream if known is not None else NO_STREAM
+        return self.stream(device, born)
+
+    def ordering(self, device: str, status: Status) -> Stream:
+        """The stream whose order a birth or will belongs to: a birth names its own, a will means the last one's."""
+        return self.stream(device, status.stream) if status.online else self.current(device)
+
+    def born(self, birth: Status) -> None:
+        """A birth that is news: what the device says from here on is ordered in its stream."""
+        earlier = self.births.get(birth.device)
+        before = self._ledger.current(birth.device) if earlier is None else self.streams[birth.device, earlier]
+        stream = self.stream(birth.device, birth.stream)
+        stream.born_at_ms = max(self.now_ms, before.born_at_ms + 1 if before is not None else 0)
+        self.births[birth.device] = birth.stream
 
     def turn_away(self, fault: WireFault, *, device: str = "", stream: str = "", seq: int | None = None) -> None:
         """One reading of the message at hand (or all of it) to the quarantine, with the raw bytes.

@@ -32,7 +32,7 @@ STREAMS_MAX = 64
 class Stream:
     """The seqs of one (device, stream), and what dates and orders its messages."""
 
-    __slots__ = ("boots", "covered", "device", "have", "reported", "seen_at_ms", "status", "stream")
+    __slots__ = ("boots", "born_at_ms", "covered", "device", "have", "reported", "seen_at_ms", "status", "stream")
 
     def __init__(self, device: str, stream: str) -> None:
         self.device = device
@@ -43,6 +43,7 @@ class Stream:
         self.seen_at_ms = 0
         self.status: tuple[int, int, int] | None = None
         self.reported: tuple[int, int] | None = None
+        self.born_at_ms = 0
 
     @classmethod
     def from_row(cls, row: LedgerRow) -> "Stream":
@@ -56,6 +57,7 @@ class Stream:
         self.seen_at_ms = row.seen_at_ms
         self.status = row.status
         self.reported = row.reported
+        self.born_at_ms = row.born_at_ms
         return self
 
     def row(self) -> LedgerRow:
@@ -68,6 +70,7 @@ class Stream:
             seen_at_ms=self.seen_at_ms,
             status=self.status,
             reported=self.reported,
+            born_at_ms=self.born_at_ms,
         )
 
     def copy(self) -> "Stream":
@@ -78,14 +81,19 @@ class Stream:
         twin.seen_at_ms = self.seen_at_ms
         twin.status = self.status
         twin.reported = self.reported
+        twin.born_at_ms = self.born_at_ms
         return twin
 
     def has(self, seq: int) -> bool:
         return bisect_right(self.have, seq) % 2 == 1
 
     def has_room(self, seq: int) -> bool:
-        """Would adding `seq` keep the stream within RANGES_MAX ranges?"""
-        return len(self.covered) < 2 * RANGES_MAX or bisect_left(self.covered, seq) % 2 == 1 or self.has(seq)
+        """Would the stream stay within RANGES_MAX ranges with `seq`? What lies in a range or beside one opens none."""
+        covered = self.covered
+        if len(covered) < 2 * RANGES_MAX:
+            return True
+        low = bisect_left(covered, seq)
+        return low % 2 == 1 or bisect_right(covered, seq + 1) > low
 
     def add(self, first: int, last: int) -> int:
         """These have come: stored or quarantined. A range that was gone, or partly had, is had now.
@@ -189,6 +197,7 @@ class Ledger:
 
     def replace(self, streams: Iterable[Stream]) -> None:
         """Take these streams for what they are now, after the log has them."""
+        crowded: set[str] = set()
         for stream in streams:
             others = self._devices.setdefault(stream.device, {})
             before = others.get(stream.stream)
@@ -199,13 +208,18 @@ class Ledger:
             self.gone_total += stream.gone_count()
             others[stream.stream] = stream
             current = self._current.get(stream.device)
-            if stream.status is not None and (
-                current is None or current.stream == stream.stream or stream.seen_at_ms >= current.seen_at_ms
-            ):
+            if stream.born_at_ms and (current is None or stream.born_at_ms >= current.born_at_ms):
                 self._current[stream.device] = stream
             if len(others) > STREAMS_MAX:
-                del others[min(others.values(), key=lambda one: one.seen_at_ms).stream]
-                self._crowded.add(stream.device)
+                crowded.add(stream.device)
+        for device in crowded:  # only now: one of theirs that was recalled may have come later among `streams`
+            self._put_aside(device)
+
+    def _put_aside(self, device: str) -> None:
+        """Keep the STREAMS_MAX seen last; the totals still count the others."""
+        by_age = sorted(self._devices[device].values(), key=lambda stream: stream.seen_at_ms)
+        self._devices[device] = {stream.stream: stream for stream in by_age[-STREAMS_MAX:]}
+        self._crowded.add(device)
 
 
 def _add(edges: list[int], first: int, end: int) -> None:

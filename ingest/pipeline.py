@@ -9,7 +9,7 @@ in readings, durably: received = accepted + duplicate + quarantined + deferred.
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,19 +20,18 @@ from contract.ports import Clock, Device, LedgerRow, Message
 from contract.wire import messages, topics
 from contract.wire.messages import BAD_TOPIC, WireFault
 from ingest.batch import NO_STREAM, Batch
-from ingest.channels import read_device_log, read_reported, read_result, read_status, read_time_request
 from ingest.decode import JsonReader, TelemetryIn, Unreadable, decode_telemetry
 from ingest.deferred import Deferred, Waiting
 from ingest.ledger import Ledger
-from ingest.order import take_reported, take_status
+from ingest.order import take_status
 from ingest.readings import Intake, NamedLog, newest_up_ms
+from ingest.small_channels import SmallChannels
 from ingest.validate import Validator
 
 logger = logging.getLogger("ingest")
 
 INTERNAL = "internal_error"  # our own fault: the bytes are kept for when it is mended
 
-OTHER_KINDS_MAX = 1_000  # devices of which it is remembered that this was logged
 TOPICS_MAX = 65_536  # remembered, so that a device's topic is taken apart once
 parse_topic = lru_cache(TOPICS_MAX)(topics.parse)
 
@@ -56,17 +55,10 @@ class Pipeline:
         self._ledger = Ledger(log.ledger())
         self._intake = Intake(log)
         self._waiting = Waiting()
-        self._other_kinds: dict[str, str] = {}  # device → the kind it was born as, when that is not the registered one
         self._reader = JsonReader()
+        self._small = SmallChannels(self._known, self._reader, clock).takers
         self._registered: list[Deferred] = []
         self._registered_lock = threading.Lock()
-        self._channels: Mapping[str, Callable[[Batch, str, Message], None]] = {
-            topics.STATUS: self._status,
-            topics.REPORTED: self._reported,
-            topics.RESULT: self._result,
-            topics.LOG: self._device_log,
-            topics.TIME: self._time,
-        }
 
     # -- the way of a batch
 
@@ -86,21 +78,19 @@ class Pipeline:
             acknowledge=[message.token for message in incoming if message.token is not None],
             kept=[(device, stream, deferred) for (device, stream), deferred in batch.kept.items()],
             replies=batch.replies,
-            births=[birth.device for birth in batch.births],
+            births=list(batch.births),
             readings=batch.counts["received"],
         )
 
     def _take(self, batch: Batch, message: Message, incoming: Sequence[Message]) -> None:
         """Decode and judge one message into the batch. Whatever is wrong with it ends in the quarantine."""
         batch.begin(message)
-        parsed = parse_topic(message.topic)
-        channel = self._channels.get(parsed[1]) if parsed is not None else None
-        device = parsed[0] if parsed is not None else ""
+        device, channel = parse_topic(message.topic) or ("", "")
         try:
-            if parsed is not None and parsed[1] == topics.TELEMETRY:
+            if channel == topics.TELEMETRY:
                 self._telemetry(batch, device, message, incoming)
-            elif channel is not None:
-                channel(batch, device, message)
+            elif channel in self._small:
+                self._small[channel](batch, device, message)
             else:
                 sentence = f"{message.topic[:200]!r} is not nabd/1/<device>/<channel> of this wire version"
                 raise WireFault(BAD_TOPIC, sentence)
@@ -126,28 +116,27 @@ class Pipeline:
             self._ledger.replace(batch.streams.values())
         for heard in batch.waiting:
             self._waiting.heard(now_ms=batch.now_ms, **heard)
-            if self._validator(heard["device"]) is not None:
+            if self._known(heard["device"]) is not None:
                 self.registered(heard["device"])  # while the batch was on its way
 
-    def _validator(self, device_id: str) -> Validator | None:
-        """The rules for a device; None when it, or its kind, is not known."""
+    def _known(self, device_id: str) -> tuple[Device, Validator] | None:
+        """A device and the rules of its kind; None when it, or its kind, is not known."""
         device = self._lookup(device_id)
-        return self._validators.get(device.kind) if device is not None else None
+        validator = self._validators.get(device.kind) if device is not None else None
+        return (device, validator) if device is not None and validator is not None else None
 
     # -- telemetry
 
     def _telemetry(self, batch: Batch, device_id: str, message: Message, incoming: Sequence[Message]) -> None:
-        device = self._lookup(device_id)
-        validator = self._validators.get(device.kind) if device is not None else None
+        known = self._known(device_id)
+        if known is None:
+            self._defer(batch, device_id, decode_telemetry(message.payload, None, self._reader))
+            return
+        device, validator = known
         try:
             telemetry = decode_telemetry(message.payload, validator, self._reader)
         except Unreadable as fault:
-            if validator is None:
-                raise
             self._intake.refuse(batch, device_id, fault)
-            return
-        if device is None or validator is None:
-            self._defer(batch, device_id, telemetry)
             return
         newest_ms = newest_up_ms(telemetry)
         if newest_ms is not None and telemetry.boot not in batch.stream(device_id, telemetry.stream).boots:
@@ -181,80 +170,11 @@ class Pipeline:
         batch.kept[device, telemetry.stream] = True
         batch.waiting.append({"device": device, "readings": readings, "stream": telemetry.stream})
 
-    # -- the small channels
-
-    def _status(self, batch: Batch, device_id: str, message: Message) -> None:
-        document, duplicates = self._reader.read(message.payload)
-        status, unknown = read_status(device_id, document)
-        batch.count("unknown_keys", unknown)
-        batch.count("duplicate_keys", duplicates)
-        device = self._lookup(device_id)
-        if device is None or device.kind not in self._validators:
-            if status.online:
-                batch.waiting.append({"device": device_id, "stream": status.stream, "birth": status})
-                batch.kept[device_id, status.stream] = True
-            return
-        if not status.online:
-            if take_status(batch.current(device_id), status):
-                batch.records.append(status)
-            else:
-                batch.count("old_news")
-            return
-        batch.kept[device_id, status.stream] = False
-        if not take_status(batch.stream(device_id, status.stream), status):
-            batch.count("old_news")
-            return
-        if status.kind != device.kind:
-            batch.count("kind_differs")
-            self._tell_other_kind(device, status.kind)
-        batch.births.append(status)
-        batch.records.append(status)
-
-    def _tell_other_kind(self, device: Device, born: str) -> None:
-        """Once, until it changes."""
-        if self._other_kinds.get(device.device) != born:
-            logger.warning("event=kind_differs device=%s registered=%s born=%s", device.device, device.kind, born)
-            if len(self._other_kinds) >= OTHER_KINDS_MAX:
-                self._other_kinds.clear()
-            self._other_kinds[device.device] = born
-
-    def _reported(self, batch: Batch, device_id: str, message: Message) -> None:
-        document, duplicates = self._reader.read(message.payload)
-        device = self._lookup(device_id)
-        validator = self._validators.get(device.kind) if device is not None else None
-        reported, unknown = read_reported(device_id, document, validator.kind if validator is not None else None)
-        batch.count("unknown_keys", unknown)
-        batch.count("duplicate_keys", duplicates)
-        if validator is None:
-            batch.count("reports_of_unregistered")
-        elif take_reported(batch.current(device_id), reported):
-            batch.records.append(reported)
-        else:
-            batch.count("old_news")
-
-    def _result(self, batch: Batch, device_id: str, message: Message) -> None:
-        document, _ = self._reader.read(message.payload)
-        result, unknown = read_result(device_id, document)
-        batch.count("unknown_keys", unknown)
-        batch.records.append(result)
-
-    def _device_log(self, batch: Batch, device_id: str, message: Message) -> None:
-        document, _ = self._reader.read(message.payload)
-        remark, unknown = read_device_log(device_id, document)
-        batch.count("unknown_keys", unknown)
-        batch.records.append(remark)
-
-    def _time(self, batch: Batch, device_id: str, message: Message) -> None:
-        document, _ = self._reader.read(message.payload)
-        nonce, unknown = read_time_request(document)
-        batch.count("unknown_keys", unknown)
-        batch.replies.append((topics.topic(device_id, topics.NOW), messages.now(nonce, self._clock.now_ms())))
-
     # -- registration and questions
 
     def registered(self, device: str) -> None:
         """It is registered now, or its kind is another: the next `process` welcomes it. Any thread."""
-        waiting = self._waiting.take(device) if self._validator(device) is not None else None
+        waiting = self._waiting.take(device) if self._known(device) is not None else None
         if waiting is not None:
             with self._registered_lock:
                 self._registered.append(waiting)
@@ -271,7 +191,7 @@ class Pipeline:
             if waiting.birth is not None:
                 stream = batch.stream(waiting.device, waiting.birth.stream)
                 if take_status(stream, waiting.birth):
-                    batch.births.append(waiting.birth)
+                    batch.born(waiting.birth)
                     batch.records.append(waiting.birth)
             for name in waiting.streams:
                 batch.kept[waiting.device, name] = False
@@ -286,6 +206,11 @@ class Pipeline:
     def deferred(self) -> list[Deferred]:
         """Devices that speak and are not registered, those heard last first."""
         return self._waiting.devices()
+
+    @property
+    def forgotten(self) -> int:
+        """How many devices that were not registered had to be forgotten, for there were too many."""
+        return self._waiting.forgotten
 
     def ledger(self, device: str) -> list[LedgerRow]:
         """What is known of each of the device's streams."""

@@ -74,6 +74,7 @@ class IngestService:
             "last_batch_ms": round(self._last_batch_ms, 3),
             "kept_sent": self._keeper.sent,
             "kept_waiting": self._keeper.waiting,
+            "deferred_forgotten": self._pipeline.forgotten,
         }
 
     async def _receive(self) -> Sequence[Message]:

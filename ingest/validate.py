@@ -13,6 +13,8 @@ import msgspec
 
 from contract.kind import Kind, Metric, MetricType, Value
 from contract.wire.messages import (
+    AGE_MS_MAX,
+    AHEAD_MS_MAX,
     IN_FUTURE,
     INTEGER_MAX,
     OUT_OF_RANGE,
@@ -23,12 +25,6 @@ from contract.wire.messages import (
 )
 
 DAY_MS = 86_400_000
-
-TOO_OLD_DAYS = 366
-"""A leap year: a node may come back from a winter in a drawer with its journal, but what is older is a wrong clock."""
-
-IN_FUTURE_MS = 10 * 60_000
-"""City time. NTP and `now` hold a clock within seconds; ten minutes is a clock nobody has set."""
 
 FRESH_MS = 120_000
 """A kind without targets: a reading that comes later than this corrects records only (see Quality.LATE)."""
@@ -77,12 +73,16 @@ class Validator:
 
 def judge_time(measured_at_ms: int, now_ms: int) -> WireFault | None:
     """Is this a time at which something can have been measured, seen from now (city time)?"""
-    if measured_at_ms > now_ms + IN_FUTURE_MS:
+    if measured_at_ms > now_ms + AHEAD_MS_MAX:
         ahead_s = (measured_at_ms - now_ms) // 1000
-        return WireFault(IN_FUTURE, f"at: {measured_at_ms} is {ahead_s} s ahead; set the device's clock")
-    if measured_at_ms < now_ms - TOO_OLD_DAYS * DAY_MS:
+        return WireFault(
+            IN_FUTURE, f"at: {measured_at_ms} is {ahead_s} s ahead, more than {AHEAD_MS_MAX // 1000}; set its clock"
+        )
+    if measured_at_ms < now_ms - AGE_MS_MAX:
         days = (now_ms - measured_at_ms) // DAY_MS
-        return WireFault(TOO_OLD, f"at: {measured_at_ms} is {days} days ago, more than {TOO_OLD_DAYS}")
+        return WireFault(
+            TOO_OLD, f"at: {measured_at_ms} is {days} days ago, more than {AGE_MS_MAX // DAY_MS}; set its clock"
+        )
     return None
 
 

@@ -1,5 +1,6 @@
 """Reads what belongs to the city: its sites and its rule files, as text and as checked objects."""
 
+import re
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -10,6 +11,8 @@ from nabd.fault import Refused
 
 RULES = ".yaml"
 TESTS = ".test.yaml"
+BYTES_MAX = 1_000_000
+_LINE_END = re.compile("\r\n?")
 
 
 def read_sites(folder: Path) -> tuple[Site, ...]:
@@ -31,7 +34,7 @@ def read_sites(folder: Path) -> tuple[Site, ...]:
 def rule_texts(paths: Iterable[Path]) -> tuple[dict[str, str], dict[str, str]]:
     """(rule files, test files), each name → text, of folders and single files.
 
-    Raises Refused when a path does not exist or is not UTF-8.
+    Raises Refused when a path does not exist, is not UTF-8 or is larger than BYTES_MAX.
     """
     rules: dict[str, str] = {}
     tests: dict[str, str] = {}
@@ -54,7 +57,11 @@ def _texts(path: Path, suffix: str) -> Iterable[tuple[str, str]]:
         raise Refused(f"{path}: no such file or folder")
     for file in sorted(path.rglob(f"*{suffix}")) if path.is_dir() else [path]:
         try:
-            yield str(file), file.read_text(encoding="utf-8")
+            with file.open("rb") as opened:
+                content = opened.read(BYTES_MAX + 1)
+            if len(content) > BYTES_MAX:
+                raise Refused(f"{file}: has more than {BYTES_MAX} bytes; split it")
+            yield str(file), _LINE_END.sub("\n", content.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise Refused(f"{file}:1:1: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
         except OSError as error:

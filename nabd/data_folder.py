@@ -172,7 +172,11 @@ def read_run(path: Path) -> Run | None:
     """Who runs on this folder, if the file is there and its process lives."""
     try:
         run = msgspec.json.decode((path / "run.json").read_bytes(), type=Run)
+        if run.pid <= 0:  # to a signal, these are whole groups of processes
+            return None
         os.kill(run.pid, 0)
-    except (OSError, msgspec.MsgspecError):
+    except PermissionError:  # somebody else's process, and so alive
+        return run
+    except (OSError, OverflowError, msgspec.MsgspecError):
         return None
     return run

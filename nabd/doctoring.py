@@ -6,6 +6,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,6 +100,9 @@ def _data(data: Path) -> Iterator[Finding]:
     if not data.exists():
         yield Finding(Verdict.NOTE, "data folder", f"{data} does not exist yet; nabd up makes it")
         return
+    if not data.is_dir():
+        yield Finding(Verdict.WRONG, "data folder", f"{data} is no folder; choose another with --data")
+        return
     if not os.access(data, os.W_OK):
         yield Finding(Verdict.WRONG, "data folder", f"{data} cannot be written by this user; mend its owner or mode")
     free = shutil.disk_usage(data).free
@@ -132,14 +136,12 @@ def _rules(site: Path) -> str:
 
 def _running(running: Run) -> Iterator[Finding]:
     yield Finding(Verdict.GOOD, "platform", f"process {running.pid} at {running.url}")
-    client = PlatformClient(running.url, timeout_s=5)
     try:
-        health = client.health()
+        with closing(PlatformClient(running.url, timeout_s=5)) as client:
+            health = client.health()
     except PlatformFault as fault:
         yield Finding(Verdict.WRONG, "platform", f"its process lives but {fault}")
         return
-    finally:
-        client.close()
     reasons = health.get("reasons") or []
     if reasons:
         for reason in reasons:

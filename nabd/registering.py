@@ -22,8 +22,8 @@ def client_of(data: Path, url: str | None) -> PlatformClient:
 
 
 def list_devices(data: Path, url: str | None, filters: Mapping[str, Any], *, waiting: bool) -> None:
-    client = client_of(data, url)
     try:
+        client = client_of(data, url)
         if waiting:
             for device in client.get("deferred")["items"]:
                 click.echo(

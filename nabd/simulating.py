@@ -30,7 +30,10 @@ def run(
     seconds: float | None,
 ) -> int:
     """Run until SIGTERM or SIGINT, or for so many real seconds. Raises Refused when the platform does not answer."""
-    client = PlatformClient(url)
+    try:
+        client = PlatformClient(url)
+    except PlatformFault as fault:
+        raise Refused(str(fault)) from None
     try:
         clock = CityClock(ClockOrigin(**client.health()["clock"]))
         with as_file(files("nabd") / "site" / "sites") as folder:

@@ -119,6 +119,7 @@ class House:
             self.store = DuckStore(path / "store.duckdb", kinds)
         except (LogFault, StateFault, StoreFault) as fault:
             raise Refused(str(fault)) from None
+        self._check_positions()
         self.registry = Registry(self.state.devices()[1])
         self.engine = Engine(kinds, sites[0])
         self.sender = Sender(settings.mqtt_host, settings.mqtt_port, **_credentials(settings))
@@ -148,6 +149,15 @@ class House:
         self.fleet: Fleet | None = None
         self.guard: BrokerGuard | None = None
         self.listening = asyncio.Event()
+
+    def _check_positions(self) -> None:
+        """A log that is behind its consumers is another log: what it gets now would be passed over in silence."""
+        for name, position in (("store.duckdb", self.store.position()), ("state.db", self.state.position())):
+            if position > self.log.last():
+                raise Refused(
+                    f"{self.folder.path / name}: has read the log up to {position}, but log.db ends at "
+                    f"{self.log.last()}; restore all files of the data folder from one backup, or start a new folder"
+                )
 
     def close(self) -> None:
         for room in (self.store, self.state, self.log):
@@ -258,7 +268,7 @@ class House:
     async def _poll(self) -> None:
         while True:
             await asyncio.to_thread(self.dispatcher.poll)  # it writes to the log
-            if self.receiver.connected:
+            if self.ingest.listening:
                 self.listening.set()
             else:
                 self.listening.clear()

@@ -19,6 +19,7 @@ from rules.ruleset import Rule, RuleSet
 
 READINGS_MAX = 20_000
 SPAN_MS_MAX = 48 * 3_600_000
+DATE_YEARS = (1971, 2199)  # times are ms since 1970, and nobody knows the clock changes of later centuries
 TEST_KEYS = ("name", "date", "devices", "readings", "weather", "expect")
 SERIES_KEYS = ("from", "every")
 EXPECTATIONS = ("alarm", "no_alarm", "intent", "no_intent")
@@ -91,7 +92,9 @@ class _Reader:
         document = self.document
         document.check_keys(node, TEST_KEYS, "test")
         name = document.take(node, "name", "a sentence that states the promise", is_text, required=True, default="")
-        day = document.take(node, "date", "a date such as 2026-11-23", _is_date, required=True)
+        day = document.take(
+            node, "date", f"a date such as 2026-11-23, in {DATE_YEARS[0]} to {DATE_YEARS[1]}", _is_date, required=True
+        )
         if day is None:
             return None
         self.midnight = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.site.timezone))
@@ -351,4 +354,4 @@ def _measured(kind: Kind, metric: str, value: Any) -> tuple[str, Value | None]:
 
 
 def _is_date(value: Any) -> bool:
-    return isinstance(value, date)
+    return isinstance(value, date) and DATE_YEARS[0] <= value.year <= DATE_YEARS[1]

@@ -1,21 +1,22 @@
 """The log as one SQLite file: entries, ledger, quarantine and counters, in one transaction a batch.
 
 Theory of operation. WAL with ``synchronous=FULL``: when `append` returns, the batch is on the disk. One connection
-writes, under a lock; each reading thread has its own and fetches a bounded slice at once, because a reader that stays
-in a transaction keeps the write-ahead log growing. Entries read lately stay decoded in memory (`adapters/log/tail.py`):
+writes, under a lock; whoever reads borrows another and fetches a bounded slice at once, because a reader that stays in
+a transaction keeps the write-ahead log growing. Entries read lately stay decoded in memory (`adapters/log/tail.py`):
 several consumers follow the log closely, and only the first one pays. Positions are given here, 1, 2, 3 …, and the last
-entry is never cut, so that they go on rightly after any crash. The file is bounded: past `bytes_max` (of pages in use)
-nothing is appended; `cut` drops what is older than `days_max`, and the oldest when space is short, but only what every
-registered consumer has read; while no consumer is registered nothing is cut. The quarantine has its own bound: what
-nobody has seen is never evicted.
+entry is never cut, so that they go on rightly after any crash. Only where a consumer has read further than the log goes
+(an older copy was put back, or a new file) do they leap behind that: it would pass over what it thinks it has read. The
+file is bounded: past `bytes_max` (of pages in use) nothing is appended; `cut` drops what is older than `days_max`, and
+the oldest when space is short, but only what every registered consumer has read; while no consumer is registered
+nothing is cut. The quarantine has its own bound: what nobody has seen is never evicted.
 """
 
 import errno
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -63,21 +64,28 @@ class SqliteLog:
         self._bytes_max, self._days_max = bytes_max, days_max
         self._quarantine_bytes_max = min(quarantine_bytes_max, bytes_max // 4)
         self._lock = threading.Lock()
-        self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Connection] = []  # for reading; as many as threads ever read at one time
+        self._is_closed = False
         self._tail = Tail()
+        self._found: tuple[tuple[str, str], Mapping[int, Reading]] = ("", ""), {}  # see `reading`
         self.on_append: list[Callable[[int], None]] = []
         self._writer = open_log(path)
         self._place = Place(path)
-        row = self._writer.execute("SELECT position, at_ms FROM entries ORDER BY position DESC LIMIT 1").fetchone()
+        try:
+            self._load()
+        except sqlite3.DatabaseError as error:
+            self._writer.close()
+            raise LogFault(f"{path}: is damaged ({error}); restore it from a backup or move it away") from None
+
+    def _load(self) -> None:
+        ask = self._writer.execute
+        row = ask("SELECT position, at_ms FROM entries ORDER BY position DESC LIMIT 1").fetchone()
         self._last, self._last_at_ms = (int(row[0]), int(row[1])) if row else (0, 0)
-        self._counts = dict(self._writer.execute("SELECT name, value FROM counts").fetchall())
-        self._consumers = dict(self._writer.execute("SELECT name, position FROM consumers").fetchall())
-        self._quarantine_bytes = int(
-            self._writer.execute(
-                "SELECT coalesce(sum(length(payload) + ?), 0) FROM quarantine", (QUARANTINE_ROW_BYTES,)
-            ).fetchone()[0]
-        )
+        self._counts: dict[str, int] = dict(ask("SELECT name, value FROM counts").fetchall())
+        self._consumers: dict[str, int] = dict(ask("SELECT name, position FROM consumers").fetchall())
+        self._last = max([self._last, *self._consumers.values()])
+        size = "SELECT coalesce(sum(length(payload) + ?), 0) FROM quarantine"
+        self._quarantine_bytes = int(ask(size, (QUARANTINE_ROW_BYTES,)).fetchone()[0])
 
     # -- appending
 
@@ -196,29 +204,26 @@ class SqliteLog:
 
     def reading(self, device: str, stream: str, seq: int) -> Reading | None:
         """The reading kept under this name, or None when the log no longer holds it."""
-        last_key, readings = getattr(self._local, "found", (None, {}))
-        if last_key != (device, stream) or seq not in readings:  # a message that comes again asks for all of its own
+        name, readings = self._found
+        if name != (device, stream) or seq not in readings:  # a message that comes again asks for all of its own
             readings = self._message_with(device, stream, seq)
-            self._local.found = ((device, stream), readings)
+            self._found = (device, stream), readings
         return readings.get(seq)
 
-    def _message_with(self, device: str, stream: str, seq: int) -> dict[int, Reading]:
+    def _message_with(self, device: str, stream: str, seq: int) -> Mapping[int, Reading]:
         """All readings, by seq, of the message that brought this one; empty when there is none."""
-        connection = self._reader()
-        try:
+        with self._reader() as reader:
             for query, arguments in (
                 (FIND_NEAR, (device, stream, seq - SPAN_WIDE, seq, seq)),
                 (FIND_WIDE, (device, stream, seq, seq)),
             ):
-                with closing(connection.execute(query, arguments)) as rows:
+                with closing(reader.execute(query, arguments)) as rows:
                     for (body,) in rows:  # one by one: the first is nearly always the one
                         record = decode(body)
                         assert isinstance(record, Telemetry), "only telemetry has a first seq"
                         readings = {reading.seq: reading for reading in record.readings}
                         if seq in readings:
                             return readings
-        except sqlite3.DatabaseError as error:
-            raise self._unreadable(error) from None
         return {}
 
     def ledger(self, device: str | None = None) -> Iterable[LedgerRow]:
@@ -267,6 +272,14 @@ class SqliteLog:
                     (consumer, position),
                 )
             self._consumers[consumer] = position
+            if position > self._last:
+                logger.warning(
+                    "event=log_is_older consumer=%s has_read=%d log_ends=%d; a restored copy? positions go on behind",
+                    consumer,
+                    position,
+                    self._last,
+                )
+                self._last = position
 
     def cut(self, now_ms: int) -> int:
         """Old entries go in steps; when space is short, read entries go though they are not old."""
@@ -294,12 +307,14 @@ class SqliteLog:
             raise refusal(error) from None
 
     def size_bytes(self) -> int:
-        return used_bytes(self._reader())
+        with self._reader() as reader:
+            return used_bytes(reader)
 
     def close(self) -> None:
         with self._lock:
-            for reader in self._readers:
-                reader.close()
+            self._is_closed = True
+            while self._idle:
+                self._idle.pop().close()
             self._writer.close()
 
     # -- inside
@@ -311,23 +326,29 @@ class SqliteLog:
         return Transaction(self._writer)
 
     def _fetch(self, query: str, arguments: tuple[object, ...]) -> list[Any]:
+        with self._reader() as reader:
+            return reader.execute(query, arguments).fetchall()
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one question. Raises OSError, also for what SQLite says of the question."""
+        reader: sqlite3.Connection | None = None
         try:
-            return self._reader().execute(query, arguments).fetchall()
+            if self._is_closed:
+                raise sqlite3.ProgrammingError("it is closed")
+            try:
+                reader = self._idle.pop()
+            except IndexError:
+                reader = connect(self.path)
+                reader.execute("PRAGMA query_only = ON")
+            yield reader
         except sqlite3.DatabaseError as error:
-            raise self._unreadable(error) from None
-
-    def _unreadable(self, error: sqlite3.DatabaseError) -> OSError:
-        return OSError(errno.EIO, f"the log cannot be read: {self.path}: {error}")
-
-    def _reader(self) -> sqlite3.Connection:
-        reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
-        if reader is None:
-            reader = connect(self.path)
-            reader.execute("PRAGMA query_only = ON")
-            self._local.reader = reader
-            with self._lock:
-                self._readers.append(reader)
-        return reader
+            raise OSError(errno.EIO, f"the log cannot be read: {self.path}: {error}") from None
+        finally:
+            if reader is not None and not self._is_closed:
+                self._idle.append(reader)
+            elif reader is not None:
+                reader.close()
 
 
 def _name_of(record: Record) -> tuple[str | None, str | None, int | None, int | None]:

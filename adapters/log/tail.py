@@ -32,7 +32,8 @@ class Tail:
                 return  # one that is far behind reads old entries: those who follow closely keep theirs
             following = self._entries[-1].position + 1 if self._entries else entries[0].position
             news = [entry for entry in entries if entry.position >= following]
-            if news[0].position != following:
+            if news[-1].position != following + len(news) - 1:  # entries between were cut, or never were
+                news = _last_run(news)
                 self._entries, self._readings = [], 0
             self._entries += news
             self._readings += sum(map(_weight, news))
@@ -41,6 +42,14 @@ class Tail:
                 self._readings -= _weight(self._entries[drop])
                 drop += 1
             del self._entries[:drop]
+
+
+def _last_run(entries: list[Entry]) -> list[Entry]:
+    """Those at the end that follow one another without a hole."""
+    first = len(entries) - 1
+    while first and entries[first - 1].position == entries[first].position - 1:
+        first -= 1
+    return entries[first:]
 
 
 def _weight(entry: Entry) -> int:

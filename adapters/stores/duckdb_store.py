@@ -5,7 +5,9 @@ A kind that gains a metric gains a column; a column whose metric went stays, and
 metric never changes its type: a file in which it has another one is refused. `write` turns a batch of log entries into
 Arrow columns and inserts them together with the log position in one transaction, so that a crash leaves both or
 neither; entries at or before the position are passed over: written twice is stored once. Readers get a cursor each,
-and so see the last committed state while a batch is being written.
+and so see the last committed state while a batch is being written. After a fault such as a full disk in the midst of a
+checkpoint DuckDB refuses everything until the file is opened anew: the next `write` does so, and goes on from what the
+file says.
 """
 
 import threading
@@ -53,32 +55,39 @@ class DuckStore:
         self.path = path
         self._kinds = kinds
         self._write_lock = threading.Lock()
-        self._local = threading.local()
         self.passed_over = 0  # readings of kinds that are not loaded any more
         self._columns: dict[str, dict[str, bool]] = {}  # kind → metric column → is it text?
+        self._open()
+
+    def _open(self) -> None:
+        """Raises StoreFault, and leaves nothing open then."""
         try:
-            self._connection = duckdb.connect(str(path), config=CONFIG)
+            self._connection = duckdb.connect(str(self.path), config=CONFIG)
         except duckdb.Error as error:
-            raise StoreFault(_opening_sentence(path, error)) from None
+            raise StoreFault(_opening_sentence(self.path, error)) from None
         try:
             self._prepare()
             [(position,)] = self._ask("SELECT position FROM position")
         except duckdb.Error as error:
             self._connection.close()
-            raise StoreFault(f"{path}: cannot be read ({_sentence(error)}); restore it from a backup") from None
+            raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)}); restore it from a backup") from None
         except StoreFault:
             self._connection.close()
             raise
         self._position = int(position)
+        self._is_broken = False
 
     def position(self) -> int:
         return self._position
 
     def write(self, entries: Sequence[Entry], stored_at_ms: int) -> int:
-        news = [entry for entry in entries if entry.position > self._position]
-        if not news:
-            return 0
         with self._write_lock:
+            if self._is_broken:
+                self._connection.close()
+                self._open()
+            news = [entry for entry in entries if entry.position > self._position]
+            if not news:
+                return 0
             try:
                 batches = self._batches(news, stored_at_ms)
             except pa.ArrowException as error:
@@ -86,21 +95,25 @@ class DuckStore:
                     f"{self.path}: the log holds a value of another type than its kind says ({error})"
                 ) from None
             try:
-                # Closing a cursor ends a transaction left open by a fault.
-                with closing(self._connection.cursor()) as cursor:
-                    cursor.begin()
-                    for kind, batch in batches.items():
-                        cursor.register("batch", batch)
-                        cursor.execute(f"INSERT INTO {_table(kind)} BY NAME SELECT * FROM batch")  # noqa: S608  # a kind's name
-                        cursor.unregister("batch")
-                    cursor.execute("UPDATE position SET position = ?", [news[-1].position])
-                    cursor.commit()
+                self._insert(batches, news[-1].position)
             except duckdb.Error as error:
+                self._is_broken = isinstance(error, (duckdb.FatalException, duckdb.InternalException))
                 raise StoreFault(f"{self.path}: cannot be written ({_sentence(error)})") from None
             self._position = news[-1].position
-            stored = sum(batch.num_rows for batch in batches.values())
-            self.passed_over += sum(_readings_of(entry) for entry in news) - stored
+            stored = sum(int(batch.num_rows) for batch in batches.values())
+            self.passed_over += sum(map(_readings_of, news)) - stored
         return stored
+
+    def _insert(self, batches: Mapping[str, pa.Table], position: int) -> None:
+        """All of it or nothing; closing a cursor ends a transaction that a fault left open."""
+        with closing(self._connection.cursor()) as cursor:
+            cursor.begin()
+            for kind, batch in batches.items():
+                cursor.register("batch", batch)
+                cursor.execute(f"INSERT INTO {_table(kind)} BY NAME SELECT * FROM batch")  # noqa: S608  # a kind's name
+                cursor.unregister("batch")
+            cursor.execute("UPDATE position SET position = ?", [position])
+            cursor.commit()
 
     def readings(
         self,
@@ -157,11 +170,10 @@ class DuckStore:
             self._connection.close()
 
     def _fetch(self, query: str, arguments: list[Any]) -> list[Any]:
+        """With a cursor of its own, gone afterwards: one left open would hold on to a file that must be reopened."""
         try:
-            cursor = getattr(self._local, "cursor", None)
-            if cursor is None:
-                cursor = self._local.cursor = self._connection.cursor()
-            return list(cursor.execute(query, arguments).fetchall())
+            with closing(self._connection.cursor()) as cursor:
+                return list(cursor.execute(query, arguments).fetchall())
         except duckdb.Error as error:
             raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)})") from None
 
@@ -268,7 +280,7 @@ def _per_step(metric: Metric, column: str) -> str:
 def _opening_sentence(path: Path, error: duckdb.Error) -> str:
     if "lock" in str(error):
         return f"{path}: is open in another process ({_sentence(error)}); stop that one first"
-    return f"{path}: cannot be opened ({_sentence(error)}); restore it from a backup or move it away"
+    return f"{path}: cannot be opened ({_sentence(error)}); make room on the disk, or restore it from a backup"
 
 
 def _sentence(error: duckdb.Error) -> str:

@@ -74,7 +74,7 @@ def test_another_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
     path.write_bytes(b"not a database at all" * 1000)
-    with pytest.raises(StoreFault, match=r"store\.duckdb: cannot be opened .*; restore it from a backup"):
+    with pytest.raises(StoreFault, match=r"store\.duckdb: cannot be opened .*; make room on the disk, or restore"):
         DuckStore(path, KINDS)
 
 

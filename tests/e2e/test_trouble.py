@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nabd.process import free_port
-from tests.e2e.conftest import City
+from tests.e2e.conftest import City, eventually
 
 Nabd = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -93,6 +93,15 @@ def test_a_damaged_log_or_state_is_refused_with_the_file(city: City, nabd: Nabd)
         (city.data / name).write_bytes(b"this is no database" * 500)
         refused(up(nabd, city.data), name)
         (city.data / name).write_bytes(whole)
+
+
+def test_a_log_that_is_younger_than_the_store_is_refused_instead_of_passed_over(city: City, nabd: Nabd) -> None:
+    platform = city.up("--lights", "2", "--speed", "60")
+    eventually(lambda: city.get("ledger")["accepted"] >= 2, "some readings")
+    assert platform.stop() == 0
+    for part in city.data.glob("log.db*"):
+        part.unlink()
+    refused(up(nabd, city.data), "store.duckdb", "has read the log up to", "restore all files")
 
 
 def test_a_start_that_is_no_time_is_refused(nabd: Nabd, tmp_path: Path) -> None:

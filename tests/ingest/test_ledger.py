@@ -146,10 +146,10 @@ def test_totals_are_the_sums_over_all_streams(changes: list[tuple[str, str, int,
     assert ledger.gone_total == sum(stream.gone_count() for stream in known.values())
 
 
-def row(number: int, seen_at_ms: int, status: tuple[int, int, int] | None = None) -> LedgerRow:
+def row(number: int, seen_at_ms: int, born_at_ms: int = 0) -> LedgerRow:
     return LedgerRow(
-        device="a", stream=f"{number:08x}", have=((2, 2),), gone=(), seen_at_ms=seen_at_ms, status=status
-    )  # fmt: skip
+        device="a", stream=f"{number:08x}", have=((2, 2),), gone=(), seen_at_ms=seen_at_ms, born_at_ms=born_at_ms
+    )
 
 
 def test_of_a_device_with_many_streams_those_seen_last_stay_and_the_others_can_be_recalled() -> None:
@@ -168,8 +168,31 @@ def test_of_a_device_with_many_streams_those_seen_last_stay_and_the_others_can_b
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_the_current_stream_is_that_of_the_last_birth(order: int) -> None:
-    rows = [row(1, 10, (1, 5, 0)), row(2, 20, (1, 1, 0)), row(3, 30)]
+def test_the_current_stream_is_that_of_the_last_birth_whichever_was_seen_last(order: int) -> None:
+    rows = [row(1, 90, born_at_ms=10), row(2, 20, born_at_ms=20), row(3, 30)]
     current = Ledger(rows[::order]).current("a")
     assert current is not None
     assert current.stream == "00000002"
+
+
+def test_totals_stay_right_when_a_recalled_stream_changes_beside_a_new_one() -> None:
+    ledger = Ledger([row(number, seen_at_ms=number) for number in range(1, STREAMS_MAX + 11)])
+    recalled = ledger.recall(row(1, seen_at_ms=1)).copy()
+    new = Stream("a", "ffffffff")
+    recalled.seen_at_ms = new.seen_at_ms = 1000
+    new.add(1, 1)
+    recalled.add(1, 1)
+    ledger.replace([new, recalled])
+    assert ledger.missing_total == STREAMS_MAX + 10 - 1
+    assert ledger.get("a", "00000001") is recalled
+
+
+@given(st.sets(st.integers(1, 12 * RANGES_MAX), max_size=6), st.integers(1, 12))
+def test_a_full_stream_has_room_for_exactly_what_opens_no_further_range(seqs: set[int], step: int) -> None:
+    stream = Stream("a", "00000001")
+    for n in range(RANGES_MAX):
+        stream.add(n * (step + 3) + 3, n * (step + 3) + 4)
+    for seq in seqs:
+        twin = stream.copy()
+        twin.add(seq, seq)
+        assert stream.has_room(seq) == (len(twin.covered) <= 2 * RANGES_MAX)

@@ -1,6 +1,7 @@
 """What becomes of a batch: kept once, counted, answered; or nothing at all and again."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -342,6 +343,49 @@ def test_a_node_that_lost_its_memory_counts_anew_and_is_heard(house: IngestHouse
     assert [record.n for record in house.records() if isinstance(record, Reported)] == [80, 1]
 
 
+def test_readings_of_an_earlier_stream_do_not_bring_its_order_back(house: IngestHouse) -> None:
+    """They come by other connections than the status, and so in any order with it."""
+    house.hear(birth(90, boot=50), channel="status")
+    house.hear(reported(80, boot=50), channel="reported")
+    house.clock.advance(1000)
+    house.hear(birth(1, boot=1, stream="00000002"), channel="status")
+    house.clock.advance(1000)
+    house.hear(telemetry(1, boot=50))
+    house.restart()
+    house.hear(reported(1, boot=1), channel="reported")
+    house.hear(will(1, boot=1), channel="status")
+    assert [record.n for record in house.records() if isinstance(record, Reported)] == [80, 1]
+    assert [record.online for record in house.records() if isinstance(record, Status)] == [True, True, False]
+
+
+def test_of_two_births_in_one_batch_the_later_one_counts_whatever_came_between(house: IngestHouse) -> None:
+    batch = [
+        message(telemetry(1, stream="00000002")),
+        message(birth(90, boot=50), channel="status"),
+        message(birth(1, boot=1, stream="00000002"), channel="status"),
+        message(telemetry(1)),
+    ]
+    house.pipeline.process(batch)
+    house.restart()
+    house.hear(will(1, boot=1), channel="status")
+    assert [record.online for record in house.records() if isinstance(record, Status)] == [True, True, False]
+
+
+def test_wills_and_reports_of_strangers_are_counted(house: IngestHouse) -> None:
+    house.hear(will(1), device="stranger", channel="status")
+    house.hear(reported(1), device="stranger", channel="reported")
+    assert (house.count("wills_of_unregistered"), house.count("reports_of_unregistered")) == (1, 1)
+    assert house.records() == []
+
+
+def test_the_time_is_the_citys_and_answered_to_anybody(house: IngestHouse) -> None:
+    house.clock.advance(777)
+    outcome = house.hear({"nonce": 9}, device="stranger", channel="time")
+    [(topic, payload)] = outcome.replies
+    assert (topic, json.loads(payload)) == ("nabd/1/stranger/now", {"nonce": 9, "at": NOW_MS + 777})
+    assert house.log.last() == 0
+
+
 def test_a_kind_other_than_the_registered_one_is_noted(house: IngestHouse) -> None:
     house.hear(birth(1, kind="waste_bin"), channel="status")
     assert house.count("kind_differs") == 1
@@ -366,6 +410,42 @@ def test_unknown_and_duplicate_keys_are_counted_and_do_no_harm(house: IngestHous
     assert house.count("unknown_keys") == 1
     assert house.count("duplicate_keys") == 1
     assert house.count("quarantined") == 0
+
+
+# -- other threads
+
+
+def test_other_threads_may_ask_at_any_time_and_answers_never_go_back(house: IngestHouse) -> None:
+    done = threading.Event()
+    faults: list[Exception] = []
+    asked = [0]
+
+    def ask() -> None:
+        upto = 0
+        try:
+            while not done.is_set():
+                now = house.kept()["upto"]
+                assert now >= upto
+                upto = now
+                durable = [row.have for row in house.pipeline.ledger("lamp-1")]
+                assert all(len(have) == 1 for have in durable)
+                assert all(waiting.readings >= 1 for waiting in house.pipeline.deferred())
+                assert house.pipeline.missing_total() >= 0
+                asked[0] += 1
+        except Exception as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for seq in range(1, 200):
+        house.pipeline.process([message(telemetry(seq)), message(telemetry(1), device=f"stranger-{seq}")])
+    done.set()
+    for thread in threads:
+        thread.join(60)
+    assert faults == []
+    assert asked[0] > 0
+    assert house.kept()["upto"] == 199
 
 
 # -- trouble
@@ -442,7 +522,7 @@ def test_a_fault_of_ours_costs_one_message_and_its_bytes_are_kept(
     def fails(*args: object) -> None:
         raise KeyError("oops")
 
-    monkeypatch.setattr("ingest.pipeline.read_result", fails)
+    monkeypatch.setattr("ingest.small_channels.read_result", fails)
     house.pipeline.process([message({"id": "c"}, channel="result"), message(telemetry(1))])
     assert house.codes() == ["internal_error"]
     assert house.readings() == [("lamp-1", STREAM, 1)]

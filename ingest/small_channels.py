@@ -1,0 +1,101 @@
+"""What becomes of the small channels: `status`, `reported`, `result`, `log` and `time`. See `channels` for the reading.
+
+Status and reported are ordered (`order`): only news becomes a record, the rest is counted as old.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from contract.ports import Clock, Device, Message
+from contract.wire import messages, topics
+from ingest.batch import Batch
+from ingest.channels import read_device_log, read_reported, read_result, read_status, read_time_request
+from ingest.decode import JsonReader
+from ingest.order import take_reported, take_status
+from ingest.validate import Validator
+
+logger = logging.getLogger("ingest")
+
+OTHER_KINDS_MAX = 1_000  # devices of which it is remembered that this was logged
+
+Known = Callable[[str], tuple[Device, Validator] | None]
+"""Device id → the device and the rules of its kind; None when one of the two is not known."""
+
+
+class SmallChannels:
+    """Takes messages into a batch. Each method raises WireFault for what cannot be read."""
+
+    def __init__(self, known: Known, reader: JsonReader, clock: Clock) -> None:
+        self._known, self._reader, self._clock = known, reader, clock
+        self._other_kinds: dict[str, str] = {}  # device → the kind it was born as, when that is not the registered one
+        self.takers: Mapping[str, Callable[[Batch, str, Message], None]] = {
+            topics.STATUS: self._status,
+            topics.REPORTED: self._reported,
+            topics.RESULT: self._result,
+            topics.LOG: self._device_log,
+            topics.TIME: self._time,
+        }
+
+    def _status(self, batch: Batch, device_id: str, message: Message) -> None:
+        document, duplicates = self._reader.read(message.payload)
+        status, unknown = read_status(device_id, document)
+        batch.count("unknown_keys", unknown)
+        batch.count("duplicate_keys", duplicates)
+        known = self._known(device_id)
+        if status.online:
+            batch.kept[device_id, status.stream] = known is None  # every birth is answered, news or not
+        if known is None and status.online:
+            batch.waiting.append({"device": device_id, "stream": status.stream, "birth": status})
+        elif known is None:
+            batch.count("wills_of_unregistered")
+        elif not take_status(batch.ordering(device_id, status), status):
+            batch.count("old_news")
+        else:
+            batch.records.append(status)
+            if status.online:
+                batch.born(status)
+                if status.kind != known[0].kind:
+                    batch.count("kind_differs")
+                    self._tell_other_kind(known[0], status.kind)
+
+    def _tell_other_kind(self, device: Device, born: str) -> None:
+        """Once, until it changes."""
+        if self._other_kinds.get(device.device) != born:
+            logger.warning("event=kind_differs device=%s registered=%s born=%s", device.device, device.kind, born)
+            if len(self._other_kinds) >= OTHER_KINDS_MAX:
+                self._other_kinds.clear()
+            self._other_kinds[device.device] = born
+
+    def _reported(self, batch: Batch, device_id: str, message: Message) -> None:
+        document, duplicates = self._reader.read(message.payload)
+        known = self._known(device_id)
+        reported, unknown = read_reported(device_id, document, known[1].kind if known is not None else None)
+        batch.count("unknown_keys", unknown)
+        batch.count("duplicate_keys", duplicates)
+        if known is None:
+            batch.count("reports_of_unregistered")
+        elif take_reported(batch.current(device_id), reported):
+            batch.records.append(reported)
+        else:
+            batch.count("old_news")
+
+    def _result(self, batch: Batch, device_id: str, message: Message) -> None:
+        document, duplicates = self._reader.read(message.payload)
+        result, unknown = read_result(device_id, document)
+        batch.count("unknown_keys", unknown)
+        batch.count("duplicate_keys", duplicates)
+        batch.records.append(result)
+
+    def _device_log(self, batch: Batch, device_id: str, message: Message) -> None:
+        document, duplicates = self._reader.read(message.payload)
+        remark, unknown = read_device_log(device_id, document)
+        batch.count("unknown_keys", unknown)
+        batch.count("duplicate_keys", duplicates)
+        batch.records.append(remark)
+
+    def _time(self, batch: Batch, device_id: str, message: Message) -> None:
+        document, duplicates = self._reader.read(message.payload)
+        nonce, unknown = read_time_request(document)
+        batch.count("unknown_keys", unknown)
+        batch.count("duplicate_keys", duplicates)
+        batch.replies.append((topics.topic(device_id, topics.NOW), messages.now(nonce, self._clock.now_ms())))

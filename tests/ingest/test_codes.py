@@ -1,0 +1,67 @@
+"""Every code of docs/wire.md, by a message that earns it: quarantined whole, counted, kept where it can be named."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.wire.messages import AGE_MS_MAX, AHEAD_MS_MAX, FAULT_CODES, PAYLOAD_BYTES_MAX
+from tests.ingest.house import NOW_MS, IngestHouse, message, telemetry
+
+WIRE = Path(__file__).parents[2] / "docs" / "wire.md"
+
+
+def without(key: str) -> dict[str, Any]:
+    document = telemetry(1)
+    del document["readings"][0][key]
+    return document
+
+
+# code → payload, channel, is its seq 1 kept afterwards?, what the sentence says
+EARNED: dict[str, tuple[Any, str, bool, str]] = {
+    "not_json": (b'{"stream":', "telemetry", False, "not JSON"),
+    "too_large": (b" " * (PAYLOAD_BYTES_MAX + 1), "telemetry", False, "8193 bytes; the limit is 8192"),
+    "bad_topic": (telemetry(1), "kept", False, "'nabd/1/lamp-1/kept' is not"),
+    "missing_key": (without("at"), "telemetry", True, "seq 1: at: missing"),
+    "wrong_type": (telemetry(1, values={"level": "high"}), "telemetry", True, "seq 1: level: 'high' is not a number"),
+    "out_of_range": (telemetry(1, values={"level": 7}), "telemetry", True, "seq 1: level: 7 ratio is not within 0 and"),
+    "too_old": (telemetry(1, at=NOW_MS - AGE_MS_MAX - 1), "telemetry", True, "366 days ago, more than 366"),
+    "in_future": (telemetry(1, at=NOW_MS + AHEAD_MS_MAX + 1), "telemetry", True, "600 s ahead, more than 600"),
+}
+
+
+def test_the_codes_of_the_page_are_those_of_the_contract() -> None:
+    section = WIRE.read_text(encoding="utf-8").split("\n## Codes\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(FAULT_CODES)
+    assert set(FAULT_CODES) - set(EARNED) == {"conflict"}
+
+
+@pytest.mark.parametrize("code", EARNED)
+def test_a_message_that_earns_a_code_is_quarantined_with_it_whole(house: IngestHouse, code: str) -> None:
+    payload, channel, is_kept, says = EARNED[code]
+    sent = message(payload, "lamp-1", channel)
+    house.pipeline.process([sent])
+    [row] = house.log.quarantine(10)
+    assert (row.code, row.topic, row.payload, row.received_at_ms) == (code, sent.topic, sent.payload, NOW_MS)
+    assert says in row.sentence
+    assert house.count(f"quarantined.{code}") == house.count("quarantined") == house.count("received") == 1
+    assert house.records() == []
+    assert house.kept()["upto"] == (1 if is_kept else 0)
+
+
+def test_a_conflict_is_quarantined_and_the_first_content_stays(house: IngestHouse) -> None:
+    house.hear(telemetry(1, values={"level": 0.1}))
+    other = telemetry(1, values={"level": 0.2})
+    house.hear(other)
+    [row] = house.log.quarantine(10)
+    assert (row.code, row.seq, json.loads(row.payload)) == ("conflict", 1, other)
+    assert house.log.find("lamp-1", "9f3c01aa", 1) == {"level": 0.1}
+
+
+@pytest.mark.parametrize("at", [NOW_MS - AGE_MS_MAX, NOW_MS + AHEAD_MS_MAX])
+def test_the_bounds_of_time_are_those_of_the_contract(house: IngestHouse, at: int) -> None:
+    house.hear(telemetry(1, at=at))
+    assert house.codes() == []
+    assert len(house.readings()) == 1
