@@ -162,7 +162,8 @@ class AssetPage:
         ruling = [row for row in active if row.step not in idle]
         leased = past.lease.targets.get(target) if past.lease else None
         if ruling:
-            self._ruling(ruling[0], kind, fact)
+            told_below = leased is not None and leased.intent == ruling[0].intent.intent
+            self._ruling(ruling[0], kind, fact, told_below=told_below)
         else:
             fact(text("asset.ruling"), h("span", text("asset.nobody"), class_="muted"))
         if past.lease is not None and leased is not None:
@@ -173,13 +174,13 @@ class AssetPage:
         title = h("h3", self.pieces.target_label(kind, target), class_="visually-hidden")
         return h("div", title, h("dl", rows, class_="facts"))
 
-    def _ruling(self, row: IntentState, kind: Kind, fact: Any) -> None:
+    def _ruling(self, row: IntentState, kind: Kind, fact: Any, *, told_below: bool) -> None:
+        """Whose wish rules; how far it got, unless the line of its lease tells that better."""
         text = self.language.text
         intent = row.intent
         value = isolated(self.pieces.target_value(kind, intent.target, intent.to))
-        fact(
-            text("asset.ruling"), h("strong", value), " ", self.pieces.step_tag(row.step), " ", self.pieces.why(row.why)
-        )
+        progress = () if told_below else (self.pieces.step_tag(row.step), " ", self.pieces.why(row.why))
+        fact(text("asset.ruling"), h("strong", value), " ", *progress)
         fact(text("asset.reason"), self.pieces.reason(intent.reason, intent.by))
         fact(text("asset.rank"), text(f"rank.{Rank(intent.rank).name.lower()}"))
         if intent.until_ms is not None:
