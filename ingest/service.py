@@ -1,9 +1,9 @@
 """The loop around the pipeline: receive → process in one worker thread → acknowledge → `kept`.
 
 Theory of operation. One batch is on its way at a time; what arrives meanwhile is the next, so batches grow with the
-load by themselves. When the log is full or the disk refuses, the same batch is tried again with growing pauses and
-nothing is acknowledged: the broker's window fills, and the devices hold. `stop` ends after the batch at hand, with one
-more for what had been read, and answers every stream that is owed a `kept`.
+load by themselves. When the log is full or the disk refuses (or Nabd itself fails), the same batch is tried again with
+growing pauses and nothing is acknowledged: the broker's window fills, and the devices hold. `stop` ends after the batch
+at hand, with one more for what had been read, and answers every stream that is owed a `kept`.
 """
 
 import asyncio
@@ -130,10 +130,11 @@ class IngestService:
         while True:
             try:
                 outcome = await loop.run_in_executor(self._worker, self._pipeline.process, messages)
-            except (LogFull, OSError) as error:
+            except Exception as error:
+                is_expected = isinstance(error, (LogFull, OSError))
                 if not self.holding:
-                    logger.error("event=holding reason=%s", error)
-                self.holding = str(error)
+                    logger.error("event=holding reason=%s", error, exc_info=None if is_expected else error)
+                self.holding = str(error) if is_expected else f"{type(error).__name__}: {error}"
                 self._retries += 1
                 if self._stopping.is_set():
                     return None

@@ -177,6 +177,6 @@ def read_run(path: Path) -> Run | None:
         os.kill(run.pid, 0)
     except PermissionError:  # somebody else's process, and so alive
         return run
-    except (OSError, OverflowError, msgspec.MsgspecError):
+    except (OSError, OverflowError, UnicodeDecodeError, msgspec.MsgspecError):
         return None
     return run

@@ -14,7 +14,7 @@ import pytest
 from adapters.log.sqlite_log import LogFault, SqliteLog
 from tests.adapters_log.test_sqlite_log import row, telemetry, ticks
 
-WAL_BYTES_MAX = 16_000_000  # SQLite moves it into the file at 4 MB, and a batch may be under way
+WAL_BYTES_MAX = 6_000_000  # SQLite moves it into the file at 4 MB, and a batch may be under way
 
 
 def open_log(path: Path) -> SqliteLog:
@@ -36,7 +36,7 @@ def test_when_the_system_refuses_to_write_nothing_is_kept_and_it_goes_on_afterwa
     log = open_log(tmp_path / "log.db")
     log.consumed("store", 0)
     kept = 0
-    with files_at_most(600_000), pytest.raises(OSError, match="the log cannot be written"):
+    with files_at_most(600_000), pytest.raises(OSError, match="the log cannot be written"):  # noqa: PT012  # see kept
         for n in range(500):
             log.append([telemetry(*range(n * 60 + 1, n * 60 + 61))], n, ledger=[row("00000001", n)], counts={"n": 1})
             kept += 1
@@ -73,8 +73,7 @@ def test_a_reader_that_sleeps_holds_up_nobody_and_the_write_ahead_log_stays_smal
     for n in range(1, 300):
         log.append([telemetry(*range(n * 600 + m * 60, n * 600 + m * 60 + 60)) for m in range(10)], n)
         largest = max(largest, os.path.getsize(f"{path}-wal"))
-    assert path.stat().st_size > 2 * WAL_BYTES_MAX > 0
-    assert largest < WAL_BYTES_MAX
+    assert largest < WAL_BYTES_MAX < path.stat().st_size - 2_000_000
     wake.set()
     sleeper.join(60)
     assert seen == [1, 1, 2991]

@@ -1,6 +1,8 @@
 """What only a file of one process can get wrong."""
 
+import os
 import random
+import resource
 import subprocess
 import sys
 import threading
@@ -60,6 +62,56 @@ def test_a_file_open_in_another_process_is_refused_with_the_remedy(tmp_path: Pat
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+def batch(store: DuckStore, readings: int = 4_000) -> list[Entry]:
+    """The next entries, of values that do not compress."""
+    chance = random.Random(store.position())
+    after, seq = store.position(), store.position() * 100
+    return [
+        telemetry(after + n, seq + n * 50, {"power_w": chance.random(), "level": chance.random()}, readings=50)
+        for n in range(1, readings // 50 + 1)
+    ]
+
+
+def test_the_write_ahead_log_goes_into_the_file_while_it_runs_and_readers_come_and_go(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    store = DuckStore(path, KINDS)
+    store._connection.execute("SET checkpoint_threshold = '500KB'").fetchall()
+    largest = 0
+    for _ in range(15):
+        store.write(batch(store), AT_MS)
+        assert store.count() == store.position() * 50
+        largest = max(largest, os.path.getsize(f"{path}.wal") if os.path.exists(f"{path}.wal") else 0)
+    assert largest < 2_000_000
+    assert path.stat().st_size > 300_000
+    store.close()
+
+
+def test_after_a_disk_was_full_in_the_midst_of_a_checkpoint_it_opens_the_file_anew_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    store = DuckStore(path, KINDS)
+    store._connection.execute("SET checkpoint_threshold = '100KB'").fetchall()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))  # the system refuses larger files, as a full disk would
+    try:
+        faults = []
+        for _ in range(3):
+            with pytest.raises(StoreFault, match=r"cannot be (written|opened|read)") as caught:  # noqa: PT012  # which of them is of no matter
+                for _ in range(20):
+                    store.write(batch(store, 1_000), AT_MS)
+            faults.append(str(caught.value))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "checkpoint" in faults[0], "the disk was full at another moment; this test shows nothing"
+    for _ in range(3):
+        store.write(batch(store, 1_000), AT_MS)
+        assert store.count() == store.position() * 50
+    position = store.position()
+    store.close()
+    store = DuckStore(path, KINDS)
+    assert (store.position(), store.count()) == (position, position * 50)
+    store.close()
 
 
 def test_another_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -76,6 +76,19 @@ def test_a_kind_that_is_not_loaded_is_passed_over_and_the_rest_stored(open_store
     assert store.passed_over == 3  # type: ignore[attr-defined]
 
 
+def test_a_write_that_failed_may_be_repeated_and_counts_what_it_passed_over_once(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write([telemetry(1, 1)], AT_MS)
+    siren = telemetry(2, 1, kind="siren", readings=3)
+    for _ in range(2):
+        with pytest.raises(StoreFault):
+            store.write([siren, telemetry(3, 2), telemetry(4, 3, {"power_w": "much"})], AT_MS)
+        assert (store.position(), store.count()) == (1, 1)
+    assert store.write([siren, telemetry(3, 2), telemetry(4, 3)], AT_MS) == 2
+    assert (store.position(), store.count(), powers(store)[-1][1]) == (4, 3, 3.0)
+    assert store.passed_over == 3  # type: ignore[attr-defined]
+
+
 def test_values_come_back_as_they_were_and_unknown_is_not_zero(open_store: OpenStore) -> None:
     store = open_store()
     store.write(

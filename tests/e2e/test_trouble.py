@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from nabd.process import free_port
@@ -120,3 +121,44 @@ def test_sigterm_stops_cleanly_and_the_next_start_goes_on(city: City) -> None:
     assert "left_behind" not in log
     assert not (city.data / "run.json").exists()
     city.up()
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "notaurl", "http://127.0.0.1:1"])
+def test_an_address_that_is_none_or_does_not_answer_is_named(nabd: Nabd, url: str) -> None:
+    refused(nabd("devices", "list", "--url", url), url)
+    refused(nabd("simulate", "--url", url), url)
+
+
+@pytest.mark.parametrize("start", ["0001-01-01", "9999-12-31T23:59:59Z"])
+def test_a_start_beyond_what_clocks_count_is_refused_before_it_is_written_down(
+    nabd: Nabd, tmp_path: Path, start: str
+) -> None:
+    refused(up(nabd, tmp_path / "data", "--start", start), f"--start {start!r}", "1970 to 2199")
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_embedded_broker_that_is_killed_alone_comes_back_and_nothing_is_lost(city: City) -> None:
+    platform = city.up("--lights", "10", "--bins", "3", "--valves", "2", "--speed", "60")
+    eventually(lambda: city.get("ledger")["accepted"] > 20, "the fleet's first readings")
+    (broker,) = psutil.Process(platform.pid).children()
+    broker.kill()
+    eventually(lambda: "event=broker_started_again" in city.platform_log(), "it is started again")
+    before = city.get("ledger")["accepted"]
+    eventually(lambda: city.get("ledger")["accepted"] > before + 20, "devices come back and send")
+    eventually(lambda: not platform.client.health()["reasons"], "the platform says that it is well")
+    counts = city.get("ledger")
+    assert (counts["gone"], counts["quarantined"]) == (0, 0)
+    assert platform.stop() == 0
+
+
+def test_a_data_folder_that_is_removed_while_in_use_stops_the_keeping_and_says_so(city: City) -> None:
+    platform = city.up("--lights", "10", "--speed", "60")
+    eventually(lambda: city.get("ledger")["accepted"] > 5, "the fleet's first readings")
+    (city.data / "log.db").rename(city.folder / "log.db")
+    reasons = eventually(lambda: platform.client.health()["reasons"], "the health page says it")
+    assert "log.db was removed, moved or replaced while in use" in " ".join(reasons)
+    held = city.get("ledger")["accepted"]
+    (city.folder / "log.db").rename(city.data / "log.db")
+    eventually(lambda: city.get("ledger")["accepted"] > held, "back in its place, it goes on")
+    assert platform.stop() == 0
+    assert "Traceback" not in city.platform_log()

@@ -134,3 +134,10 @@ def test_a_clock_that_stands_still_is_damage(tmp_path: Path) -> None:
     (tmp_path / "format.json").write_text(json.dumps({"layout": 1, "clock": clock}), encoding="utf-8")
     with pytest.raises(Refused, match=r"format\.json: is damaged \(clock speed 0 is not above 0"), opened(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("pid", ["99999999999999999999", "-1", "0", '"x"'])
+def test_a_run_file_without_a_process_that_can_be_says_that_nobody_runs(tmp_path: Path, pid: str) -> None:
+    text = f'{{"pid":{pid},"url":"u","mqtt_host":"h","mqtt_port":1,"started_at_ms":1}}'
+    (tmp_path / "run.json").write_text(text, encoding="utf-8")
+    assert read_run(tmp_path) is None

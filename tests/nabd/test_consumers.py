@@ -1,0 +1,100 @@
+"""A consumer that meets trouble says so, tries again, and never ends unnoticed."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from contract.ports import Log, Store
+from contract.records import Entry, Tick
+from nabd import consumers
+from nabd.consumers import LiveFeeder, StoreWriter
+
+
+class Clock:
+    speed = 1.0
+
+    def now_ms(self) -> int:
+        return 0
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+
+class ThreeTicks:
+    """A log of three entries that cannot be read while `trouble`."""
+
+    def __init__(self) -> None:
+        self.trouble = True
+        self.consumers: dict[str, int] = {}
+
+    def read(self, after: int, limit: int) -> Sequence[Entry]:
+        if self.trouble:
+            raise OSError("the log cannot be read")
+        return [Entry(position, 0, Tick(listening=True)) for position in range(after + 1, 4)]
+
+    def consumed(self, consumer: str, position: int) -> None:
+        self.consumers[consumer] = position
+
+
+class Failing:
+    """A store or a view that raises what it has, as long as it has it."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+        self.seen: list[int] = []
+
+    def position(self) -> int:
+        return 0
+
+    def write(self, entries: Sequence[Entry], stored_at_ms: int) -> int:
+        if self.error is not None:
+            raise self.error
+        self.seen += [entry.position for entry in entries]
+        return 0
+
+    def apply(self, entry: Entry) -> None:
+        self.seen.append(entry.position)
+
+
+def until(true: Callable[[], object], within_s: float = 10.0) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def test_the_live_view_goes_on_when_the_log_can_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "RETRY_S", 0.01)
+
+    async def story() -> None:
+        log, view = ThreeTicks(), Failing(None)
+        feeder = LiveFeeder(cast(Log, log), cast(Any, view), 0)
+        running = asyncio.create_task(feeder.run())
+        while not feeder.fault:
+            await asyncio.sleep(0.01)
+        assert feeder.fault == "the log cannot be read"
+        log.trouble = False
+        while feeder.position < 3:
+            await asyncio.sleep(0.01)
+        assert (view.seen, running.done()) == ([1, 2, 3], False)
+        while feeder.fault:
+            await asyncio.sleep(0.01)
+        running.cancel()
+
+    asyncio.run(asyncio.wait_for(story(), 10.0))
+
+
+def test_the_store_writer_outlives_a_fault_of_ours_and_tells_it() -> None:
+    log, store = ThreeTicks(), Failing(ZeroDivisionError("ours"))
+    log.trouble = False
+    writer = StoreWriter(cast(Log, log), cast(Store, store), Clock())
+    writer.start()
+    until(lambda: writer.fault)
+    assert writer.fault == "ZeroDivisionError: ours"
+    store.error = None
+    until(lambda: writer.position == 3)
+    writer.stop()
+    assert (writer.fault, store.seen, log.consumers) == ("", [1, 2, 3], {"store": 3})

@@ -1,0 +1,86 @@
+"""The decider meets a state database that refuses: it says so, tries again, and ends without a traceback."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actuation.arbiter import Arbiter
+from actuation.dispatch import Dispatcher
+from adapters.clock import CityClock
+from adapters.log.sqlite_log import SqliteLog
+from adapters.state.sqlite_state import SqliteState
+from contract.kind_file import load_kinds
+from contract.ports import Effects
+from contract.records import Registered
+from nabd.deciding import Decider, Registry
+from rules.engine import Engine
+from tests.nabd.test_consumers import until
+from tests.rules.story import SITE
+
+
+class Fragile(SqliteState):
+    """A state database whose disk is full while `full`."""
+
+    full = False
+
+    def commit(self, effects: Effects, position: int, snapshot: bytes | None = None) -> None:
+        if self.full:
+            raise OSError(28, "the state database cannot be written: full")
+        super().commit(effects, position, snapshot)
+
+
+class City:
+    def __init__(self, folder: Path) -> None:
+        kinds = load_kinds()
+        self.log = SqliteLog(folder / "log.db", bytes_max=10**8, days_max=30)
+        self.state = Fragile(folder / "state.db")
+        self.clock = CityClock()
+        self.decider = Decider(
+            self.log, self.state, Engine(kinds, SITE), Arbiter(kinds, SITE.timezone), Registry([]),
+            Dispatcher(self._publish, self.clock, lambda _: None, kinds), self.clock,
+        )  # fmt: skip
+        self.log.on_append.append(self.decider.notify)
+        self.decider.start()
+
+    def _publish(self, *_: Any, **__: Any) -> None: ...
+
+    def register(self, device: str) -> int:
+        record = Registered(device=device, kind="waste_bin", commune="berkane", asset=device)
+        return self.log.append([record], self.clock.now_ms())
+
+    def close(self) -> None:
+        self.state.close()
+        self.log.close()
+
+
+def test_what_could_not_be_committed_is_decided_when_there_is_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    city = City(tmp_path)
+    city.state.full = True
+    waiting = city.decider.wait_for(city.register("bin-1"))
+    until(lambda: city.decider.fault)
+    assert "full" in city.decider.fault
+    city.state.full = False
+    assert waiting.result(10.0) == 1
+    assert city.state.device("bin-1") is not None
+    city.decider.stop()
+    assert city.decider.fault == ""
+    (said,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert not said.exc_info
+    city.close()
+
+
+def test_a_full_disk_at_the_end_is_one_line_and_loses_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    city = City(tmp_path)
+    city.decider.wait_for(city.register("bin-1")).result(10.0)
+    city.state.full = True
+    city.decider.stop()
+    assert "event=snapshot_not_saved" in caplog.text
+    city.close()
+    again = City(tmp_path)
+    assert again.state.device("bin-1") is not None
+    again.decider.stop()
+    again.close()
