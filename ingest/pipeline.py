@@ -65,10 +65,12 @@ class Pipeline:
     def process(self, incoming: Sequence[Message]) -> Outcome:
         """Keep a batch whole. LogFull and OSError mean that nothing was kept: call again with the same messages."""
         batch = Batch(self._ledger, self._log, self._clock.now_ms())
-        welcomed = self._welcome(batch)
-        for message in incoming:
-            self._take(batch, message, incoming)
+        with self._registered_lock:
+            welcomed, self._registered = self._registered, []
         try:
+            self._welcome(batch, welcomed)
+            for message in incoming:
+                self._take(batch, message, incoming)
             self._append(batch)
         except BaseException:
             with self._registered_lock:
@@ -183,10 +185,8 @@ class Pipeline:
         """Is there something to process though no message came?"""
         return bool(self._registered)
 
-    def _welcome(self, batch: Batch) -> list[Deferred]:
+    def _welcome(self, batch: Batch, welcomed: Sequence[Deferred]) -> None:
         """Take over the births of devices registered since, and answer them so that they send what they hold."""
-        with self._registered_lock:
-            welcomed, self._registered = self._registered, []
         for waiting in welcomed:
             if waiting.birth is not None:
                 stream = batch.stream(waiting.device, waiting.birth.stream)
@@ -195,7 +195,6 @@ class Pipeline:
                     batch.records.append(waiting.birth)
             for name in waiting.streams:
                 batch.kept[waiting.device, name] = False
-        return welcomed
 
     def answer(self, device: str, stream: str, *, deferred: bool) -> tuple[str, bytes]:
         """(topic, payload) of the `kept` that holds for a stream now."""

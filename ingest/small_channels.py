@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from contract.ports import Clock, Device, Message
+from contract.records import DeviceLog, Result
 from contract.wire import messages, topics
 from ingest.batch import Batch
 from ingest.channels import read_device_log, read_reported, read_result, read_status, read_time_request
@@ -84,14 +85,21 @@ class SmallChannels:
         result, unknown = read_result(device_id, document)
         batch.count("unknown_keys", unknown)
         batch.count("duplicate_keys", duplicates)
-        batch.records.append(result)
+        self._of_registered(batch, device_id, result)
 
     def _device_log(self, batch: Batch, device_id: str, message: Message) -> None:
         document, duplicates = self._reader.read(message.payload)
         remark, unknown = read_device_log(device_id, document)
         batch.count("unknown_keys", unknown)
         batch.count("duplicate_keys", duplicates)
-        batch.records.append(remark)
+        self._of_registered(batch, device_id, remark)
+
+    def _of_registered(self, batch: Batch, device_id: str, record: Result | DeviceLog) -> None:
+        """To the log, which no stranger can fill: what a device that is not registered says here is counted only."""
+        if self._known(device_id) is None:
+            batch.count("remarks_of_unregistered")
+        else:
+            batch.records.append(record)
 
     def _time(self, batch: Batch, device_id: str, message: Message) -> None:
         document, duplicates = self._reader.read(message.payload)

@@ -65,6 +65,7 @@ def run(data: Path, settings: Settings, *, start_ms: int | None, start_text: str
     """Run until SIGTERM or SIGINT. Raises Refused or DocumentFault for what the user can mend."""
     logs.configure(settings.logging_level, json=settings.logging_json)
     sys.setswitchinterval(SWITCH_S)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # rules are read at this start anyway; later it reloads them
     kinds = load_kinds()
     _check_port(settings.http_host, settings.http_port, "--http-port")
     with DataFolder(data, start_ms=start_ms, start_text=start_text, speed=speed) as folder:

@@ -9,7 +9,7 @@ from ingest.pipeline import INTERNAL
 from tests.ingest.house import IngestHouse, birth, reported, telemetry, will, without_clock
 
 SEED = 20_261_124
-MESSAGES = 12_000
+MESSAGES = 8_000
 BATCH = 50
 
 
