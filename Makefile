@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 STUBS  := .stubs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format generate test test-all bench soak lock clean
+.PHONY: help setup demo check format generate test test-all bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,16 +46,13 @@ generate: $(STAMP) ## Write what is generated from the kinds (the tests check it
 	$(BIN)/python -m nabd.generate
 
 test: $(STAMP) ## The tests that need nothing but PyPI
-	$(BIN)/pytest -n 2 --dist loadfile -m "not services and not soak"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not services"
 
 test-all: $(STAMP) ## Also those that need Mosquitto and Chromium
-	$(BIN)/pytest -m "services and not soak"
+	$(BIN)/pytest -m services
 
 bench: $(STAMP) ## Measure the way from broker to store and print the figures
 	$(BIN)/python -m bench
-
-soak: $(STAMP) ## The long runs
-	$(BIN)/pytest -m soak --timeout 14400
 
 lock: $(STAMP) ## Resolve the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt

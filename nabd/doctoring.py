@@ -73,7 +73,7 @@ def examine(data: Path, config: Path | None) -> Iterator[Finding]:
             Verdict.NOTE,
             "broker",
             "the embedded one listens on loopback only and has no topic rules; devices in the field need a broker "
-            "with credentials, see docs/deploy.md",
+            "with credentials, see [mqtt] in docs/settings.md",
         )
     for module, what in (("micropython_unix", "MicroPython nodes of the demo"),):
         if find_spec(module) is None:

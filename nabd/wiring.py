@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -47,6 +47,7 @@ from nabd.consumers import LiveFeeder, StoreWriter, Ticker
 from nabd.data_folder import DataFolder, Run
 from nabd.deciding import Decider, Registry
 from nabd.fault import Refused
+from nabd.lifetimes import on_exit, run_until_exit, signal_event
 from nabd.settings import Settings
 from rules import loader
 from rules.engine import Engine
@@ -54,7 +55,6 @@ from simulators.fleet import Fleet
 
 logger = logging.getLogger("wiring")
 
-STOP_S = 10.0
 LIVE_REPLAY = 50_000  # entries before the store's position that tell the live view who is on line
 AUDIT_DAY_MS = 86_400_000
 POLL_S = 0.25
@@ -80,8 +80,8 @@ def run(data: Path, settings: Settings, *, start_ms: int | None, start_text: str
 async def _serve(
     folder: DataFolder, settings: Settings, kinds: Kinds, sites: Sequence[Site], rule_files: dict[str, str]
 ) -> None:
-    stopping = _signal_event(signal.SIGTERM, signal.SIGINT)
-    reload = _signal_event(signal.SIGHUP)  # from the start: unhandled it would end the process
+    stopping = signal_event(signal.SIGTERM, signal.SIGINT)
+    reload = signal_event(signal.SIGHUP)  # from the start: unhandled it would end the process
     started_s = time.monotonic()
     async with AsyncExitStack() as stack:
         try:
@@ -197,7 +197,7 @@ class House:
                 await asyncio.to_thread(broker.start)
             except BrokerFault as fault:
                 raise Refused(str(fault)) from None
-            _on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))
+            on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))
             self.guard = BrokerGuard(broker, lambda: self.receiver.connected, self.clock.monotonic_s)
         server = Server(create_app(self._platform()), self.settings.http_host, self.settings.http_port)
         try:
@@ -206,7 +206,7 @@ class House:
             raise Refused(
                 _port_sentence(self.settings.http_host, self.settings.http_port, error, "--http-port")
             ) from None
-        _on_exit(stack, "console", server.stop)
+        on_exit(stack, "console", server.stop)
         self._start_consumers(stack)
         await self._start_wire(stack)
         if self.fleet is not None:
@@ -217,34 +217,34 @@ class House:
                 await fleet.stop()
                 await running
 
-            _on_exit(stack, "fleet", end_fleet)
+            on_exit(stack, "fleet", end_fleet)
 
     def _start_consumers(self, stack: AsyncExitStack) -> None:
         for consumer in (self.writer, self.decider):
             self.log.on_append.append(consumer.notify)
             consumer.start()
-            _on_exit(stack, type(consumer).__name__, lambda consumer=consumer: asyncio.to_thread(consumer.stop))  # type: ignore[misc]
+            on_exit(stack, type(consumer).__name__, lambda consumer=consumer: asyncio.to_thread(consumer.stop))  # type: ignore[misc]
         self.log.on_append.append(self.live_feeder.notify)
-        _task(stack, "live", self.live_feeder.run())
-        _task(stack, "ticks", Ticker(self.log, self.clock, self.listening).run())
+        run_until_exit(stack, "live", self.live_feeder.run())
+        run_until_exit(stack, "ticks", Ticker(self.log, self.clock, self.listening).run())
 
     async def _start_wire(self, stack: AsyncExitStack) -> None:
         self.sender.on_connect.append(self.dispatcher.broker_connected)
         await asyncio.to_thread(self.sender.start)
-        _on_exit(stack, "sender", lambda: asyncio.to_thread(self.sender.stop))
+        on_exit(stack, "sender", lambda: asyncio.to_thread(self.sender.stop))
         self.dispatcher.resume(self.state.leases())
-        _task(stack, "dispatch", self._poll())
+        run_until_exit(stack, "dispatch", self._poll())
         await self.receiver.start()
-        _on_exit(stack, "receiver", self.receiver.stop)
+        on_exit(stack, "receiver", self.receiver.stop)
         if self.guard is not None:
-            _task(stack, "broker_guard", self.guard.run())
+            run_until_exit(stack, "broker_guard", self.guard.run())
         running = asyncio.create_task(self.ingest.run(), name="ingest")
 
         async def end_ingest() -> None:
             await self.ingest.stop()
             await running
 
-        _on_exit(stack, "ingest", end_ingest)
+        on_exit(stack, "ingest", end_ingest)
 
     async def watch(self, stopping: asyncio.Event, reload: asyncio.Event) -> None:
         """Until `stopping`: load the rules again at each `reload`, keep the audit in its bounds."""
@@ -362,45 +362,6 @@ class House:
             },
             **ingest,
         }
-
-
-def _signal_event(*signals: signal.Signals) -> asyncio.Event:
-    """Set whenever one of these comes."""
-    event = asyncio.Event()
-    for number in signals:
-        asyncio.get_running_loop().add_signal_handler(number, event.set)
-    return event
-
-
-def _on_exit(stack: AsyncExitStack, name: str, stop: Callable[[], Awaitable[Any]]) -> None:
-    """End a room within its time; past it, name what was left and go on with the others."""
-
-    async def end() -> None:
-        try:
-            await asyncio.wait_for(stop(), STOP_S)
-        except TimeoutError:
-            logger.error("event=left_behind room=%s after_s=%g", name, STOP_S)
-        except Exception:
-            logger.exception("event=stop_failed stopping=%s", name)
-
-    stack.push_async_callback(end)
-
-
-def _task(stack: AsyncExitStack, name: str, work: Any) -> None:
-    """Run a loop until the stack unwinds; one that ends by itself is a fault of ours and is said so."""
-    task = asyncio.create_task(work, name=name)
-
-    def ended(task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("event=task_died task=%s", name, exc_info=task.exception())
-
-    task.add_done_callback(ended)
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(end)
 
 
 def _credentials(settings: Settings) -> dict[str, Any]:
