@@ -7,7 +7,7 @@ import msgspec
 
 from contract.decisions import Alarm, Decision, IntentState, Lease
 from contract.kind import Value
-from contract.records import Entry, Record, Registered
+from contract.records import Entry, Reading, Record, Registered
 
 # ---------------------------------------------------------------------------------------------------------- time
 
@@ -87,8 +87,8 @@ class Log(Protocol):
     def last(self) -> int:
         """The last durable position; 0 for an empty log."""
 
-    def find(self, device: str, stream: str, seq: int) -> Mapping[str, Value] | None:
-        """The values kept under this name, or None when the log no longer holds them."""
+    def reading(self, device: str, stream: str, seq: int) -> Reading | None:
+        """The reading kept under this name, or None when the log no longer holds it: duplicate or conflict?"""
 
     def ledger(self, device: str | None = None) -> Iterable[LedgerRow]: ...
 

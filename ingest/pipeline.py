@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from contract.kind import Kinds
-from contract.ports import Clock, Device, LedgerRow, Message
+from contract.ports import Clock, Device, LedgerRow, Log, Message
 from contract.wire import messages, topics
 from contract.wire.messages import BAD_TOPIC, WireFault
 from ingest.batch import NO_STREAM, Batch
@@ -24,7 +24,7 @@ from ingest.decode import JsonReader, TelemetryIn, Unreadable, decode_telemetry
 from ingest.deferred import Deferred, Waiting
 from ingest.ledger import Ledger
 from ingest.order import take_status
-from ingest.readings import Intake, NamedLog, newest_up_ms
+from ingest.readings import Intake, newest_up_ms
 from ingest.small_channels import SmallChannels
 from ingest.validate import Validator
 
@@ -49,7 +49,7 @@ class Outcome(msgspec.Struct, frozen=True):
 class Pipeline:
     """Stateful only in the ledger, which the log has too. `process` is for one thread; the rest may be asked by any."""
 
-    def __init__(self, kinds: Kinds, lookup: Callable[[str], Device | None], log: NamedLog, clock: Clock) -> None:
+    def __init__(self, kinds: Kinds, lookup: Callable[[str], Device | None], log: Log, clock: Clock) -> None:
         self._validators = {name: Validator(kind) for name, kind in kinds.items()}
         self._lookup, self._log, self._clock = lookup, log, clock
         self._ledger = Ledger(log.ledger())

@@ -4,8 +4,6 @@ Everything happens on the batch's own copies. Each reading has one of three ends
 (`deferred` is the fourth, of whole messages, in `pipeline`).
 """
 
-from typing import Protocol
-
 from contract.ports import Device, Log
 from contract.records import Quality, Reading, Telemetry
 from contract.wire.messages import CONFLICT, OUT_OF_RANGE, WireFault
@@ -18,17 +16,10 @@ from ingest.validate import Validator, judge_time
 CLOCK_NONE = int(Quality.CLOCK_NONE)
 
 
-class NamedLog(Log, Protocol):
-    """A log that can tell a duplicate from a conflict."""
-
-    def reading(self, device: str, stream: str, seq: int) -> Reading | None:
-        """The reading kept under this name, or None when the log no longer holds it."""
-
-
 class Intake:
     """Takes the telemetry of registered devices into a batch."""
 
-    def __init__(self, log: NamedLog) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
 
     def take(

@@ -25,7 +25,6 @@ import msgspec
 
 from adapters.log.log_file import LogFault, Place, Transaction, connect, open_log, refusal, used_bytes
 from adapters.log.tail import Tail
-from contract.kind import Value
 from contract.ports import LedgerRow, LogFull, Quarantined
 from contract.records import Entry, Reading, Record, Telemetry, decode, encode
 
@@ -197,10 +196,6 @@ class SqliteLog:
 
     def last(self) -> int:
         return self._last
-
-    def find(self, device: str, stream: str, seq: int) -> Mapping[str, Value] | None:
-        reading = self.reading(device, stream, seq)
-        return None if reading is None else reading.values
 
     def reading(self, device: str, stream: str, seq: int) -> Reading | None:
         """The reading kept under this name, or None when the log no longer holds it."""

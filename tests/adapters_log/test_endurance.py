@@ -60,7 +60,7 @@ def test_a_reader_that_sleeps_holds_up_nobody_and_the_write_ahead_log_stays_smal
     def sleep_between_reads() -> None:
         seen.append(len(log.read(0, 10)))
         seen.append(len(list(log.ledger())))
-        assert log.find("lamp-1", "9f3c01aa", 1) is not None
+        assert log.reading("lamp-1", "9f3c01aa", 1) is not None
         asleep.set()
         wake.wait(60)
         seen.append(len(log.read(0, 10**6)))

@@ -111,22 +111,24 @@ def test_a_reading_is_found_by_its_name(log: SqliteLog) -> None:
     log.append([telemetry(1, 2, 5), telemetry(3, device="lamp-2"), *ticks(1)], 1)
     log.append([telemetry(3), telemetry(4), telemetry(2, stream="00000001")], 1)
     for seq in (1, 2, 3, 4, 5):
-        assert log.find("lamp-1", "9f3c01aa", seq) == {"power_w": float(seq), "level_by": "lease"}
+        found = log.reading("lamp-1", "9f3c01aa", seq)
+        assert found is not None
+        assert found.values == {"power_w": float(seq), "level_by": "lease"}
         reading = log.reading("lamp-1", "9f3c01aa", seq)
         assert reading is not None
         assert (reading.seq, reading.measured_at_ms) == (seq, 1000 + seq)
-    assert log.find("lamp-1", "9f3c01aa", 6) is None
-    assert log.find("lamp-2", "9f3c01aa", 1) is None
-    assert log.find("lamp-1", "00000001", 1) is None
+    assert log.reading("lamp-1", "9f3c01aa", 6) is None
+    assert log.reading("lamp-2", "9f3c01aa", 1) is None
+    assert log.reading("lamp-1", "00000001", 1) is None
 
 
 def test_a_reading_is_found_in_a_message_whose_seqs_lie_far_apart(log: SqliteLog) -> None:
     log.append([telemetry(1, 500_000)], 1)
     log.append([telemetry(seq) for seq in range(200, 300)], 1)
-    assert log.find("lamp-1", "9f3c01aa", 500_000) is not None
-    assert log.find("lamp-1", "9f3c01aa", 1) is not None
-    assert log.find("lamp-1", "9f3c01aa", 250) is not None
-    assert log.find("lamp-1", "9f3c01aa", 499_999) is None
+    assert log.reading("lamp-1", "9f3c01aa", 500_000) is not None
+    assert log.reading("lamp-1", "9f3c01aa", 1) is not None
+    assert log.reading("lamp-1", "9f3c01aa", 250) is not None
+    assert log.reading("lamp-1", "9f3c01aa", 499_999) is None
 
 
 def test_byte_identical_messages_are_one_row_in_the_quarantine_and_counted(log: SqliteLog) -> None:
@@ -220,7 +222,7 @@ def test_entries_older_than_the_days_go_but_the_last_one_stays_so_that_positions
     log.append(ticks(5), 10 * DAY_MS)
     log.consumed("store", 6)
     assert log.cut(31 * DAY_MS) == 1
-    assert log.find("lamp-1", "9f3c01aa", 1) is None
+    assert log.reading("lamp-1", "9f3c01aa", 1) is None
     assert log.cut(200 * DAY_MS) == 4
     log.close()
     log = SqliteLog(path, bytes_max=10**8, days_max=30)

@@ -7,7 +7,7 @@ from typing import Any
 from contract.decisions import AlarmState, Decision, IntentState, Lease
 from contract.kind import Value
 from contract.ports import AlarmRow, Device, Effects, LedgerRow, Quarantined
-from contract.records import Entry, Record, Telemetry
+from contract.records import Entry, Reading, Record, Telemetry
 
 
 class FakeClock:
@@ -65,7 +65,13 @@ class MemoryLog:
     def last(self) -> int:
         return len(self.entries)
 
-    def find(self, device: str, stream: str, seq: int) -> Mapping[str, Value] | None:
+    def reading(self, device: str, stream: str, seq: int) -> Reading | None:
+        for entry in self.entries:
+            record = entry.record
+            if isinstance(record, Telemetry) and (record.device, record.stream) == (device, stream):
+                for reading in record.readings:
+                    if reading.seq == seq:
+                        return reading
         return None
 
     def ledger(self, device: str | None = None) -> Iterable[LedgerRow]:

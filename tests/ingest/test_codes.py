@@ -57,7 +57,9 @@ def test_a_conflict_is_quarantined_and_the_first_content_stays(house: IngestHous
     house.hear(other)
     [row] = house.log.quarantine(10)
     assert (row.code, row.seq, json.loads(row.payload)) == ("conflict", 1, other)
-    assert house.log.find("lamp-1", "9f3c01aa", 1) == {"level": 0.1}
+    kept = house.log.reading("lamp-1", "9f3c01aa", 1)
+    assert kept is not None
+    assert kept.values == {"level": 0.1}
 
 
 @pytest.mark.parametrize("at", [NOW_MS - AGE_MS_MAX, NOW_MS + AHEAD_MS_MAX])
