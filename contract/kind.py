@@ -5,6 +5,7 @@ Nothing here reads a file (see ``kind_file``) and nothing here knows a particula
 
 from collections.abc import Mapping
 from enum import StrEnum
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -140,7 +141,7 @@ def _setting_fault(setting: Setting, value: Any) -> str:
         if not isinstance(value, str) or not value or len(value) > 64:
             return f"{value!r} is not a text of 1 to 64 characters"
         return ""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
         return f"{value!r} is not a number"
     if setting.type == "integer" and value != int(value):
         return f"{value!r} is not a whole number"

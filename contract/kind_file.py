@@ -20,7 +20,7 @@ from contract.document import (
     nearest,
 )
 from contract.kind import LANGUAGES, Kind, Kinds, Metric, MetricType, Setting, Target
-from contract.quantity import UNITS, duration_ms
+from contract.quantity import UNITS, duration_ms, duration_text
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 KIND_KEYS = (
@@ -67,8 +67,7 @@ def load_kinds(*folders: Path | Traversable) -> Kinds:
 def read_kind(file: str, text: str) -> Kind:
     """One kind. Raises DocumentFault with all that is wrong in it."""
     document = Document(file, text)
-    if document.faults:
-        document.finish()
+    document.finish()  # what is no YAML has no keys to judge
     root = document.root
     document.check_keys(root, KIND_KEYS, "kind")
     name = document.take(root, "kind", "a name like street_light", _is_name, required=True, default="")
@@ -90,7 +89,7 @@ def read_kind(file: str, text: str) -> Kind:
         labels=document.take_labels(root, "labels", LANGUAGES),
         icon=document.take(root, "icon", "an icon name", is_text, required=True, default=""),
         smart_data_model=document.take(root, "smart_data_model", "a FIWARE type", is_text, required=True, default=""),
-        period_s=_take_duration_ms(document, root, "period", required=True) // 1000,
+        period_s=_take_duration_ms(document, root, "period", required=True, least=1_000) // 1000,
         metrics=metrics,
         settings=settings,
         targets=targets,
@@ -191,7 +190,7 @@ def _read_target(
     limits = document.take(node, "limits", "a mapping", is_mapping, default={})
     document.check_keys(limits, LIMIT_KEYS, "limits")
     for limit, setting in limits.items():
-        if setting not in settings or settings[setting].unit != "s":
+        if not is_text(setting) or setting not in settings or settings[setting].unit != "s":
             document.fault(limits, limit, f"{limit}: {setting!r} is no setting in s{nearest(str(setting), settings)}")
     return Target(
         name=name,
@@ -211,8 +210,8 @@ def _read_target(
 
 
 def _take_unit(document: Document, node: Any, *, required: bool) -> tuple[str, str]:
-    known = UNITS.keys() | {"s", "count"}
-    unit = document.take(node, "unit", f"one of {', '.join(sorted(known))}", lambda value: value in known,
+    known = sorted(UNITS.keys() | {"s", "count"})
+    unit = document.take(node, "unit", f"one of {', '.join(known)}", lambda value: value in known,
                          required=required, default="")  # fmt: skip
     code = document.take(node, "unit_code", "a UN/CEFACT code of 2 or 3 characters", _is_unit_code,
                          required=required, default="")  # fmt: skip
@@ -232,15 +231,20 @@ def _take_values(document: Document, node: Any) -> tuple[str, ...]:
     return tuple(str(value) for value in values)
 
 
-def _take_duration_ms(document: Document, node: Any, key: str, *, required: bool, default: int = 0) -> int:
+def _take_duration_ms(
+    document: Document, node: Any, key: str, *, required: bool, default: int = 0, least: int = 0
+) -> int:
     text = document.take(node, key, "a duration such as 15m", is_text, required=required)
     if text is None:
         return default
     try:
-        return duration_ms(text)
+        ms = duration_ms(text)
     except ValueError as error:
         document.fault(node, key, f"{key}: {error}", of_value=True)
         return default
+    if ms < least:
+        document.fault(node, key, f"{key}: {text} is shorter than {duration_text(least)}", of_value=True)
+    return ms
 
 
 def _is_name(value: Any) -> bool:
@@ -256,4 +260,4 @@ def _is_positive(value: Any) -> bool:
 
 
 def _is_words(value: Any) -> bool:
-    return is_list(value) and len(value) > 1 and len(set(value)) == len(value) and all(map(_is_name, value))
+    return is_list(value) and len(value) > 1 and all(map(_is_name, value)) and len(set(value)) == len(value)

@@ -75,7 +75,7 @@ def test_settings_are_completed_with_defaults_and_all_their_faults_are_named() -
     ]
 
 
-@pytest.mark.parametrize("value", [True, None, float("nan"), "60", [60], 1e12])
+@pytest.mark.parametrize("value", [True, None, float("nan"), float("inf"), "60", [60], 1e12])
 def test_a_number_setting_takes_numbers_in_range_only(value: object) -> None:
     valve = load_kinds()["irrigation_valve"]
     given = {"area_m2": value}
@@ -84,3 +84,9 @@ def test_a_number_setting_takes_numbers_in_range_only(value: object) -> None:
     else:
         with pytest.raises(SettingFault, match="area_m2"):
             check_settings(valve, given)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1.5])
+def test_an_integer_setting_takes_whole_numbers_only(value: float) -> None:
+    with pytest.raises(SettingFault, match="open_s_max"):
+        check_settings(load_kinds()["irrigation_valve"], {"open_s_max": value})
