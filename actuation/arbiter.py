@@ -31,11 +31,12 @@ import msgspec
 
 from actuation.intents import IllegalEvent, end_of, intents_of, value_fault
 from actuation.interlocks import instant
-from actuation.memory import FORM, Asset, Held, Memory, Node
+from actuation.memory import FORM, Asset, Device, Held, Memory
 from actuation.settling import Outcome, Settling
 from actuation.speaking import Hearing
 from contract.decisions import Intent, IntentEnd, Step
 from contract.kind import Kinds, Target
+from contract.ports import SnapshotFault
 from contract.records import (
     Entry,
     LeaseSent,
@@ -53,11 +54,7 @@ SLOT_MAX = 64
 WISHES_MAX = 10_000
 """Requests remembered until their end, so that the same one twice is one wish; beyond it the oldest is forgotten."""
 
-__all__ = ["Arbiter", "IllegalEvent", "Outcome", "SnapshotFault"]
-
-
-class SnapshotFault(ValueError):
-    """Bytes that are no snapshot of this form: replay the log from its start instead."""
+__all__ = ["Arbiter", "IllegalEvent", "Outcome"]
 
 
 class Arbiter:
@@ -235,24 +232,24 @@ class Arbiter:
 
     def _register(self, registered: Registered) -> None:
         memory, settling = self._memory, self._settling
-        node = memory.nodes.setdefault(registered.device, Node(device=registered.device))
-        if node.asset and node.asset != registered.asset:
-            settling.unbind(memory.assets[node.asset], f"{node.device} moved to {registered.asset}")
+        device = memory.devices.setdefault(registered.device, Device(device=registered.device))
+        if device.asset and device.asset != registered.asset:
+            settling.unbind(memory.assets[device.asset], f"{device.device} moved to {registered.asset}")
         asset = memory.assets.setdefault(registered.asset, Asset(asset=registered.asset))
         if asset.device and asset.device != registered.device:
-            old = memory.nodes[asset.device]
+            old = memory.devices[asset.device]
             settling.unbind(asset, f"{old.device} was replaced by {registered.device}")
             if old.lease and old.lease.targets:
                 settling.free(old, f"{old.device} is on no asset now")
         fresh = asset.device != registered.device
-        asset.device, node.asset = registered.device, registered.asset
-        asset.kind = node.kind = registered.kind
+        asset.device, device.asset = registered.device, registered.asset
+        asset.kind = device.kind = registered.kind
         # Whole numbers as floats, as they come back from a snapshot.
         asset.settings = {
             name: value if isinstance(value, str) else float(value) for name, value in registered.settings.items()
         }
         why = f"{asset.asset} is a {asset.kind} now" if settling.drop_unknown_targets(asset) else ""
         # A device that comes from elsewhere may still hold what it was told there.
-        if fresh and ((node.lease and node.lease.targets) or node.reported_version):
-            why = f"{node.device} is on {asset.asset} now"
+        if fresh and ((device.lease and device.lease.targets) or device.reported_version):
+            why = f"{device.device} is on {asset.asset} now"
         settling.settle(asset, why)

@@ -22,26 +22,20 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from contract.decisions import Lease, Step
 from contract.kind import Kinds, MetricType
-from contract.ports import Clock
+from contract.ports import Clock, Publish
 from contract.records import LeaseSent, LeaseUnconfirmed, Reported
 from contract.wire import messages, topics
 
 RECORDS_MAX = 10_000
 ANSWERS = frozenset({"applied", "refused", "overridden", "expired", "interrupted", "stale"})
 
-log = logging.getLogger(__name__)
-
-
-class Publish(Protocol):
-    def __call__(
-        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = True, on_ack: Callable[[], None] | None = None
-    ) -> None: ...
+logger = logging.getLogger("actuation")
 
 
 class Phase(Enum):
@@ -155,7 +149,7 @@ class Dispatcher:
             try:
                 self._append(record)
             except Exception as fault:  # whatever the log's trouble is, the record waits for the next poll
-                log.warning("event=lease_record_waits waiting=%d fault=%r", len(self._records) + 1, str(fault))
+                logger.warning("event=lease_record_waits waiting=%d fault=%r", len(self._records) + 1, str(fault))
                 with self._lock:
                     self._records.appendleft(record)
                 break
@@ -236,7 +230,7 @@ class Dispatcher:
             )
         except Exception as fault:  # the sender's trouble is not the decider's: the deadline publishes it again
             self._publish_faults += 1
-            log.warning("event=lease_not_published device=%s fault=%r", lease.device, str(fault))
+            logger.warning("event=lease_not_published device=%s fault=%r", lease.device, str(fault))
 
     def _encode(self, lease: Lease) -> bytes:
         now_ms = self._clock.now_ms()

@@ -11,18 +11,15 @@ An intent whose last state is one of `OVER` is over; whatever else it says, it l
 """
 
 import math
-from collections.abc import Iterable
 
 from actuation.memory import Held
-from contract.decisions import Intent, Rank, Step, identify
+from contract.decisions import OVER, Intent, Rank, Step, identify
 from contract.kind import MetricType, Target
 from contract.records import Wished
 
 PADLOCK = "a lock-out in software never replaces a padlock: lock the thing itself before you put a hand in it"
 
 WISH_RANKS = (Rank.MAINTENANCE, Rank.EMERGENCY, Rank.OPERATOR, Rank.EVENT, Rank.SCHEDULE)
-
-OVER = frozenset({Step.VETOED, Step.REFUSED, Step.INTERRUPTED, Step.WITHDRAWN, Step.EXPIRED})
 
 FOLLOWS: dict[Step | None, frozenset[Step]] = {
     None: frozenset({Step.WON, Step.LOST, Step.VETOED, Step.WITHDRAWN, Step.EXPIRED}),
@@ -45,10 +42,6 @@ def follow(held: Held, step: Step) -> None:
 def strength(held: Held) -> tuple[int, int, str]:
     """The order of intents: rank, then the newer decision, then the id, so that no two are ever equal."""
     return held.intent.rank, held.intent.decided_at_ms, held.intent.intent
-
-
-def strongest(held: Iterable[Held]) -> Held:
-    return max(held, key=strength)
 
 
 def label(intent: Intent) -> str:

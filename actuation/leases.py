@@ -7,7 +7,7 @@ word comes from outside and must never stop the arbiter. An event about any leas
 from collections.abc import Mapping
 from enum import StrEnum
 
-from actuation.memory import Node
+from actuation.memory import Device
 from contract.decisions import LeaseTarget, Step
 
 VERSION_MAX = 2**53 - 1
@@ -52,10 +52,10 @@ BECOMES: dict[Step, dict[Event, Step]] = {
 }
 
 
-def next_version(node: Node, now_ms: int) -> int:
+def next_version(device: Device, now_ms: int) -> int:
     """Above the last one issued and the highest one reported, so that a restored server cannot fall behind."""
-    issued = node.lease.version if node.lease else 0
-    return max(now_ms, issued + 1, node.reported_version + 1)
+    issued = device.lease.version if device.lease else 0
+    return max(now_ms, issued + 1, device.reported_version + 1)
 
 
 def renewal_ms(leased: LeaseTarget, lease_ms: int) -> int:

@@ -5,7 +5,7 @@ import msgspec
 from contract.decisions import Intent, Lease, LeaseTarget, Step
 
 FORM = 1
-"""The form of a snapshot; one of another form is refused and the log is replayed instead."""
+"""The form of a snapshot; one of another form is refused."""
 
 
 class Held(msgspec.Struct, kw_only=True):
@@ -48,7 +48,7 @@ class Asset(msgspec.Struct, kw_only=True):
     slots: dict[str, Slot] = {}
 
 
-class Node(msgspec.Struct, kw_only=True):
+class Device(msgspec.Struct, kw_only=True):
     """One device that was ever registered."""
 
     device: str
@@ -62,11 +62,12 @@ class Node(msgspec.Struct, kw_only=True):
     reissues: int = 0  # leases made again because it named a higher version, since the last confirmation
 
 
-class Memory(msgspec.Struct, kw_only=True):
+# Snapshots of form 1 call the devices "nodes".
+class Memory(msgspec.Struct, kw_only=True, rename={"devices": "nodes"}):
     form: int = FORM
     position: int = 0
     at_ms: int = 0
     assets: dict[str, Asset] = {}
-    nodes: dict[str, Node] = {}
+    devices: dict[str, Device] = {}
     wishes: dict[str, int] = {}  # request id → its end: the same request twice is one wish
     forgotten_wishes: int = 0  # forgotten before their end, because there were too many

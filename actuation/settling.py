@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from actuation.intents import OVER, follow, lost_because, strength, won_because
+from actuation.intents import follow, lost_because, strength, won_because
 from actuation.interlocks import Verdict, end_run, is_running, is_tracked, judge, limits_of, settle_run
 from actuation.leases import differing, next_version, renewal_ms, same_wish
-from actuation.memory import Asset, Held, Memory, Node, Run, Slot
-from contract.decisions import Decision, Intent, IntentState, Lease, LeaseTarget, Step, identify
+from actuation.memory import Asset, Device, Held, Memory, Run, Slot
+from contract.decisions import OVER, Decision, Intent, IntentState, Lease, LeaseTarget, Step, identify
 from contract.kind import Kind, Kinds, Target
 
 
@@ -163,32 +163,32 @@ class Settling:
                   version=version, by=by)  # fmt: skip
         self._outcome.intents.append(IntentState(intent=intent, step=step, at_ms=self.memory.at_ms, why=why))
 
-    def note_lease(self, node: Node, target: str, step: Step, why: str) -> None:
+    def note_lease(self, device: Device, target: str, step: Step, why: str) -> None:
         """What became of a device's last lease, for one target of it; "" for an empty one."""
-        lease = node.lease
+        lease = device.lease
         assert lease is not None
         leased = lease.targets.get(target)
         if leased is None or leased.intent not in self._places:
-            self.note(step, lease.asset, node.device, target, why, version=lease.version,
+            self.note(step, lease.asset, device.device, target, why, version=lease.version,
                       to=leased.to if leased else None, until_ms=leased.until_ms if leased else None)  # fmt: skip
             return
         intent = self._held(leased.intent).intent
         if step in OVER:  # of the lease; the intent lives on, and its state says so
-            self.note(step, lease.asset, node.device, target, why, intent=intent, to=leased.to,
+            self.note(step, lease.asset, device.device, target, why, intent=intent, to=leased.to,
                       until_ms=leased.until_ms, version=lease.version)  # fmt: skip
             told = IntentState(
                 intent=intent, step=Step.WON, at_ms=self.memory.at_ms, why=f"{step} by the device: {why}"
             )
             self._outcome.intents.append(told)
             return
-        self.note_intent(step, intent, why, device=node.device, to=leased.to, until_ms=leased.until_ms,
+        self.note_intent(step, intent, why, device=device.device, to=leased.to, until_ms=leased.until_ms,
                          version=lease.version)  # fmt: skip
 
-    def tell_lease(self, node: Node, step: Step, code: str) -> None:
+    def tell_lease(self, device: Device, step: Step, code: str) -> None:
         """The device's last lease got as far as `step`."""
-        assert node.lease is not None
-        node.lease = msgspec.structs.replace(node.lease, state=step, code=code)
-        self._outcome.leases.append(node.lease)
+        assert device.lease is not None
+        device.lease = msgspec.structs.replace(device.lease, state=step, code=code)
+        self._outcome.leases.append(device.lease)
 
     # ---- settling
 
@@ -293,13 +293,13 @@ class Settling:
         wanted: dict[str, LeaseTarget],
         force: str,
     ) -> None:
-        node = self.memory.nodes[asset.device]
+        device = self.memory.devices[asset.device]
         renews = before.keys() == wanted.keys() and all(same_wish(before[name], wanted[name]) for name in wanted)
-        confirmed = node.lease is not None and node.lease.state is Step.CONFIRMED
-        node.quiet = renews and confirmed and not force
-        node.touched = sorted(wanted) if force else differing(before, wanted)
-        self._issue(node, asset.asset, wanted)
-        assert node.lease is not None
+        confirmed = device.lease is not None and device.lease.state is Step.CONFIRMED
+        device.quiet = renews and confirmed and not force
+        device.touched = sorted(wanted) if force else differing(before, wanted)
+        self._issue(device, asset.asset, wanted)
+        assert device.lease is not None
         for name, slot in asset.slots.items():
             slot.leased = wanted.get(name)
             target = kind.targets.get(name) if kind else None
@@ -307,32 +307,32 @@ class Settling:
                 until_ms = slot.leased.until_ms
                 if slot.run is None:
                     slot.run = Run(start_ms=self.memory.at_ms, worst_ms=until_ms, soonest_ms=until_ms,
-                                   version=node.lease.version)  # fmt: skip
+                                   version=device.lease.version)  # fmt: skip
                 slot.run.worst_ms = max(slot.run.worst_ms, until_ms)
                 slot.run.soonest_ms = min(slot.run.soonest_ms, until_ms)
-        for name in node.touched:
+        for name in device.touched:
             why = (
                 force
                 or ("renewed" if renews else "")
                 or ("" if name in wanted else "nothing rules it: it is free again")
             )
-            self.note_lease(node, name, Step.LEASED, why)
-        if not node.touched:
-            self.note_lease(node, "", Step.LEASED, force or "nothing rules: everything is free")
+            self.note_lease(device, name, Step.LEASED, why)
+        if not device.touched:
+            self.note_lease(device, "", Step.LEASED, force or "nothing rules: everything is free")
 
-    def _issue(self, node: Node, asset: str, targets: dict[str, LeaseTarget]) -> None:
+    def _issue(self, device: Device, asset: str, targets: dict[str, LeaseTarget]) -> None:
         now_ms = self.memory.at_ms
-        version = next_version(node, now_ms)
-        node.lease = Lease(
-            device=node.device, asset=asset, version=version, issued_ms=now_ms, targets=targets, kind=node.kind
+        version = next_version(device, now_ms)
+        device.lease = Lease(
+            device=device.device, asset=asset, version=version, issued_ms=now_ms, targets=targets, kind=device.kind
         )
-        self._outcome.leases.append(node.lease)
+        self._outcome.leases.append(device.lease)
 
-    def free(self, node: Node, why: str) -> None:
+    def free(self, device: Device, why: str) -> None:
         """An empty lease to a device that is on no asset."""
-        node.touched, node.quiet = [], False
-        self._issue(node, node.lease.asset if node.lease else "", {})
-        self.note_lease(node, "", Step.LEASED, f"{why}: everything is free")
+        device.touched, device.quiet = [], False
+        self._issue(device, device.lease.asset if device.lease else "", {})
+        self.note_lease(device, "", Step.LEASED, f"{why}: everything is free")
 
     # ---- the registry
 
@@ -344,8 +344,8 @@ class Settling:
             if target and not target.resume and slot.ruling and is_running(target, slot, self.memory.at_ms):
                 self.end(slot.ruling, Step.INTERRUPTED, why)
             slot.leased = None
-        node = self.memory.nodes[asset.device]
-        node.asset, asset.device = "", ""
+        device = self.memory.devices[asset.device]
+        device.asset, asset.device = "", ""
         self.settle(asset)
 
     def drop_unknown_targets(self, asset: Asset) -> bool:

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
+import msgspec
+
+from contract.records import Registered
 
 PAGE = 500
 
@@ -37,7 +40,14 @@ class PlatformClient:
         return _object(self._checked("POST", f"/api/v1/{path}", json=body))
 
     def add_device(self, device: Mapping[str, Any]) -> Any:
+        """Register a device by what POST /devices takes; the device as it is registered now."""
         return self.post("devices", device)
+
+    def register(self, registered: Registered) -> Any:
+        """The same, from a registration (`by` is the platform's to say)."""
+        facts = msgspec.to_builtins(registered)
+        del facts["type"], facts["by"]
+        return self.add_device({"id": facts.pop("device"), **facts})
 
     def devices(self, **filters: Any) -> Iterator[Mapping[str, Any]]:
         """All registered devices, page by page."""

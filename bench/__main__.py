@@ -12,9 +12,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import fleet_memory, latency, throughput
+from bench import fleet_memory, ingest_micro, latency, throughput
 
 BENCHES: dict[str, Callable[[Path], list[str]]] = {
+    "ingest": ingest_micro.measure,
     "throughput": throughput.measure,
     "latency": latency.measure,
     "memory": fleet_memory.measure,

@@ -3,7 +3,7 @@
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ IN_FLIGHT = 90  # the embedded broker takes 100 unacknowledged messages a connec
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Any:
+def running(folder: Path, *options: str) -> Iterator[PlatformProcess]:
     """A platform that is up; ended afterwards."""
     with (folder / "platform.log").open("wb") as output:
         platform = PlatformProcess(folder / "data", free_port(), free_port(), *options, output=output)
@@ -129,5 +129,6 @@ class FastPublisher:
 
 
 def percentile(values: list[float], share: float) -> float:
+    """The value below which this share (0 to 1) of them lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

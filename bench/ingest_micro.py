@@ -1,13 +1,12 @@
-"""How fast the pipeline alone is, append and fsync included: `python -m bench.ingest_micro`."""
+"""How fast the pipeline alone is, append and fsync included."""
 
 import json
-import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.log.sqlite_log import SqliteLog
+from bench.city import percentile
 from contract.kind_file import load_kinds
 from contract.ports import Device, Message
 from ingest.pipeline import Pipeline
@@ -70,16 +69,10 @@ def measure(folder: Path) -> list[str]:
         work = batches(messages, readings)
         for name in ("new", "all duplicates"):
             took_s, cpu_s, each = run(work, pipeline)
-            p99_ms = statistics.quantiles(each, n=100)[98]
             lines.append(
                 f"{readings:2} readings a message, {name}: {messages / took_s:,.0f} messages/s, "
                 f"{messages * readings / took_s:,.0f} readings/s, {cpu_s / messages * 1e6:.1f} µs CPU per message, "
-                f"batches of {BATCH}: p50 {statistics.median(each):.1f} ms, p99 {p99_ms:.1f} ms"
+                f"batches of {BATCH}: p50 {percentile(each, 0.5):.1f} ms, p99 {percentile(each, 0.99):.1f} ms"
             )
         log.close()
     return lines
-
-
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        print("\n".join(measure(Path(folder))))

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from bench.city import FastPublisher, percentile, register, running, telemetry
+from nabd.process import PlatformProcess
 
 DEVICES = 100
 RATE = 500  # messages a second beside the probes
@@ -52,9 +53,9 @@ def _load(publisher: FastPublisher, devices: list[str], ending: threading.Event)
         ending.wait(0.05)
 
 
-def _probe(platform: object) -> tuple[list[float], list[float]]:
-    port, client = platform.mqtt_port, platform.client  # type: ignore[attr-defined]
-    listener = FastPublisher(port, "bench-listener")
+def _probe(platform: PlatformProcess) -> tuple[list[float], list[float]]:
+    client = platform.client
+    listener = FastPublisher(platform.mqtt_port, "bench-listener")
     listener.subscribe(f"nabd/1/{PROBE}/kept")
     sent_s: dict[int, float] = {}
     kept_s: dict[int, float] = {}

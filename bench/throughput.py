@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from bench.city import FastPublisher, cpu_s, register, running, telemetry
+from nabd.process import PlatformProcess
 
 DEVICES = 200
 CONNECTIONS = 4
@@ -60,9 +61,9 @@ def _run(folder: Path, name: str, messages: int, readings: int) -> list[str]:
         ]
 
 
-def _until_stored(platform: object, total: int, began_s: float) -> float:
+def _until_stored(platform: PlatformProcess, total: int, began_s: float) -> float:
     """Seconds until the store has them all, asked over the API ten times a second."""
-    client = platform.client  # type: ignore[attr-defined]
+    client = platform.client
     while time.monotonic() - began_s < WAIT_S_MAX:
         counts = client.get("ledger")
         lag = client.health()["store_lag"]

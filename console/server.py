@@ -19,11 +19,10 @@ class _Server(uvicorn.Server):
 
 
 class Server:
-    """One listening address; `start` returns when it answers."""
+    """Serves an app on a socket that listens already; `start` returns when it answers."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
-        self._host, self._port = host, port
-        self.port = port  # the one that was given to us, once started, when it was 0
+    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+        self._listener = listener
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -36,30 +35,15 @@ class Server:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Raises OSError when the address cannot be bound, before anything else happens."""
-        listener = listen(self._host, self._port)
-        self.port = int(listener.getsockname()[1])
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
+        """Raises what ended the server, if it did not come up."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener]), name="http")
         while not self._server.started:
             if self._task.done():
                 await self._task
-                raise OSError("the HTTP server ended while starting")
+                raise RuntimeError("the HTTP server ended while starting")
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises OSError, for example when the port is in use."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -101,6 +101,10 @@ class Step(StrEnum):
     EXPIRED = "expired"  # its time is over
 
 
+OVER = frozenset({Step.VETOED, Step.REFUSED, Step.INTERRUPTED, Step.WITHDRAWN, Step.EXPIRED})
+"""Steps after which an intent never changes again."""
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the audit: what happened to whose wish, when and why."""
 

@@ -1,6 +1,6 @@
 """The doors to the outside world, as Protocols. `adapters/` implements them; nobody else knows who is behind one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -154,6 +154,10 @@ class Store(Protocol):
 # --------------------------------------------------------------------------------------------------------- state
 
 
+class SnapshotFault(ValueError):
+    """Bytes that are no snapshot of this form: another Nabd made them, or they are damaged."""
+
+
 class Effects(msgspec.Struct):
     """All that one batch of log entries changes in the state, committed with the position in one transaction."""
 
@@ -256,10 +260,18 @@ class Message(msgspec.Struct, frozen=True):
     token: Any = None  # what acknowledges it; opaque to everyone but the receiver
 
 
-class Publisher(Protocol):
-    """Sends to the broker. Thread-safe."""
+class Publish(Protocol):
+    """The calm side of the broker: sends at QoS 1, from any thread; `on_ack` is called when the broker has it."""
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None: ...
+    def __call__(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        on_ack: Callable[[], None] | None = None,
+    ) -> None: ...
 
 
 class Receiver(Protocol):

@@ -93,14 +93,18 @@ class DeviceLog(msgspec.Struct, frozen=True, kw_only=True, tag="device_log"):
     measured_at_ms: int | None = None
 
 
+TICK_MS = 10_000
+"""City time between two ticks."""
+
+
 class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
     """City time went on. Ticks come every `period_ms` while the platform lives; a hole between two is time it was away.
 
-    The period is 10 s of city time, longer only where a simulated city runs so fast that it would be no real time.
+    The period is TICK_MS, longer only where a simulated city runs so fast that it would be no real time.
     """
 
     listening: bool  # the broker was connected: silence of a device counts
-    period_ms: int = 10_000
+    period_ms: int = TICK_MS
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True, tag="registered"):

@@ -43,8 +43,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 def read_site(file: str, text: str) -> Site:
     """A site file. Raises DocumentFault with all that is wrong in it."""
     document = Document(file, text)
-    if document.faults:
-        document.finish()
+    document.finish()  # what is no YAML has no keys to judge
     root = document.root
     document.check_keys(root, ("commune", "labels", "latitude", "longitude", "timezone", "zones", "streets"), "site")
     zones = tuple(

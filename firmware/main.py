@@ -178,6 +178,9 @@ class Node:
     def link_room(self) -> None:
         self._nudge.set()
 
+    def link_remark(self, event: str) -> None:
+        self.agent.remark("warning", event)
+
 
 def say(event: str, **facts: "Any") -> None:
     """One line of key=value on the only screen a node has; `event` first, the rest by name."""

@@ -7,7 +7,7 @@ import threading
 
 from console.live import LiveView
 from contract.ports import Clock, Log, LogFull, Store, StoreFault
-from contract.records import Tick
+from contract.records import TICK_MS, Tick
 
 logger = logging.getLogger("consumers")
 
@@ -17,7 +17,6 @@ GATHER_S = 0.2  # a writer that waits a little writes far fewer, larger batches
 BACKOFF_S_MAX = 30.0
 RETRY_S = 1.0
 LIVE_BATCH = 1_000
-TICK_MS = 10_000
 TICK_REAL_S_MIN = 0.05  # twenty ticks a real second are enough for a city that runs fast
 CUT_EVERY_TICKS = 30
 
@@ -102,10 +101,11 @@ class LiveFeeder:
             self._wake.clear()
             try:
                 await self._follow()
-            except OSError as error:
+            except Exception as error:  # also ours: a view that stands still in silence would show old values as new
+                bug = not isinstance(error, OSError)
                 if not self.fault:
-                    logger.error("event=live_view_stands reason=%s", error)
-                self.fault = str(error)
+                    logger.error("event=live_view_stands reason=%s", error, exc_info=bug)
+                self.fault = f"{type(error).__name__}: {error}" if bug else str(error)
                 await asyncio.sleep(RETRY_S)
             else:
                 self.fault = ""
@@ -116,7 +116,7 @@ class LiveFeeder:
         while entries := await asyncio.to_thread(self._log.read, self.position, LIVE_BATCH):
             for entry in entries:
                 self._view.apply(entry)
-            self.position = entries[-1].position
+                self.position = entry.position
 
 
 class Ticker:

@@ -20,9 +20,9 @@ import msgspec
 
 from adapters.clock import ClockOrigin, real_ms
 from nabd.fault import Refused
+from nabd.settings import SPEED_MAX
 
 LAYOUT = 1
-SPEED_MAX = 3600.0  # as in the settings
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from actuation.arbiter import Arbiter
 from actuation.dispatch import Dispatcher
-from contract.ports import Clock, Device, Effects, Log, State
+from contract.ports import Clock, Device, Effects, Log, SnapshotFault, State
 from contract.records import Acknowledged, Entry, Registered, Reported, Status
 from rules.engine import Engine
 
@@ -228,10 +228,16 @@ class Decider:
         self._log.consumed(NAME, self._decided)
 
     def _restore(self) -> None:
-        """Go back to the snapshot: at start, and after a failed batch, when memory may be ahead of the state."""
+        """Go back to the snapshot: at start, and after a failed batch, when memory may be ahead of the state.
+
+        Raises SnapshotFault.
+        """
         snapshot = self._state.snapshot()
         assert snapshot is not None, "one is saved before anything is decided"
         self._position = snapshot[0]
-        engine_bytes, arbiter_bytes = msgspec.msgpack.decode(snapshot[1], type=tuple[bytes, bytes])
+        try:
+            engine_bytes, arbiter_bytes = msgspec.msgpack.decode(snapshot[1], type=tuple[bytes, bytes])
+        except msgspec.DecodeError as error:
+            raise SnapshotFault(f"not a snapshot of the decider: {error}") from None
         self._engine.restore(engine_bytes)
         self._arbiter.restore(arbiter_bytes)

@@ -19,6 +19,7 @@ import click
 import msgspec
 
 from adapters.platform_client import PlatformClient, PlatformFault
+from contract.records import Registered
 from contract.site import Site
 from contract.wire import sun
 from nabd.city_files import read_sites
@@ -93,17 +94,18 @@ def _register(client: PlatformClient, site: Site, node: Node) -> tuple[float, fl
     zone = site.zones[node.zone % len(site.zones)]
     latitude = sum(point[0] for point in zone.outline) / len(zone.outline)
     longitude = sum(point[1] for point in zone.outline) / len(zone.outline)
-    client.add_device(
-        {
-            "id": node.device,
-            "kind": node.kind,
-            "commune": site.commune,
-            "zone": zone.zone,
-            "name": node.name,
-            "lat": latitude,
-            "lon": longitude,
-            "settings": node.settings,
-        }
+    client.register(
+        Registered(
+            device=node.device,
+            kind=node.kind,
+            commune=site.commune,
+            asset=node.device,
+            zone=zone.zone,
+            lat=latitude,
+            lon=longitude,
+            name=node.name,
+            settings=node.settings,
+        )
     )
     return latitude, longitude
 

@@ -1,14 +1,12 @@
 """`nabd doctor`: looks at everything that can be wrong before a start, and at the platform that runs."""
 
-import errno
 import os
+import resource
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -21,6 +19,8 @@ from nabd import settings
 from nabd.city_files import read_sites, rule_texts
 from nabd.data_folder import LAYOUT, Format, Run, read_run
 from nabd.fault import Refused
+from nabd.ports import listen
+from nabd.process import micropython
 from rules import loader
 
 DISK_BYTES_MIN = 1_000_000_000
@@ -63,9 +63,9 @@ def examine(data: Path, config: Path | None) -> Iterator[Finding]:
     yield from _data(data)
     running = read_run(data)
     if running is None:
-        yield _port("http port", chosen.http_host, chosen.http_port, "--http-port")
+        yield _checked("http port", lambda: _port(chosen.http_host, chosen.http_port, "--http-port"))
         if chosen.mqtt_embedded:
-            yield _port("mqtt port", chosen.mqtt_host, chosen.mqtt_port, "--mqtt-port")
+            yield _checked("mqtt port", lambda: _port(chosen.mqtt_host, chosen.mqtt_port, "--mqtt-port"))
     else:
         yield from _running(running)
     if chosen.mqtt_embedded:
@@ -75,9 +75,8 @@ def examine(data: Path, config: Path | None) -> Iterator[Finding]:
             "the embedded one listens on loopback only and has no topic rules; devices in the field need a broker "
             "with credentials, see [mqtt] in docs/settings.md",
         )
-    for module, what in (("micropython_unix", "MicroPython nodes of the demo"),):
-        if find_spec(module) is None:
-            yield Finding(Verdict.NOTE, module, f"not installed; only needed for {what}: make setup")
+    if micropython() is None:
+        yield Finding(Verdict.NOTE, "micropython", "not installed; only the demo's nodes need it: make setup")
 
 
 def _python() -> Finding:
@@ -86,8 +85,6 @@ def _python() -> Finding:
 
 
 def _open_files() -> Finding:
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < FILES_MIN:
         return Finding(
@@ -150,18 +147,9 @@ def _running(running: Run) -> Iterator[Finding]:
         yield Finding(Verdict.GOOD, "platform", "says it is well")
 
 
-def _port(about: str, host: str, port: int, option: str) -> Finding:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                sentence = f"{host}:{port} is in use by another program; choose another with {option}"
-            else:
-                sentence = f"{host}:{port} cannot be used ({error.strerror}); choose another address or port"
-            return Finding(Verdict.WRONG, about, sentence)
-    return Finding(Verdict.GOOD, about, f"{host}:{port} is free")
+def _port(host: str, port: int, option: str) -> str:
+    listen(host, port, option).close()
+    return f"{host}:{port} is free"
 
 
 def _checked(about: str, check: Callable[[], str]) -> Finding:

@@ -6,11 +6,12 @@ committed file with what this generates.
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import click
 from click.testing import CliRunner
 
 from contract.document import DocumentFault
@@ -21,16 +22,6 @@ from nabd.cli import cli
 ROOT = Path(__file__).parents[1]
 KINDS_FILE = ROOT / "firmware" / "core" / "kinds.py"
 COMMANDS_FILE = ROOT / "docs" / "commands.md"
-COMMANDS: tuple[tuple[str, ...], ...] = (
-    (),
-    ("up",),
-    ("simulate",),
-    ("rules", "check"),
-    ("rules", "test"),
-    ("devices", "list"),
-    ("devices", "add"),
-    ("doctor",),
-)
 COMMAND_HEAD = """# Commands
 
 What `nabd` says of itself (generated; `make generate` writes it anew). Every command ends with 0, with 1 when a test or
@@ -111,10 +102,19 @@ def command_page() -> str:
     """The text of docs/commands.md: what every command says of itself."""
     runner = CliRunner()
     parts = []
-    for command in COMMANDS:
+    for command in [(), *_commands(cli)]:
         shown = runner.invoke(cli, [*command, "--help"], prog_name="nabd", terminal_width=100).output.rstrip()
         parts.append(f"## {' '.join(['nabd', *command])}\n```\n{shown}\n```\n")
     return COMMAND_HEAD + "\n".join(parts)
+
+
+def _commands(group: click.Group) -> Iterator[tuple[str, ...]]:
+    """The words of every command, in the order they are written in."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from ((name, *words) for words in _commands(command))
+        else:
+            yield (name,)
 
 
 def generated() -> dict[Path, str]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -34,8 +34,8 @@ def on_exit(stack: AsyncExitStack, name: str, stop: Callable[[], Awaitable[Any]]
     stack.push_async_callback(end)
 
 
-def run_until_exit(stack: AsyncExitStack, name: str, work: Any) -> None:
-    """Run a loop until the stack unwinds; one that ends by itself is a fault of ours and is said so."""
+def watched(name: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    """Run it as a task; one that dies is a fault of ours and is said so at once, not only when it is waited for."""
     task = asyncio.create_task(work, name=name)
 
     def ended(task: asyncio.Task[Any]) -> None:
@@ -43,6 +43,12 @@ def run_until_exit(stack: AsyncExitStack, name: str, work: Any) -> None:
             logger.error("event=task_died task=%s", name, exc_info=task.exception())
 
     task.add_done_callback(ended)
+    return task
+
+
+def run_until_exit(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) -> None:
+    """Run a loop until the stack unwinds."""
+    task = watched(name, work)
 
     async def end() -> None:
         task.cancel()

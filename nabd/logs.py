@@ -1,4 +1,4 @@
-"""Logging: one line of key=value or JSON to stderr; a line that repeats is counted, not written again and again."""
+"""Logging: one line of key=value or JSON to stderr; of a flood the beginning is written and the rest is counted."""
 
 import logging
 import sys
@@ -7,7 +7,8 @@ from collections import OrderedDict
 
 import msgspec
 
-REPEAT_S = 60.0
+BURST_S = 60.0
+BURST_MAX = 20  # different facts under one text may pass at once; a flood may not
 REMEMBERED_MAX = 256
 
 
@@ -33,22 +34,26 @@ class JsonFormatter(logging.Formatter):
 
 
 class RateLimit(logging.Filter):
-    """The same text of the same room is written once a minute, with the number of those left out."""
+    """One text of one room is written BURST_MAX times within BURST_S; the next after that says how many were left out.
+
+    The text is what the code says, before its facts are put in. Texts beyond REMEMBERED_MAX are forgotten, the oldest
+    first, and may begin anew.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()  # → (began, how many since)
 
     def filter(self, record: logging.LogRecord) -> bool:
         key = (record.name, str(record.msg))
-        written_s, left_out = self._seen.get(key, (-REPEAT_S, 0))
-        now_s = record.created
-        if now_s - written_s < REPEAT_S and record.levelno < logging.CRITICAL and record.args:
-            self._seen[key] = (written_s, left_out + 1)
-            return left_out < 20  # a burst of different facts may pass; a flood may not
-        if left_out > 20:
-            record.msg = f"{record.msg} left_out={left_out - 20}"
-        self._seen[key] = (now_s, 0)
+        began_s, count = self._seen.get(key, (-BURST_S, 0))
+        if record.created - began_s < BURST_S:
+            self._seen[key] = (began_s, count + 1)
+            return count < BURST_MAX
+        if count > BURST_MAX:
+            record.msg = f"{record.msg} left_out={count - BURST_MAX}"
+        self._seen[key] = (record.created, 1)
+        self._seen.move_to_end(key)
         while len(self._seen) > REMEMBERED_MAX:
             self._seen.popitem(last=False)
         return True

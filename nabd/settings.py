@@ -19,6 +19,7 @@ from nabd.fault import Refused
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Host = Annotated[str, Meta(min_length=1, max_length=255)]  # an empty one would mean every address
 Count = Annotated[int, Meta(ge=0, le=100_000)]
+SPEED_MAX = 3600.0
 FILE_NAME = "nabd.toml"
 PREFIX = "NABD_"
 
@@ -41,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     confirmation_s: Annotated[float, Meta(gt=0, le=600)] = 15.0  # how long a device may take to answer a lease
     map_tile_url: str = ""  # for example a tile server of the province; empty: own outlines, no internet
     clock_start: str = ""  # ISO 8601; empty: now
-    clock_speed: Annotated[float, Meta(gt=0, le=3600)] = 1.0  # city seconds per real second
+    clock_speed: Annotated[float, Meta(gt=0, le=SPEED_MAX)] = 1.0  # city seconds per real second
     fleet_lights: Count = 0
     fleet_bins: Count = 0
     fleet_valves: Count = 0

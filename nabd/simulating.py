@@ -9,9 +9,9 @@ import uvloop
 
 from adapters.clock import CityClock, ClockOrigin
 from adapters.platform_client import PlatformClient, PlatformFault
-from contract.ports import Clock
 from nabd.city_files import read_sites
 from nabd.fault import Refused
+from nabd.lifetimes import signal_event
 from simulators.fleet import Fleet
 
 SUMMARY_S = 5.0
@@ -41,35 +41,20 @@ def run(
         fleet = Fleet(site, seed, lights, bins, valves, clock, mqtt_host, mqtt_port)
         if register:
             for device in fleet.registrations():
-                client.add_device(
-                    {
-                        "id": device.device,
-                        "kind": device.kind,
-                        "commune": device.commune,
-                        "asset": device.asset,
-                        "zone": device.zone,
-                        "name": device.name,
-                        "lat": device.lat,
-                        "lon": device.lon,
-                        "settings": dict(device.settings),
-                    }
-                )
+                client.register(device)
     except (PlatformFault, KeyError) as fault:
         raise Refused(str(fault)) from None
     finally:
         client.close()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(fleet, clock, seconds))
+        runner.run(_run(fleet, seconds))
     return 0
 
 
-async def _run(fleet: Fleet, clock: Clock, seconds: float | None) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+async def _run(fleet: Fleet, seconds: float | None) -> None:
+    stopping = signal_event(signal.SIGTERM, signal.SIGINT)
     if seconds is not None:
-        loop.call_later(seconds, stopping.set)
+        asyncio.get_running_loop().call_later(seconds, stopping.set)
     running = asyncio.create_task(fleet.run())
     try:
         while not stopping.is_set() and not running.done():

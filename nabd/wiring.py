@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -32,10 +33,10 @@ from adapters.stores.duckdb_store import DuckStore
 from console.app import create_app
 from console.live import LiveView
 from console.platform import Platform
-from console.server import Server, listen
+from console.server import Server
 from contract.kind import Kinds
 from contract.kind_file import load_kinds
-from contract.ports import LogFull, StoreFault
+from contract.ports import LogFull, SnapshotFault, StoreFault
 from contract.records import Record, RulesLoaded
 from contract.site import Site
 from ingest.pipeline import Pipeline
@@ -47,7 +48,8 @@ from nabd.consumers import LiveFeeder, StoreWriter, Ticker
 from nabd.data_folder import DataFolder, Run
 from nabd.deciding import Decider, Registry
 from nabd.fault import Refused
-from nabd.lifetimes import on_exit, run_until_exit, signal_event
+from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
+from nabd.ports import listen
 from nabd.settings import Settings
 from rules import loader
 from rules.engine import Engine
@@ -67,18 +69,25 @@ def run(data: Path, settings: Settings, *, start_ms: int | None, start_text: str
     sys.setswitchinterval(SWITCH_S)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # rules are read at this start anyway; later it reloads them
     kinds = load_kinds()
-    _check_port(settings.http_host, settings.http_port, "--http-port")
-    with DataFolder(data, start_ms=start_ms, start_text=start_text, speed=speed) as folder:
+    with (
+        listen(settings.http_host, settings.http_port, "--http-port") as listener,
+        DataFolder(data, start_ms=start_ms, start_text=start_text, speed=speed) as folder,
+    ):
         sites = read_sites(folder.sites)
         rule_files, _ = rule_texts([folder.rules])
         loader.load(rule_files, kinds, sites[0])
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(folder, settings, kinds, sites, rule_files))
+            runner.run(_serve(folder, listener, settings, kinds, sites, rule_files))
     return 0
 
 
 async def _serve(
-    folder: DataFolder, settings: Settings, kinds: Kinds, sites: Sequence[Site], rule_files: dict[str, str]
+    folder: DataFolder,
+    listener: socket.socket,
+    settings: Settings,
+    kinds: Kinds,
+    sites: Sequence[Site],
+    rule_files: dict[str, str],
 ) -> None:
     stopping = signal_event(signal.SIGTERM, signal.SIGINT)
     reload = signal_event(signal.SIGHUP)  # from the start: unhandled it would end the process
@@ -90,7 +99,7 @@ async def _serve(
             house.prepare(rule_files)
         except (LogFull, OSError) as fault:
             raise Refused(f"data folder {folder.path} cannot be used: {fault}") from None
-        await house.open(stack)
+        await house.open(stack, listener)
         url = f"http://{settings.http_host}:{settings.http_port}"
         folder.announce(
             Run(
@@ -133,15 +142,20 @@ class House:
         self.dispatcher = Dispatcher(
             self.sender.publish, self.clock, self._append, kinds, deadline_s=settings.confirmation_s
         )
-        self.decider = Decider(
-            self.log,
-            self.state,
-            self.engine,
-            Arbiter(kinds, sites[0].timezone),
-            self.registry,
-            self.dispatcher,
-            self.clock,
-        )
+        try:
+            self.decider = Decider(
+                self.log,
+                self.state,
+                self.engine,
+                Arbiter(kinds, sites[0].timezone),
+                self.registry,
+                self.dispatcher,
+                self.clock,
+            )
+        except SnapshotFault as fault:
+            raise Refused(
+                f"{path / 'state.db'}: holds {fault}; use the Nabd that made it, or restore a backup of the data folder"
+            ) from None
         self.pipeline = Pipeline(kinds, self.registry.lookup, self.log, self.clock)
         self.registry.on_change.append(lambda device: self.pipeline.registered(device.device))
         self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
@@ -189,7 +203,7 @@ class House:
         if files != self.engine.ruleset.files:
             self.log.append([RulesLoaded(digest=digest(files), files=files)], self.clock.now_ms())
 
-    async def open(self, stack: AsyncExitStack) -> None:
+    async def open(self, stack: AsyncExitStack, listener: socket.socket) -> None:
         """Start every room; each puts its own end on the stack."""
         if self.settings.mqtt_embedded:
             broker = EmbeddedBroker(self.settings.mqtt_host, self.settings.mqtt_port)
@@ -199,19 +213,14 @@ class House:
                 raise Refused(str(fault)) from None
             on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))
             self.guard = BrokerGuard(broker, lambda: self.receiver.connected, self.clock.monotonic_s)
-        server = Server(create_app(self._platform()), self.settings.http_host, self.settings.http_port)
-        try:
-            await server.start()
-        except OSError as error:
-            raise Refused(
-                _port_sentence(self.settings.http_host, self.settings.http_port, error, "--http-port")
-            ) from None
+        server = Server(create_app(self._platform()), listener)
+        await server.start()
         on_exit(stack, "console", server.stop)
         self._start_consumers(stack)
         await self._start_wire(stack)
         if self.fleet is not None:
             fleet = self.fleet
-            running = asyncio.create_task(fleet.run(), name="fleet")
+            running = watched("fleet", fleet.run())
 
             async def end_fleet() -> None:
                 await fleet.stop()
@@ -238,7 +247,7 @@ class House:
         on_exit(stack, "receiver", self.receiver.stop)
         if self.guard is not None:
             run_until_exit(stack, "broker_guard", self.guard.run())
-        running = asyncio.create_task(self.ingest.run(), name="ingest")
+        running = watched("ingest", self.ingest.run())
 
         async def end_ingest() -> None:
             await self.ingest.stop()
@@ -375,15 +384,3 @@ def _credentials(settings: Settings) -> dict[str, Any]:
             f"it holds the password of user {settings.mqtt_username}"
         ) from None
     return {"username": settings.mqtt_username, "password": password}
-
-
-def _check_port(host: str, port: int, option: str) -> None:
-    """Before anything is opened: a port in use should cost nothing."""
-    try:
-        listen(host, port).close()
-    except OSError as error:
-        raise Refused(_port_sentence(host, port, error, option)) from None
-
-
-def _port_sentence(host: str, port: int, error: OSError, option: str) -> str:
-    return f"{host}:{port}: cannot be used ({error.strerror}); stop the other program or choose a port with {option}"

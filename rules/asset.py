@@ -1,18 +1,14 @@
 """One asset as the rules see it: who it is, what is remembered of it, and how each rule stands on it."""
 
-from typing import TYPE_CHECKING
-
 from contract.kind import Kind
 from contract.records import Registered
 from rules import tree
 from rules.compile import Program, Truths
+from rules.group import Group
 from rules.lifecycle import NEVER_MS, Standing, Subject
 from rules.memory import Memory
 from rules.ruleset import Rule
 from rules.series import FAR_MS
-
-if TYPE_CHECKING:
-    from rules.surroundings import Group
 
 
 class Asset:

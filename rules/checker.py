@@ -13,7 +13,6 @@ from contract.document import nearest
 from contract.kind import Kind, Kinds, Metric, MetricType
 from contract.quantity import duration_text
 from rules import functions, tree
-from rules.functions import Form
 from rules.meaning import (
     BOOLEAN,
     LABEL,
@@ -301,7 +300,6 @@ class _Checker:
 
     def _scalar(self, node: Call) -> Checked:
         row = functions.SCALARS[node.name]
-        assert row.form is Form.SCALAR
         if len(node.arguments) != row.arity:
             raise SyntaxFault(node.at, f"{row.name} is written {functions.usage(row.name)}")
         first, *rest = (self.check(argument) for argument in node.arguments)

@@ -21,6 +21,7 @@ import msgspec
 from contract.document import DocumentFault
 from contract.kind import Kinds
 from contract.records import (
+    TICK_MS,
     DeviceLog,
     Entry,
     Registered,
@@ -37,14 +38,15 @@ from rules.asset import Asset
 from rules.compile import Program, Truths
 from rules.evaluate import evaluate
 from rules.explain import because, facts_of
+from rules.group import Group
 from rules.image import EngineImage, decode, encode, image_of, restored
 from rules.lifecycle import NEVER_MS, Outcome, Phase, Standing, end, step
 from rules.loader import load
 from rules.memory import RAIN_MS
 from rules.ruleset import Rule, RuleSet
-from rules.surroundings import Group, Surroundings
+from rules.surroundings import Surroundings
 
-HOLE_MS = 30_000  # ticks come every 10 s; a longer gap is time the platform was away
+HOLE_PERIODS = 3  # of a tick: a longer gap between two is time the platform was away
 
 
 class Engine:
@@ -65,6 +67,7 @@ class Engine:
         self._horizons: dict[str, dict[str, int]] = {}
         self._surroundings = Surroundings(site)
         self._last_tick_ms = 0
+        self._hole_ms = HOLE_PERIODS * TICK_MS
         self._listening = False
         self._handlers: Mapping[type, Callable[[Any, int, Outcome], None]] = {
             Telemetry: self._telemetry,
@@ -107,7 +110,8 @@ class Engine:
 
     def _tick(self, record: Tick, at_ms: int, outcome: Outcome) -> None:
         gap_ms = at_ms - self._last_tick_ms
-        if record.listening and self._listening and gap_ms <= HOLE_MS:
+        self._hole_ms = HOLE_PERIODS * record.period_ms
+        if record.listening and self._listening and gap_ms <= self._hole_ms:
             self._surroundings.listened_ms += gap_ms
         self._last_tick_ms, self._listening = at_ms, record.listening
         for name in list(self._asleep):
@@ -144,7 +148,9 @@ class Engine:
     def _hear(self, asset: Asset, at_ms: int) -> None:
         since_tick_ms = at_ms - self._last_tick_ms
         listened_ms = self._surroundings.listened_ms
-        asset.heard(float(listened_ms + since_tick_ms if self._listening and since_tick_ms <= HOLE_MS else listened_ms))
+        if self._listening and since_tick_ms <= self._hole_ms:
+            listened_ms += since_tick_ms
+        asset.heard(float(listened_ms))
 
     def _asset_of(self, device: str) -> Asset | None:
         return self._assets.get(self._bindings.get(device, ""))
@@ -274,7 +280,7 @@ class Engine:
             key = (asset.registered.commune, tuple(rule.name for rule in asset.rules))
             if key not in self._groups:
                 program = Program([rule.condition for rule in asset.rules])
-                self._groups[key] = program, Group(key[0], program.shared_inputs, self._surroundings)
+                self._groups[key] = program, Group(key[0], program.shared_inputs, self._surroundings.read)
             asset.program, asset.group = self._groups[key]
 
     def _gathered(self) -> list[Asset]:
@@ -342,6 +348,7 @@ class Engine:
             broken=self.broken,
             counts=self._counts,
             last_tick_ms=self._last_tick_ms,
+            hole_ms=self._hole_ms,
             listening=self._listening,
             listened_ms=self._surroundings.listened_ms,
             asleep=list(self._asleep),
@@ -350,7 +357,7 @@ class Engine:
         return encode(image)
 
     def restore(self, snapshot: bytes) -> None:
-        """Take over a snapshot, in place of all that is there. Raises msgspec.ValidationError for anything else.
+        """Take over a snapshot, in place of all that is there. Raises SnapshotFault for anything else.
 
         Rules that no longer load (a newer kind) are named in `refused`; what they raised stays open until rules
         are loaded again.
@@ -365,7 +372,7 @@ class Engine:
         self.refused = refused
         self.broken = dict(image.broken)
         self._counts.update(image.counts)
-        self._last_tick_ms, self._listening = image.last_tick_ms, image.listening
+        self._last_tick_ms, self._hole_ms, self._listening = image.last_tick_ms, image.hole_ms, image.listening
         self._surroundings.listened_ms = image.listened_ms
         self._asleep = dict.fromkeys(image.asleep)
         self._assets, self._bindings, self._judged = {}, {}, None

@@ -1,10 +1,10 @@
 """Every function of the language, one row each. A new function is a row here and, where it computes, its code below.
 
-The checker reads how to call it, the documentation lists it, the engine finds the code of window functions.
+The checker reads how to call it, docs/rules.md lists it, the engine finds the code of window functions.
+Three tables, because a name may be in two: ``min(a, b)`` and ``min(metric, duration)``.
 """
 
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
 from math import fsum, inf
 
 import msgspec
@@ -12,17 +12,10 @@ import msgspec
 from contract.kind import MetricType
 
 
-class Form(Enum):
-    SCALAR = auto()  # numbers → number; computed by evaluate.pick and the compiled code
-    WINDOW = auto()  # metric, duration → value over the readings of that time
-    CONTEXT = auto()  # anything else: its arguments are checked by a method of the checker
-
-
 class Function(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     usage: str  # as it is written
     meaning: str  # one sentence, for the documentation
-    form: Form
     arity: int = 0  # of a scalar function
     metrics: tuple[MetricType, ...] = ()  # what a window function works on
     aggregate: Callable[[Sequence[float]], float] | None = None  # of a window; never called with no values
@@ -37,6 +30,7 @@ def _mean(values: Sequence[float]) -> float:
     return fsum(values) / len(values)
 
 
+# Numbers → number; computed by evaluate.pick and the compiled code.
 SCALARS = {
     row.name: row
     for row in (
@@ -44,33 +38,30 @@ SCALARS = {
             name="min",
             usage="min(a, b)",
             meaning="The smaller of two numbers.",
-            form=Form.SCALAR,
             arity=2,
         ),
         Function(
             name="max",
             usage="max(a, b)",
             meaning="The larger of two numbers.",
-            form=Form.SCALAR,
             arity=2,
         ),
         Function(
             name="abs",
             usage="abs(a)",
             meaning="The number without its sign.",
-            form=Form.SCALAR,
             arity=1,
         ),
         Function(
             name="clamp",
             usage="clamp(a, low, high)",
             meaning="The number, but not below `low` and not above `high`.",
-            form=Form.SCALAR,
             arity=3,
         ),
     )
 }
 
+# Metric, duration → value over the readings of that time.
 WINDOWS = {
     row.name: row
     for row in (
@@ -78,7 +69,6 @@ WINDOWS = {
             name="avg",
             usage="avg(metric, duration)",
             meaning="The mean of the readings in the window; of a boolean, the share of readings that are true.",
-            form=Form.WINDOW,
             metrics=_MEASURED,
             aggregate=_mean,
         ),
@@ -86,7 +76,6 @@ WINDOWS = {
             name="min",
             usage="min(metric, duration)",
             meaning="The smallest reading in the window.",
-            form=Form.WINDOW,
             metrics=_NUMERIC,
             aggregate=min,
         ),
@@ -94,7 +83,6 @@ WINDOWS = {
             name="max",
             usage="max(metric, duration)",
             meaning="The largest reading in the window.",
-            form=Form.WINDOW,
             metrics=_NUMERIC,
             aggregate=max,
         ),
@@ -102,7 +90,6 @@ WINDOWS = {
             name="sum",
             usage="sum(metric, duration)",
             meaning="The sum of the readings in the window.",
-            form=Form.WINDOW,
             metrics=(MetricType.NUMBER,),
             aggregate=fsum,
         ),
@@ -110,7 +97,6 @@ WINDOWS = {
             name="count",
             usage="count(metric, duration)",
             meaning="How many readings of the metric the window holds; 0 when there are none, never unknown.",
-            form=Form.WINDOW,
             metrics=tuple(MetricType),
             aggregate=lambda values: float(len(values)),
             empty=0.0,
@@ -119,13 +105,13 @@ WINDOWS = {
             name="last",
             usage="last(metric, duration)",
             meaning="The newest reading in the window, even when it is older than two periods.",
-            form=Form.WINDOW,
             metrics=tuple(MetricType),
             aggregate=lambda values: values[-1],
         ),
     )
 }
 
+# Anything else: a method of the checker each.
 CONTEXTS = {
     row.name: row
     for row in (
@@ -134,32 +120,28 @@ CONTEXTS = {
             usage="silent(duration)",
             meaning="Nothing at all was heard of the device for that long, while the platform listened and the "
             "device had not announced that it sleeps.",
-            form=Form.CONTEXT,
         ),
         Function(
             name="age",
             usage="age(metric)",
             meaning="How long ago the metric was last measured, to be compared with a duration; unknown when never.",
-            form=Form.CONTEXT,
         ),
         Function(
             name="between",
             usage="between(20:00, 06:00)",
             meaning="The local time of day lies in this span, its end excluded; it may go over midnight.",
-            form=Form.CONTEXT,
         ),
         Function(
             name="weekday",
             usage="weekday(saturday, sunday)",
             meaning="The local day is one of these.",
-            form=Form.CONTEXT,
         ),
     )
 }
 
 FUNCTION_NAMES = tuple(dict.fromkeys((*WINDOWS, *SCALARS, *CONTEXTS)))
 
-# Dotted names → (what they are, unit, least, greatest). weather.<metric> comes from the kind weather_station.
+# Dotted names; weather.<metric> comes from the kind weather_station.
 SUN_ELEVATION = "sun.elevation"
 WEATHER_RAIN = "weather.rain_24h_mm"
 WEATHER_PREFIX = "weather."

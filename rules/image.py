@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from contract.kind import Kind
+from contract.ports import SnapshotFault
 from contract.records import Registered
 from rules.asset import Asset
 from rules.lifecycle import Standing
@@ -32,6 +33,7 @@ class EngineImage(msgspec.Struct, frozen=True, kw_only=True):
     broken: Mapping[str, str]
     counts: Mapping[str, int]
     last_tick_ms: int
+    hole_ms: int = 30_000  # what it was before it was remembered
     listening: bool
     listened_ms: int
     asleep: list[str]
@@ -47,10 +49,13 @@ def encode(image: EngineImage) -> bytes:
 
 
 def decode(snapshot: bytes) -> EngineImage:
-    """Raises msgspec.ValidationError for bytes that are no snapshot of this version."""
-    image = _decoder.decode(snapshot)
+    """Raises SnapshotFault for bytes that are no snapshot of this version."""
+    try:
+        image = _decoder.decode(snapshot)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise SnapshotFault(f"not a snapshot of the rules: {error}") from None
     if image.version != VERSION:
-        raise msgspec.ValidationError(f"a snapshot of version {image.version}; this is version {VERSION}")
+        raise SnapshotFault(f"a snapshot of version {image.version} of the rules; this Nabd reads version {VERSION}")
     return image
 
 

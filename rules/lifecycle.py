@@ -90,7 +90,8 @@ def step(
             standing.phase = Phase.PENDING
             standing.since_ms, standing.passed_ms, standing.running_ms = now_ms, 0, now_ms
             if rule.alarm and rule.for_ms:
-                _raise_alarm(rule, standing, subject, because(), outcome)
+                standing.alarm = _pending(rule, standing, subject, because())
+                outcome.alarms.append(standing.alarm)
         if standing.phase is Phase.PENDING and _passed(standing, now_ms) >= rule.for_ms:
             standing.phase = Phase.ACTIVE
             if rule.alarm:
@@ -153,9 +154,9 @@ def _false(rule: Rule, standing: Standing, now_ms: int, outcome: Outcome) -> Non
         standing.phase = Phase.IDLE
 
 
-def _raise_alarm(rule: Rule, standing: Standing, subject: Subject, because: str, outcome: Outcome) -> None:
+def _pending(rule: Rule, standing: Standing, subject: Subject, because: str) -> Alarm:
     assert rule.alarm is not None
-    standing.alarm = Alarm(
+    return Alarm(
         alarm=identify(rule.name, subject.asset, standing.since_ms),
         rule=rule.name,
         device=subject.device,
@@ -167,16 +168,16 @@ def _raise_alarm(rule: Rule, standing: Standing, subject: Subject, because: str,
         text=rule.alarm.text,
         because=because,
     )
-    if rule.for_ms:
-        outcome.alarms.append(standing.alarm)
 
 
 def _fire(rule: Rule, standing: Standing, now_ms: int, subject: Subject, because: str, outcome: Outcome) -> None:
-    if standing.alarm is None:
-        _raise_alarm(rule, standing, subject, because, outcome)
-    assert standing.alarm is not None
+    """Without `for` the alarm was never pending: it is made firing."""
     standing.alarm = msgspec.structs.replace(
-        standing.alarm, state=AlarmState.FIRING, fired_at_ms=now_ms, because=because, device=subject.device
+        standing.alarm or _pending(rule, standing, subject, because),
+        state=AlarmState.FIRING,
+        fired_at_ms=now_ms,
+        because=because,
+        device=subject.device,
     )
     outcome.alarms.append(standing.alarm)
 

@@ -31,6 +31,7 @@ class Surroundings:
         self._weather.clear()
 
     def read(self, wanted: tree.SharedInput, commune: str, now_ms: int) -> tree.Value:
+        """The value of a shared input in this commune."""
         match wanted:
             case tree.Now():
                 return float(now_ms)
@@ -70,19 +71,3 @@ class Surroundings:
         value, until_ms = station.memory.read(asked, now_ms, station.period_ms)
         self._weather[key] = (value, now_ms, until_ms)
         return value
-
-
-class Group:
-    """Assets of one commune that are judged by the same rules: they share a program and its shared inputs."""
-
-    __slots__ = ("commune", "program_inputs", "surroundings", "values")
-
-    def __init__(self, commune: str, program_inputs: tuple[tree.SharedInput, ...], surroundings: Surroundings) -> None:
-        self.commune = commune
-        self.program_inputs = program_inputs
-        self.surroundings = surroundings
-        self.values: list[tree.Value] = []
-
-    def refresh(self, now_ms: int) -> None:
-        read, commune = self.surroundings.read, self.commune
-        self.values = [read(wanted, commune, now_ms) for wanted in self.program_inputs]

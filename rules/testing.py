@@ -6,14 +6,12 @@ import msgspec
 
 from contract.decisions import Alarm, AlarmState, Intent
 from contract.kind import Kinds
-from contract.records import Entry, Reading, Record, RulesLoaded, Telemetry, Tick
+from contract.records import TICK_MS, Entry, Reading, Record, RulesLoaded, Telemetry, Tick
 from contract.site import Site
 from rules.cases import Case, Expectation, read_tests
 from rules.engine import Engine
 from rules.lifecycle import Outcome
 from rules.loader import load
-
-TICK_MS = 10_000
 
 
 class TestResult(msgspec.Struct, frozen=True, kw_only=True):

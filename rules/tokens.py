@@ -15,6 +15,7 @@ WORDS = ("and", "or", "not", "true", "false")  # words with a meaning of their o
 _SPACE = re.compile(r"\s+")
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?![\w:])")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.%])|\d+(?:\.\d+)?")
+_GLUED = re.compile(r"[\w.]+")
 _AFTER_NUMBER = re.compile(r"%|[A-Za-z_]\w*")
 _SPACED_UNIT = re.compile(r"[ \t]+([A-Za-z_]\w*|%)")
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
@@ -103,5 +104,5 @@ def _number_at(text: str, at: int) -> Token:
 
 def _glued(text: str, at: int) -> str:
     """The run of digits, letters and points from `at` on: a duration such as 1h30m is one."""
-    match = re.compile(r"[\w.]+").match(text, at)
+    match = _GLUED.match(text, at)
     return match[0] if match else ""

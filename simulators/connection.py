@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import cast
 
-from contract.wire.mqtt import ProtocolFault, Session
+from contract.wire.mqtt import Session
+from contract.wire.packets import ProtocolFault
 
 Message = tuple[str, bytes, int, bool]
 IN_FLIGHT_MAX = 20

@@ -42,7 +42,7 @@ BOOTS_PER_S = 25.0  # and a small fleet is there sooner
 
 NEVER_S = float("inf")
 _BOOT, _OPEN, _WORK = range(3)
-_log = logging.getLogger(__name__)
+logger = logging.getLogger("fleet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +333,7 @@ class Fleet:
         while any(connection.open for connection in connections):
             if self._clock.monotonic_s() > deadline_s:
                 left = sum(connection.open for connection in connections)
-                _log.warning("event=fleet_stop sockets_left=%d after_s=%.0f", left, CLOSE_S_MAX)
+                logger.warning("event=fleet_stop sockets_left=%d after_s=%.0f", left, CLOSE_S_MAX)
                 break
             await asyncio.sleep(0.01)
 
@@ -344,10 +344,10 @@ class Fleet:
         up = self._up_count
         if not self._all_up and up == len(self._slots):
             self._all_up = True
-            _log.info("event=fleet_up devices=%d", up)
+            logger.info("event=fleet_up devices=%d", up)
         elif self._all_up and up == 0 and not self._stopping:
             self._all_up = False
-            _log.warning("event=fleet_down devices=%d broker=%s:%d", len(self._slots), self._host, self._port)
+            logger.warning("event=fleet_down devices=%d broker=%s:%d", len(self._slots), self._host, self._port)
 
     def _up_ms(self, slot: _Slot, now_s: float) -> int:
         """The device's time since boot, in city scale."""

@@ -19,12 +19,13 @@ from collections.abc import Iterator
 
 from iotcore import Broker
 
-from contract.wire.mqtt import ProtocolFault, Session
+from contract.wire.mqtt import Session
+from contract.wire.packets import ProtocolFault
 
 PACKET_BYTES_MAX = 65536 + 256  # so that ingest, not the broker, says too_large
 FILES_RESERVED = 256  # descriptors for everything that is no connection
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger("mqtt")
 
 
 class BrokerFault(Exception):
@@ -82,7 +83,7 @@ class EmbeddedBroker:
                     "start it again, or name another broker in the settings"
                 )
             time.sleep(0.02)
-        log.info("broker=embedded state=listening host=%s port=%d", self.host, self._port)
+        logger.info("event=listening broker=embedded host=%s port=%d", self.host, self._port)
 
     def answers(self) -> bool:
         """Does it answer a CONNECT now?"""
@@ -96,7 +97,7 @@ class EmbeddedBroker:
                 process.stdin.close()
             self._broker.stop()
             self._broker = None
-            log.info("broker=embedded state=stopped host=%s port=%d", self.host, self._port)
+            logger.info("event=stopped broker=embedded host=%s port=%d", self.host, self._port)
 
 
 def free_port(host: str, port: int) -> int:
@@ -148,4 +149,9 @@ def _allow_files(count: int) -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     if wanted < count:
-        log.warning("broker=embedded files_max=%d files_wanted=%d remedy='ulimit -Hn %d'", wanted, count, count)
+        logger.warning(
+            "event=few_files_allowed broker=embedded files_max=%d files_wanted=%d remedy='ulimit -Hn %d'",
+            wanted,
+            count,
+            count,
+        )

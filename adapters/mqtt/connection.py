@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from contract.ports import Message
-from contract.wire.mqtt import PUBLISH, ProtocolFault, Session, frame, text
+from contract.wire.mqtt import Session
+from contract.wire.packets import PUBLISH, ProtocolFault, frame, text
 
 Token = tuple[int, int, int]
 """(index of the link, generation of its connection, packet id): what acknowledges a message of QoS 1."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from adapters.mqtt.connection import Connection
 from contract.ports import Message
-from contract.wire.mqtt import REFUSALS, Session
+from contract.wire.mqtt import Session
+from contract.wire.packets import REFUSALS
 
 DELAY_S_MIN = 0.1  # before the first new try; doubles up to the maximum, each spread by half to one and a half
 DELAY_S_MAX = 5.0
@@ -18,7 +19,7 @@ READY_S_MAX = 10.0  # for TCP, TLS, CONNACK and SUBACK together
 
 CHANCE = random.SystemRandom().random
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger("mqtt")
 
 
 class Link:
@@ -142,6 +143,6 @@ class Link:
             return
         self._said = state
         level = logging.WARNING if state == "disconnected" else logging.INFO
-        log.log(
-            level, "mqtt=%s state=%s broker=%s:%d reason=%r", self.session.client_id, state, *self._address[:2], reason
+        logger.log(
+            level, "event=%s mqtt=%s broker=%s:%d reason=%r", state, self.session.client_id, *self._address[:2], reason
         )

@@ -24,7 +24,8 @@ from typing import Any
 from adapters.mqtt.link import CHANCE, Link
 from contract.ports import Message
 from contract.wire import topics
-from contract.wire.mqtt import Session, encode_publish
+from contract.wire.mqtt import Session
+from contract.wire.packets import encode_publish
 
 QUEUE_MAX = 20_000  # messages read and not yet taken: beyond it no socket is read
 QOS0_QUEUE_MAX = 5_000  # messages in the queue beyond which QoS 0 is dropped

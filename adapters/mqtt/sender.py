@@ -20,11 +20,11 @@ IN_FLIGHT_MAX = 100  # what rumqttd has room for on one connection
 QUEUED_MAX = 20_000  # a city's lights may all be told something in one minute
 DELAY_S_MAX = 5
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger("mqtt")
 
 
 class Sender:
-    """Implements contract.ports.Publisher. Thread-safe; callbacks come on the sender's own thread."""
+    """Its `publish` is a contract.ports.Publish. Thread-safe; callbacks come on the sender's own thread."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Sender:
             try:
                 callback()
             except Exception:  # one callback's fault must not silence the others
-                log.exception("mqtt=sender state=callback_failed")
+                logger.exception("event=callback_failed mqtt=sender")
 
     # ---- paho's thread
 
@@ -139,12 +139,12 @@ class Sender:
 
     def _connected(self, client: paho.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            log.warning("mqtt=sender state=refused broker=%s:%d reason=%r", self.host, self.port, str(reason))
+            logger.warning("event=refused mqtt=sender broker=%s:%d reason=%r", self.host, self.port, str(reason))
             return
-        log.info("mqtt=sender state=connected broker=%s:%d", self.host, self.port)
+        logger.info("event=connected mqtt=sender broker=%s:%d", self.host, self.port)
         for callback in self.on_connect:
             self._calls.put(callback)
 
     def _disconnected(self, client: paho.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            log.warning("mqtt=sender state=disconnected broker=%s:%d reason=%r", self.host, self.port, str(reason))
+            logger.warning("event=disconnected mqtt=sender broker=%s:%d reason=%r", self.host, self.port, str(reason))

@@ -20,15 +20,12 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from adapters.state import rows, schema
 from adapters.state.connecting import readers, writer
 from adapters.state.upgrading import StateFault, upgrade
-from contract.decisions import AlarmState, Decision, IntentState, Lease, Step
+from contract.decisions import OVER, AlarmState, Decision, IntentState, Lease
 from contract.ports import AlarmRow, Device, Effects
 from contract.records import Registered
 
 PRUNED_AT_ONCE = 5_000
 """Rows deleted in one transaction, so that a commit never waits long for a prune."""
-
-# Steps after which an intent never changes again.
-OVER = (Step.VETOED, Step.REFUSED, Step.INTERRUPTED, Step.WITHDRAWN, Step.EXPIRED)
 
 __all__ = ["SqliteState", "StateFault"]
 

@@ -1,4 +1,4 @@
-"""MQTT 3.1.1 without I/O: the codec and the session of every client of the house. Runs on MicroPython too.
+"""The MQTT 3.1.1 session of every client of the house, without I/O. Runs on MicroPython too (packets: packets.py).
 
 Theory of operation. A Session belongs to one client id and outlives its connections. Its owner opens a socket, writes
 what ``connect()`` returns, hands every byte it reads to ``feed()`` and acts on the events that come back, writes what
@@ -16,33 +16,32 @@ it is acknowledged like any other, where closing the connection would bring it b
 owner closes the socket and connects again. MQTT-n.n.n-n in comments are the numbered statements of the OASIS standard.
 """
 
+from contract.wire.packets import (
+    CONNACK,
+    CONNECT,
+    DISCONNECT,
+    PACKET_ID_MAX,
+    PINGREQ,
+    PINGRESP,
+    PUBACK,
+    PUBLISH,
+    SUBACK,
+    SUBSCRIBE,
+    ProtocolFault,
+    encode_length,
+    encode_publish,
+    frame,
+    string,
+    text,
+)
+
 TYPE_CHECKING = False  # MicroPython has no typing; type checkers take this name for true
 if TYPE_CHECKING:
     from typing import Any
 
-CONNECT = 0x10
-CONNACK = 0x20
-PUBLISH = 0x30
-PUBACK = 0x40
-SUBSCRIBE = 0x82
-SUBACK = 0x90
-PINGREQ = 0xC0
-PINGRESP = 0xD0
-DISCONNECT = 0xE0
-
-PACKET_ID_MAX = 65535
-LENGTH_MAX = 268435455  # four bytes of seven bits
-REFUSALS = {
-    1: "protocol version not supported",
-    2: "client id not allowed",
-    3: "server unavailable",
-    4: "bad user name or password",
-    5: "not authorized",
-}
-
-
-class ProtocolFault(Exception):
-    """The peer broke the protocol, or is dead: close the connection."""
+_OFFLINE = 0
+_CONNECTING = 1
+_ONLINE = 2
 
 
 class NotConnected(Exception):
@@ -51,77 +50,6 @@ class NotConnected(Exception):
 
 class SessionFull(Exception):
     """As many publishes are unacknowledged as the session holds: publish again after an "acked"."""
-
-
-# --------------------------------------------------------------------------------------------------------- packets
-
-
-def encode_length(length: int) -> bytes:
-    """The remaining length of a packet, one to four bytes. Raises ValueError above LENGTH_MAX."""
-    if not 0 <= length <= LENGTH_MAX:
-        raise ValueError("length: %d bytes do not fit into a packet of %d" % (length, LENGTH_MAX))
-    out = bytearray()
-    while length > 127:
-        out.append(length & 127 | 128)
-        length >>= 7
-    out.append(length)
-    return bytes(out)
-
-
-def frame(data: "bytes | bytearray", start: int, stop: int) -> "tuple[int, int] | None":
-    """(where the body begins, where the packet ends) of the packet at `start`; None while its length is incomplete.
-
-    The end may lie beyond `stop`. Raises ProtocolFault for a length of more than four bytes.
-    """
-    length = shift = 0
-    at = start + 1
-    while at < stop:
-        byte = data[at]
-        length |= (byte & 127) << shift
-        at += 1
-        if byte < 128:
-            return at, at + length
-        shift += 7
-        if shift > 21:
-            raise ProtocolFault("a remaining length has more than four bytes")
-    return None
-
-
-def encode_publish(topic: str, payload: bytes, qos: int, retain: bool, packet_id: int) -> bytes:
-    """A PUBLISH; `packet_id` counts for QoS 1 only. Raises ValueError for a topic or QoS that MQTT does not have."""
-    name = topic.encode()
-    if not name or len(name) > 65535 or "#" in topic or "+" in topic or "\0" in topic:
-        raise ValueError("topic: %r cannot be published to" % topic)
-    if qos not in (0, 1):
-        raise ValueError("qos: %r is not 0 or 1" % qos)
-    length = 2 + len(name) + 2 * qos + len(payload)
-    head = bytes((PUBLISH | qos << 1 | (1 if retain else 0),)) + encode_length(length)
-    head += len(name).to_bytes(2, "big") + name
-    if qos:
-        head += packet_id.to_bytes(2, "big")
-    return head + payload
-
-
-def text(data: "bytes | bytearray") -> str:
-    """UTF-8 as a string; what is not UTF-8 comes with U+FFFD for each byte that is not ASCII."""
-    try:
-        return str(data, "utf-8")
-    except ValueError:
-        return "".join([chr(byte) if byte < 128 else "\ufffd" for byte in data])
-
-
-def _string(value: "str | bytes") -> bytes:
-    data = value.encode() if isinstance(value, str) else value
-    if len(data) > 65535:
-        raise ValueError("a string of %d bytes is longer than the 65535 of MQTT" % len(data))
-    return len(data).to_bytes(2, "big") + data
-
-
-# --------------------------------------------------------------------------------------------------------- session
-
-_OFFLINE = 0
-_CONNECTING = 1
-_ONLINE = 2
 
 
 class Session:
@@ -192,17 +120,17 @@ class Session:
         for held in self._held:
             held[2] = False
         flags = 2 if self.clean else 0
-        tail = _string(self.client_id)
+        tail = string(self.client_id)
         if self.will is not None:
             topic, payload, qos, retain = self.will
             flags |= 4 | qos << 3 | (32 if retain else 0)
-            tail += _string(topic) + _string(payload)
+            tail += string(topic) + string(payload)
         if self.username is not None:
             flags |= 128
-            tail += _string(self.username)
+            tail += string(self.username)
             if self.password is not None:
                 flags |= 64
-                tail += _string(self.password)
+                tail += string(self.password)
         body = b"\x00\x04MQTT\x04" + bytes((flags,)) + self.keepalive_s.to_bytes(2, "big") + tail
         return bytes((CONNECT,)) + encode_length(len(body)) + body
 
@@ -238,7 +166,7 @@ class Session:
 
     def acknowledge(self, packet_id: int) -> bytes:
         """PUBACK of a received message."""
-        return b"\x40\x02" + packet_id.to_bytes(2, "big")
+        return bytes((PUBACK, 2)) + packet_id.to_bytes(2, "big")
 
     def subscribe(self, filters: "list[tuple[str, int]]") -> bytes:
         """SUBSCRIBE to [(filter, qos), …]; answered by ("subscribed", packet_id, codes). Raises NotConnected."""
@@ -247,13 +175,13 @@ class Session:
             raise ValueError("filters: a SUBSCRIBE needs at least one")  # MQTT-3.8.3-3
         body = self._next_id().to_bytes(2, "big")
         for name, qos in filters:
-            body += _string(name) + bytes((qos,))
+            body += string(name) + bytes((qos,))
         return bytes((SUBSCRIBE,)) + encode_length(len(body)) + body
 
     def disconnect(self) -> bytes:
         """DISCONNECT: the broker does not publish the will. Close the socket after writing it."""
         self._state = _OFFLINE
-        return b"\xe0\x00"
+        return bytes((DISCONNECT, 0))
 
     def keepalive(self, now_ms: int) -> "bytes | None":
         """PINGREQ when one is due (every three quarters of the keep-alive), else None.
@@ -268,7 +196,7 @@ class Session:
         # Pings do not wait for silence: who only sends QoS 0 hears nothing else, who only receives says nothing else.
         if self._state == _ONLINE and now_ms - self._pinged_ms >= self.keepalive_s * 750:
             self._pinged_ms = now_ms
-            return b"\xc0\x00"
+            return bytes((PINGREQ, 0))
         return None
 
     # ---- what the owner read

@@ -16,11 +16,12 @@ reading of its own and a report.
 
 from contract.wire import messages, topics
 from contract.wire.messages import WireFault
+from firmware.core.calls import Calls
 from firmware.core.chance import Chance
 from firmware.core.constants import NEVER, const
 from firmware.core.leases import Leases
 from firmware.core.outbox import Outbox
-from firmware.core.schedule import Photocell, Schedule
+from firmware.core.schedule import Photocell, read_schedule
 from firmware.core.speech import Speech
 from firmware.core.timekeeping import DAY_MS, SYNCED, Timekeeper
 
@@ -32,7 +33,6 @@ STEP_MESSAGES = const(8)  # at most, from one step
 OUTBOX_MAX = const(512)
 ACTIVE_PERIOD_MS = const(60_000)  # while an output with limits is away from safe
 IDENTIFY_MS = const(30_000)  # how long a node shows itself
-CALLS_MAX = const(8)  # remembered, so that a call sent twice is done once
 JUMP_MS = const(60_000)  # a clock set by more than this has jumped
 SLEEP_MS_MAX = const(3_600_000)
 STALLED_MS = const(200)  # real time to wait when the connection takes no more
@@ -62,7 +62,7 @@ class Agent:
         settings.update(config.get("settings") or {})
         self.leases = Leases(kind["targets"], settings, config.get("carry") or {}, up_ms)
         self._photocell = Photocell()
-        self._schedule = self._read_schedule()
+        self._schedule = read_schedule(config, self.leases.targets)
         self._offset_ms = int(config.get("utc_offset_min", 0)) * 60_000
         self._schedule_up_ms = up_ms
         self._midnight_up_ms = up_ms
@@ -72,7 +72,7 @@ class Agent:
         self._changed = False
         self._connected = False
         self.speech = Speech(self._prefix, boot)
-        self._calls = []  # type: list[tuple[str, str, str | None]]  # the last ones answered
+        self._calls = Calls()
         self.lease_answer = (0, "", None)  # type: tuple[int, str, str | None]  # (version, result, code) of the last
         self.identify_up_ms = 0  # the node shows itself until then
         self.ignored = 0  # messages of topics that are none of ours, and of other streams
@@ -186,7 +186,7 @@ class Agent:
     def interlock(self, up_ms: int, target: str, active: bool, reason: str) -> None:
         """A check at the device holds the target at safe, or lets go."""
         before = self.leases.targets[target].locked
-        self.leases.lock(target, active, reason)
+        self.leases.lock(target, active)
         if active != before:
             self.remark("warning" if active else "info", "interlock_" + (reason if active else "clear"))
             self._changed = True
@@ -292,26 +292,11 @@ class Agent:
 
     def _take_call(self, up_ms: int, payload: bytes) -> None:
         call_id, do, _, expires = messages.parse_call(payload)
-        for answer in self._calls:
-            if answer[0] == call_id:  # sent twice: answered twice, done once
-                self.speech.answer(answer)
-                return
-        unix_ms = self.clock.unix_ms(up_ms)
-        if unix_ms is None:
-            answer = (call_id, "refused", "no_clock")
-        elif unix_ms >= expires:
-            answer = (call_id, "expired", "expired")
-        elif do == "identify":
+        now, answer = self._calls.judge(self.clock.unix_ms(up_ms), call_id, do, expires)
+        if now and do == "identify":
             self.identify_up_ms = up_ms + IDENTIFY_MS * self._scale
-            answer = (call_id, "done", None)
-        elif do == "measure":
+        elif now:
             self._reading_up_ms = up_ms
-            answer = (call_id, "done", None)
-        else:
-            answer = (call_id, "refused", "unknown_call")
-        self._calls.append(answer)
-        if len(self._calls) > CALLS_MAX:
-            self._calls.pop(0)
         self.speech.answer(answer)
 
     # ---- details: what leaves
@@ -339,20 +324,6 @@ class Agent:
             self.speech.report((version, result, code))
 
     # ---- details: time
-
-    def _read_schedule(self) -> "Schedule | None":
-        config = self._config
-        entries = config.get("schedule")
-        latitude = config.get("lat")
-        longitude = config.get("lon")
-        for target in self.leases.targets.values():
-            if target.scheduled:
-                if not entries and (latitude is None or longitude is None):
-                    return None
-                # Nothing said: lit from dusk to dawn.
-                entries = entries or [["sunset", target.maximum], ["sunrise", target.minimum]]
-                return Schedule(entries, latitude, longitude, int(config.get("utc_offset_min", 0)))
-        return None
 
     def _settle(self, up_ms: int) -> None:
         if up_ms >= self._schedule_up_ms:

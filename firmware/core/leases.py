@@ -31,7 +31,6 @@ LOCAL = "local"
 LEASE = "lease"
 SCHEDULE = "schedule"
 SAFE = "safe"
-ORDER = (INTERLOCK, LOCAL, LEASE, SCHEDULE, SAFE)
 
 APPLIED = "applied"
 REFUSED = "refused"
@@ -70,7 +69,6 @@ class Target:
         self.lease_end_up_ms = NEVER  # the earlier of both
         self.local = None  # type: float | None
         self.locked = False
-        self.interlock_reason = ""
         self.schedule = None  # type: float | None
         self.value = self.safe
         self.by = SAFE
@@ -231,10 +229,8 @@ class Leases:
 
     # ---- other claims
 
-    def lock(self, name: str, active: bool, reason: str) -> None:
-        target = self.targets[name]
-        target.locked = active
-        target.interlock_reason = reason if active else ""
+    def lock(self, name: str, active: bool) -> None:
+        self.targets[name].locked = active
 
     def hand(self, name: str, value: "float | None") -> None:
         target = self.targets[name]

@@ -99,6 +99,23 @@ class Photocell:
         return None if self.dark is None or up_ms - self._seen_up_ms > fresh_ms else self.dark
 
 
+def read_schedule(config: "dict[str, Any]", targets: "dict[str, Any]") -> "Schedule | None":
+    """The schedule of a configuration; None when no target follows one, or it says neither schedule nor place.
+
+    A place alone: lit from dusk to dawn. Raises ScheduleFault.
+    """
+    entries = config.get("schedule")
+    latitude = config.get("lat")
+    longitude = config.get("lon")
+    for target in targets.values():
+        if target.scheduled:
+            if not entries and (latitude is None or longitude is None):
+                return None
+            entries = entries or [["sunset", target.maximum], ["sunrise", target.minimum]]
+            return Schedule(entries, latitude, longitude, int(config.get("utc_offset_min", 0)))
+    return None
+
+
 def _event(text: str) -> "tuple[str, int]":
     """(sunset or sunrise, minutes after it), or ("", minutes after local midnight)."""
     for sun in ("sunset", "sunrise"):

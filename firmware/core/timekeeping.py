@@ -40,7 +40,6 @@ class Timekeeper:
         self._asked_up_ms = 0
         self._wait_ms = ASK_FIRST_MS
         self.ask_up_ms = NEVER  # when to ask next; never while there is nobody to ask
-        self.unanswered = 0
 
     def set(self, up_ms: int, unix_ms: int, quality: str) -> int:
         """Set the clock; return by how many ms it jumped (0 when it was not set before)."""
@@ -80,8 +79,6 @@ class Timekeeper:
         """The nonce to ask with now, or None when it is not yet time."""
         if up_ms < self.ask_up_ms:
             return None
-        if self._asked is not None:
-            self.unanswered += 1
         self._nonce += 1
         self._asked = self._nonce
         self._asked_up_ms = up_ms

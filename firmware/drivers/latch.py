@@ -28,11 +28,6 @@ class Latch:
             self._pulse(self._forward if wanted else self._backward)
             self.open = wanted
 
-    def close_again(self) -> None:
-        """Pulse shut though it should be: water flows while the valve says closed."""
-        self._pulse(self._backward)
-        self.open = False
-
     def _pulse(self, pin: "object") -> None:
         self._forward(0)  # type: ignore[operator]
         self._backward(0)  # type: ignore[operator]

@@ -14,7 +14,8 @@ Runs on MicroPython (ESP32 and unix port). Resolving a name blocks there: give a
 import asyncio
 
 from contract.wire import topics
-from contract.wire.mqtt import REFUSALS, ProtocolFault, Session
+from contract.wire.mqtt import Session
+from contract.wire.packets import REFUSALS, ProtocolFault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ ROOM_MAX = 8
 
 
 class Link:
-    """`owner`: will(), subscriptions(), link_up(), link_down(why), link_message(topic, payload), link_room()."""
+    """`owner`: will(), subscriptions(), link_up(), link_down(why), link_message(topic, payload),
+    link_room(), link_remark(event)."""
 
     def __init__(self, session: Session, host: str, port: int, board: "Any", owner: "Any", chance: "Any") -> None:
         self._session = session
@@ -47,7 +49,6 @@ class Link:
         self.up = False
         self.connects = 0
         self.moved_ms = board.up_ms()  # when this task last went round
-        self.retained_calls = 0  # a call must never be retained; those that are, are not obeyed
 
     def start(self) -> None:
         self._task = asyncio.create_task(self.run())
@@ -151,7 +152,7 @@ class Link:
         if what == "message":
             _, topic, payload, qos, retain, packet_id, _ = event
             if retain and topic.endswith("/" + topics.CALL):
-                self.retained_calls += 1
+                self._owner.link_remark("retained_call")  # it would be done again at each connection: not obeyed
             else:
                 self._owner.link_message(topic, payload)
             if qos:

@@ -23,8 +23,6 @@ class Wifi:
         network.hostname(hostname)
         self._radio = network.WLAN(network.STA_IF)
         self._failed = 0
-        self.joins = 0
-        self.cycles = 0
 
     async def ready(self) -> bool:
         """Have an address, joining if needed; False when it did not come within the deadline."""
@@ -32,11 +30,9 @@ class Wifi:
         if radio.active() and radio.isconnected():
             return True
         if self._failed and self._failed % JOINS_BEFORE_CYCLE == 0:
-            self.cycles += 1
             radio.active(False)
             await asyncio.sleep(RADIO_OFF_MS / 1000)
         radio.active(True)
-        self.joins += 1
         try:
             radio.disconnect()
             radio.config(reconnects=0)  # we reconnect; two who do it disturb each other

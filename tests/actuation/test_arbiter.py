@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from actuation.arbiter import IllegalEvent, SnapshotFault
+from actuation.arbiter import IllegalEvent
 from actuation.intents import PADLOCK
 from contract.decisions import Rank, Step, identify
+from contract.ports import SnapshotFault
 from contract.records import Registered, Tick, Wished
 from tests.actuation.city import START_MS, City, H, M, S, by_rule, steps
 

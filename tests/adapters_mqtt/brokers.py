@@ -19,7 +19,7 @@ from adapters.mqtt.broker import EmbeddedBroker, answers, free_port
 MOSQUITTO = "/usr/sbin/mosquitto"
 
 
-def run(main: Coroutine[Any, Any, None], timeout_s: float = 30.0) -> None:
+def run(main: Coroutine[Any, Any, None], timeout_s: float = 60.0) -> None:
     """Run a test on the loop that the platform uses."""
 
     async def bounded() -> None:
@@ -27,14 +27,6 @@ def run(main: Coroutine[Any, Any, None], timeout_s: float = 30.0) -> None:
             await main
 
     uvloop.run(bounded())
-
-
-async def until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-    """Poll, for real sockets tell nobody when they are done."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        await asyncio.sleep(0.01)
 
 
 class Broker(Protocol):

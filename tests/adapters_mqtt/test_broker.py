@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from adapters.mqtt.broker import EmbeddedBroker, PortInUse, answers
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,13 +25,6 @@ def broker() -> Iterator[EmbeddedBroker]:
     made.start()
     yield made
     made.stop()
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.02)
 
 
 def test_when_start_returns_it_answers_and_when_stop_returns_its_port_is_free(broker: EmbeddedBroker) -> None:
@@ -110,7 +104,7 @@ def test_it_dies_with_its_parent_even_when_that_is_killed() -> None:
     parent.kill()
     parent.wait(10)
     parent.stdout.close()
-    wait_until(lambda: not psutil.pid_exists(child), "the child is gone")
+    eventually(lambda: not psutil.pid_exists(child), "the child is gone")
     assert not answers("127.0.0.1", port, timeout_s=0.5)
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from adapters.mqtt.connection import Connection
 from contract.ports import Message
-from contract.wire import mqtt
-from contract.wire.mqtt import ProtocolFault, Session
+from contract.wire import packets
+from contract.wire.mqtt import Session
+from contract.wire.packets import ProtocolFault
 
 LIMIT = 400
 
@@ -34,7 +35,7 @@ class Transport:
 
 def sound(topic: bytes, payload: bytes, qos: int, packet_id: int, flags: int) -> bytes:
     body = len(topic).to_bytes(2, "big") + topic + (packet_id.to_bytes(2, "big") if qos else b"") + payload
-    return bytes((0x30 | qos << 1 | flags,)) + mqtt.encode_length(len(body)) + body
+    return bytes((0x30 | qos << 1 | flags,)) + packets.encode_length(len(body)) + body
 
 
 TOPICS = st.sampled_from([b"", b"a", b"nabd/1/lamp-1/telemetry", b"nabd/\xff\xfe/x", "nabd/مصباح".encode()])

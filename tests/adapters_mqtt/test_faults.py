@@ -8,8 +8,9 @@ import pytest
 from adapters.mqtt import receiver as module
 from adapters.mqtt.receiver import Receiver
 from contract.ports import Message
-from contract.wire.mqtt import encode_publish
-from tests.adapters_mqtt.brokers import packet, run, scripted, until, welcome
+from contract.wire.packets import encode_publish
+from tests.adapters_mqtt.brokers import packet, run, scripted, welcome
+from tests.waiting import until
 
 GOOD = encode_publish("nabd/1/lamp-1/telemetry", b"good", 1, False, 1)
 

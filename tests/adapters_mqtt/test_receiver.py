@@ -9,7 +9,8 @@ import pytest
 from adapters.mqtt.receiver import Receiver
 from contract.ports import Message
 from contract.wire import topics
-from tests.adapters_mqtt.brokers import Broker, PahoDevice, run, until
+from tests.adapters_mqtt.brokers import Broker, PahoDevice, run
+from tests.waiting import until
 
 TELEMETRY = "nabd/1/lamp-1/telemetry"
 

@@ -1,29 +1,22 @@
 """The sender on real brokers: on_ack means that the broker has it."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from adapters.mqtt.sender import Sender
 from tests.adapters_mqtt.brokers import Broker, PahoDevice
+from tests.waiting import eventually
 
 LEASE = "nabd/1/lamp-1/lease"
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.01)
 
 
 @pytest.fixture
 def sender(broker: Broker) -> Iterator[Sender]:
     made = Sender("127.0.0.1", broker.port)
     made.start()
-    wait_until(lambda: made.connected, "the sender is connected")
+    eventually(lambda: made.connected, "the sender is connected")
     yield made
     made.stop()
 
@@ -33,7 +26,7 @@ def test_a_retained_lease_reaches_a_device_that_comes_later(broker: Broker, send
     sender.publish(LEASE, b"lease", retain=True, on_ack=acknowledged.set)
     assert acknowledged.wait(10)
     lamp = PahoDevice(broker.port, "lamp-1", (LEASE,))
-    wait_until(lambda: bool(lamp.heard), "the lease arrives")
+    eventually(lambda: bool(lamp.heard), "the lease arrives")
     assert [(m.payload, m.retain) for m in lamp.heard] == [(b"lease", True)]
     lamp.close()
 
@@ -42,7 +35,7 @@ def test_each_publish_is_acknowledged_once(sender: Sender) -> None:
     acknowledged: list[int] = []
     for n in range(1000):
         sender.publish(f"nabd/1/lamp-{n}/lease", b"{}", on_ack=lambda n=n: acknowledged.append(n))  # type: ignore[misc]
-    wait_until(lambda: len(acknowledged) >= 1000, "all are acknowledged")
+    eventually(lambda: len(acknowledged) >= 1000, "all are acknowledged")
     assert sorted(acknowledged) == list(range(1000))
     assert sender.unacknowledged == 0
     assert not sender._early
@@ -60,7 +53,7 @@ def test_publishing_from_many_threads_loses_no_acknowledgement(sender: Sender) -
         thread.start()
     for thread in threads:
         thread.join()
-    wait_until(lambda: len(acknowledged) >= 800, "all are acknowledged")
+    eventually(lambda: len(acknowledged) >= 800, "all are acknowledged")
     assert sorted(acknowledged) == [number for number in range(8) for _ in range(100)]
 
 
@@ -82,7 +75,7 @@ def test_a_callback_may_wait_for_a_lock_that_a_publisher_holds(sender: Sender) -
     thread.start()
     thread.join(20)
     assert not thread.is_alive()
-    wait_until(lambda: len(acknowledged) == 200, "all are acknowledged")
+    eventually(lambda: len(acknowledged) == 200, "all are acknowledged")
 
 
 def test_a_callback_may_publish_and_one_that_fails_silences_no_other(sender: Sender) -> None:
@@ -103,16 +96,16 @@ def test_without_a_connection_nothing_is_queued_and_on_connect_is_the_time_to_pu
     assert sender.lost == 1
     sender.on_connect.append(lambda: called.append("connected"))
     sender.start()
-    wait_until(lambda: called == ["connected"], "on_connect is called")
+    eventually(lambda: called == ["connected"], "on_connect is called")
     broker.kill()
-    wait_until(lambda: not sender.connected, "the loss is noticed")
+    eventually(lambda: not sender.connected, "the loss is noticed")
     sender.publish(LEASE, b"too late", retain=True)
     assert sender.lost == 2
     broker.start()
-    wait_until(lambda: called == ["connected", "connected"], "on_connect is called again", 15.0)
+    eventually(lambda: called == ["connected", "connected"], "on_connect is called again", 15.0)
     lamp = PahoDevice(broker.port, "lamp-1", (LEASE,))
     sender.publish(LEASE, b"now", retain=True)
-    wait_until(lambda: bool(lamp.heard), "the lease arrives")
+    eventually(lambda: bool(lamp.heard), "the lease arrives")
     assert [m.payload for m in lamp.heard] == [b"now"]
     lamp.close()
     sender.stop()

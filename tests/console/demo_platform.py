@@ -48,6 +48,7 @@ from contract.records import (
     Withdrawn,
 )
 from contract.site import Site, Street, Zone
+from nabd.ports import listen
 from tests.console.fakes import FakeClock, MemoryLog, MemoryState, MemoryStore, Waiting
 
 START_MS = 1_795_458_000_000  # 2026-11-23T18:20:00Z
@@ -363,9 +364,9 @@ class DemoCity:
 async def serve(port: int, *, speed: float, lights: int) -> None:
     city = DemoCity(lights=lights, speed=speed, running=True)
     city.history()
-    server = Server(create_app(city.platform()), "127.0.0.1", port)
-    await server.start()
-    print(f"http://127.0.0.1:{server.port}/", flush=True)
+    listener = listen("127.0.0.1", port, "--port")
+    await Server(create_app(city.platform()), listener).start()
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)
     while True:
         await asyncio.sleep(0.5)
         city.step(0.1)

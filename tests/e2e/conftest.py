@@ -1,28 +1,13 @@
 """A real platform in a process of its own, on free ports of loopback, ended after each test."""
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from nabd.process import Child, PlatformProcess, free_port, node_command, node_folder
-
-Result = TypeVar("Result")
-
-
-def eventually(look: Callable[[], Result], what: str, within_s: float = 30.0) -> Result:
-    """The first true thing `look` returns; fails with `what` and the last look when it takes too long."""
-    deadline_s = time.monotonic() + within_s
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        if time.monotonic() > deadline_s:
-            pytest.fail(f"{what}: not within {within_s:g} s; last seen: {seen!r}")
-        time.sleep(0.05)
 
 
 class City:

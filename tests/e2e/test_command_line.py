@@ -6,7 +6,8 @@ from pathlib import Path
 
 from nabd.generate import generated
 from nabd.process import free_port
-from tests.e2e.conftest import City, eventually
+from tests.e2e.conftest import City
+from tests.waiting import eventually
 
 Nabd = Callable[..., "subprocess.CompletedProcess[str]"]
 

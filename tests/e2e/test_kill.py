@@ -4,8 +4,9 @@ import random
 import sys
 import time
 
-from tests.e2e.conftest import City, eventually
+from tests.e2e.conftest import City
 from tests.e2e.test_three_nodes import stored_names
+from tests.waiting import eventually
 
 KILLS = 4
 SEED = 20261124

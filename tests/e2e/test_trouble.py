@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from nabd.process import free_port
-from tests.e2e.conftest import City, eventually
+from tests.e2e.conftest import City
+from tests.waiting import eventually
 
 Nabd = Callable[..., "subprocess.CompletedProcess[str]"]
 

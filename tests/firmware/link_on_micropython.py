@@ -45,6 +45,9 @@ class Owner:
     def link_room(self) -> None:
         pass
 
+    def link_remark(self, event: str) -> None:
+        print("remark", event)
+
 
 async def round_trip(owner: Owner, port: int) -> None:
     link = Link(Session("probe", 30), "127.0.0.1", port, owner, owner, Chance("probe"))

@@ -9,36 +9,18 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import iotcore
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.waiting import eventually
+
 ROOT = Path(__file__).parents[2]
 SPEED = 60
 EVENING = 1795460400000  # 2026-11-23 19:00 UTC, 20:00 in Berkane
-PATIENCE_S = 30.0
-T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def eventually(look: Callable[[], T], what: str | Callable[[], str]) -> T:
-    """Poll until `look` finds something; fail with `what` (asked for then) after PATIENCE_S."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within {PATIENCE_S} s: {what() if callable(what) else what}")
 
 
 class Line:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware.street import ROOT, Line, Node, Platform, eventually, free_port, start_broker
+from nabd.process import free_port
+from tests.firmware.street import ROOT, Line, Node, Platform, start_broker
+from tests.waiting import eventually
 
 MINUTE = 60_000
 HOUR = 3_600_000

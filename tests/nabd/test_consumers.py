@@ -1,8 +1,7 @@
 """A consumer that meets trouble says so, tries again, and never ends unnoticed."""
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -11,6 +10,7 @@ from contract.ports import Log, Store
 from contract.records import Entry, Tick
 from nabd import consumers
 from nabd.consumers import LiveFeeder, StoreWriter
+from tests.waiting import eventually, until
 
 
 class Clock:
@@ -56,14 +56,9 @@ class Failing:
         return 0
 
     def apply(self, entry: Entry) -> None:
+        if self.error is not None and entry.position == 2:
+            raise self.error
         self.seen.append(entry.position)
-
-
-def until(true: Callable[[], object], within_s: float = 10.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
 
 
 def test_the_live_view_goes_on_when_the_log_can_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,18 +68,35 @@ def test_the_live_view_goes_on_when_the_log_can_be_read_again(monkeypatch: pytes
         log, view = ThreeTicks(), Failing(None)
         feeder = LiveFeeder(cast(Log, log), cast(Any, view), 0)
         running = asyncio.create_task(feeder.run())
-        while not feeder.fault:
-            await asyncio.sleep(0.01)
+        await until(lambda: feeder.fault, "the fault is told")
         assert feeder.fault == "the log cannot be read"
         log.trouble = False
-        while feeder.position < 3:
-            await asyncio.sleep(0.01)
+        await until(lambda: feeder.position == 3, "all is read")
         assert (view.seen, running.done()) == ([1, 2, 3], False)
-        while feeder.fault:
-            await asyncio.sleep(0.01)
+        await until(lambda: not feeder.fault, "the fault is over")
         running.cancel()
 
-    asyncio.run(asyncio.wait_for(story(), 10.0))
+    asyncio.run(story())
+
+
+def test_the_live_view_outlives_a_fault_of_ours_tells_it_and_shows_no_entry_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consumers, "RETRY_S", 0.01)
+
+    async def story() -> None:
+        log, view = ThreeTicks(), Failing(ZeroDivisionError("ours"))
+        log.trouble = False
+        feeder = LiveFeeder(cast(Log, log), cast(Any, view), 0)
+        running = asyncio.create_task(feeder.run())
+        await until(lambda: feeder.fault, "the fault is told")
+        assert (feeder.fault, feeder.position) == ("ZeroDivisionError: ours", 1)
+        view.error = None
+        await until(lambda: not feeder.fault, "the fault is over")
+        assert view.seen == [1, 2, 3]
+        running.cancel()
+
+    asyncio.run(story())
 
 
 def test_the_store_writer_outlives_a_fault_of_ours_and_tells_it() -> None:
@@ -92,9 +104,9 @@ def test_the_store_writer_outlives_a_fault_of_ours_and_tells_it() -> None:
     log.trouble = False
     writer = StoreWriter(cast(Log, log), cast(Store, store), Clock())
     writer.start()
-    until(lambda: writer.fault)
+    eventually(lambda: writer.fault, "the fault is told")
     assert writer.fault == "ZeroDivisionError: ours"
     store.error = None
-    until(lambda: writer.position == 3)
+    eventually(lambda: writer.position == 3, "all is written")
     writer.stop()
     assert (writer.fault, store.seen, log.consumers) == ("", [1, 2, 3], {"store": 3})

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from actuation.arbiter import Arbiter
@@ -12,12 +13,12 @@ from adapters.clock import CityClock
 from adapters.log.sqlite_log import SqliteLog
 from adapters.state.sqlite_state import SqliteState
 from contract.kind_file import load_kinds
-from contract.ports import Effects
+from contract.ports import Effects, SnapshotFault
 from contract.records import Registered
 from nabd.deciding import Decider, Registry
 from rules.engine import Engine
-from tests.nabd.test_consumers import until
 from tests.rules.story import SITE
+from tests.waiting import eventually
 
 
 class Fragile(SqliteState):
@@ -61,7 +62,7 @@ def test_what_could_not_be_committed_is_decided_when_there_is_room(
     city = City(tmp_path)
     city.state.full = True
     waiting = city.decider.wait_for(city.register("bin-1"))
-    until(lambda: city.decider.fault)
+    eventually(lambda: city.decider.fault, "the fault is told")
     assert "full" in city.decider.fault
     city.state.full = False
     assert waiting.result(10.0) == 1
@@ -84,3 +85,14 @@ def test_a_full_disk_at_the_end_is_one_line_and_loses_nothing(tmp_path: Path, ca
     assert again.state.device("bin-1") is not None
     again.decider.stop()
     again.close()
+
+
+@pytest.mark.parametrize("snapshot", [b"junk", msgspec.msgpack.encode((b"junk", b"junk"))])
+def test_a_snapshot_of_another_form_is_refused_at_the_start_instead_of_half_restored(
+    tmp_path: Path, snapshot: bytes
+) -> None:
+    state = SqliteState(tmp_path / "state.db")
+    state.commit(Effects(), 0, snapshot)
+    state.close()
+    with pytest.raises(SnapshotFault, match="not a snapshot of the"):
+        City(tmp_path)

@@ -7,7 +7,18 @@ from zoneinfo import ZoneInfo
 from contract.decisions import Alarm, AlarmState, Intent, IntentEnd
 from contract.kind import Kinds, Value, check_settings
 from contract.kind_file import load_kinds
-from contract.records import Entry, Quality, Reading, Record, Registered, RulesLoaded, Status, Telemetry, Tick
+from contract.records import (
+    TICK_MS,
+    Entry,
+    Quality,
+    Reading,
+    Record,
+    Registered,
+    RulesLoaded,
+    Status,
+    Telemetry,
+    Tick,
+)
 from contract.site import Site
 from rules.engine import Engine
 from rules.lifecycle import Outcome
@@ -101,13 +112,13 @@ class Story:
             telemetry(asset, self.kinds[asset], reading), measured_ms if arrived_ms is None else arrived_ms
         )
 
-    def tick(self, at_ms: int, *, listening: bool = True) -> Outcome:
-        return self.apply(Tick(listening=listening), at_ms)
+    def tick(self, at_ms: int, *, listening: bool = True, period_ms: int = TICK_MS) -> Outcome:
+        return self.apply(Tick(listening=listening, period_ms=period_ms), at_ms)
 
-    def ticks(self, until_ms: int, *, listening: bool = True, every_ms: int = 10 * S) -> None:
+    def ticks(self, until_ms: int, *, listening: bool = True, every_ms: int = TICK_MS) -> None:
         """Ticks after now, up to and including `until_ms`."""
         while self.now_ms + every_ms <= until_ms:
-            self.tick(self.now_ms + every_ms, listening=listening)
+            self.tick(self.now_ms + every_ms, listening=listening, period_ms=every_ms)
 
     def status(self, device: str, **facts: object) -> Outcome:
         return self.apply(Status(**{"device": device, "online": True, "n": 1, "boot": 1, **facts}))  # type: ignore[arg-type]

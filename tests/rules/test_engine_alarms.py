@@ -243,6 +243,16 @@ def test_a_hole_between_ticks_is_no_silence() -> None:
     assert silent(story) is True
 
 
+def test_in_a_city_that_runs_fast_ticks_are_longer_and_silence_counts_all_the_same() -> None:
+    story = lamp(rule("mute", "silent(1h)"))
+    story.ticks(at(13), every_ms=3 * M)
+    story.read("lamp-1", at(13, 2), level=1.0)
+    story.ticks(at(13, 59), every_ms=3 * M)
+    assert silent(story) is False
+    story.ticks(at(14, 2), every_ms=3 * M)
+    assert silent(story) is True
+
+
 def test_a_device_that_said_it_sleeps_is_not_silent_until_it_should_be_awake() -> None:
     story = lamp(rule("mute", "silent(1h)"))
     story.tick(at(12))

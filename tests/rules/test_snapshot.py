@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.kind import Value, check_settings
+from contract.ports import SnapshotFault
 from contract.records import (
     DeviceLog,
     Entry,
@@ -148,7 +149,7 @@ def test_a_snapshot_whose_rules_no_longer_load_keeps_its_alarms_until_rules_are_
 
 @pytest.mark.parametrize("junk", [b"", b"junk", msgspec.msgpack.encode({"version": 2})])
 def test_what_is_no_snapshot_is_refused(junk: bytes) -> None:
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises(SnapshotFault):
         Engine(KINDS, SITE).restore(junk)
 
 

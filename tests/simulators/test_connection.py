@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from contract.wire.mqtt import PUBLISH, SUBSCRIBE
+from contract.wire.packets import PUBLISH, SUBSCRIBE
 from simulators.connection import IN_FLIGHT_MAX, Connection
 from simulators.opening import OPENING_MAX, Opener
 

@@ -14,13 +14,13 @@ from contract.wire import messages
 from simulators.fleet import Fleet, FleetOptions
 from tests.simulators.city import berkane, local_ms
 from tests.simulators.platform import Platform, platform_on
+from tests.waiting import WITHIN_S, until
 
 SPEED = 600.0
 LIGHTS, BINS, VALVES = 18, 6, 5
 DEVICES = LIGHTS + BINS + VALVES + 1
 START_MS = local_ms(2026, 11, 23, 17)
 OPTIONS = FleetOptions(backoff_s=(0.05, 0.5), without_ntp=0.2)
-WAIT_S = 30.0
 
 
 class FastClock:
@@ -46,14 +46,6 @@ def broker() -> Iterator[EmbeddedBroker]:
         yield broker
     finally:
         broker.stop()
-
-
-async def until(truth: Callable[[], bool], what: str) -> None:
-    """Poll until it is true; the test fails after WAIT_S."""
-    deadline = time.monotonic() + WAIT_S
-    while not truth():
-        assert time.monotonic() < deadline, f"not within {WAIT_S} s: {what}"
-        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
@@ -113,7 +105,7 @@ def test_readings_are_dated_in_city_time_by_devices_with_and_without_ntp(broker:
         )
         with platform.lock:
             dated = [r["at"] for seqs in platform.readings.values() for r in seqs.values() if "at" in r]
-        assert all(START_MS - 60_000 < at < START_MS + WAIT_S * 1000 * SPEED for at in dated)
+        assert all(START_MS - 60_000 < at < START_MS + WITHIN_S * 1000 * SPEED for at in dated)
 
     on_a_broker(broker, body)
 

@@ -8,7 +8,7 @@ import binascii
 import json
 import sys
 
-from contract.wire import messages, mqtt, topics
+from contract.wire import messages, mqtt, packets, topics
 
 TYPE_CHECKING = False  # MicroPython has no typing; type checkers take this name for true
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def hexed(event: "tuple[Any, ...]") -> "list[Any]":
 
 
 def feed(case: "dict[str, Any]", piece: int) -> "list[list[Any]]":
-    """The events of a case's packets, fed in pieces of `piece` bytes. Raises mqtt.ProtocolFault."""
+    """The events of a case's packets, fed in pieces of `piece` bytes. Raises packets.ProtocolFault."""
     session = mqtt.Session("lamp-1")
     session.connect(0)
     if not case.get("connecting"):
@@ -125,7 +125,7 @@ def check_read(case: "dict[str, Any]") -> "str | None":
     for piece in (1, 2, 3, 7, 4096):
         try:
             events = feed(case, piece)
-        except mqtt.ProtocolFault as fault:
+        except packets.ProtocolFault as fault:
             if case["valid"]:
                 return f"refused: {fault}"
             continue

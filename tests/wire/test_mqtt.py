@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.wire import mqtt
-from contract.wire.mqtt import NotConnected, ProtocolFault, Session, SessionFull
+from contract.wire import packets
+from contract.wire.mqtt import NotConnected, Session, SessionFull
+from contract.wire.packets import ProtocolFault
 
 CONNACK = b"\x20\x02\x00\x00"
 RESUMED = b"\x20\x02\x01\x00"
@@ -113,7 +114,7 @@ def test_a_keep_alive_of_zero_is_none() -> None:
 
 def test_what_stood_before_a_fault_is_not_lost_and_the_next_call_raises() -> None:
     session = online(Session("lamp-1"))
-    good = mqtt.encode_publish("a", b"1", 1, False, 9)
+    good = packets.encode_publish("a", b"1", 1, False, 9)
     assert session.feed(good + b"\x00\x00", 0) == [("message", "a", b"1", 1, False, 9, False)]
     with pytest.raises(ProtocolFault):
         session.keepalive(1)
@@ -123,15 +124,17 @@ def test_what_stood_before_a_fault_is_not_lost_and_the_next_call_raises() -> Non
 
 def test_half_a_packet_of_a_broken_connection_does_not_reach_the_next() -> None:
     session = online(Session("lamp-1"))
-    session.feed(mqtt.encode_publish("a", b"12345", 0, False, 0)[:6], 0)
+    session.feed(packets.encode_publish("a", b"12345", 0, False, 0)[:6], 0)
     online(session)
-    assert session.feed(mqtt.encode_publish("a", b"1", 0, False, 0), 0) == [("message", "a", b"1", 0, False, 0, False)]
+    assert session.feed(packets.encode_publish("a", b"1", 0, False, 0), 0) == [
+        ("message", "a", b"1", 0, False, 0, False)
+    ]
 
 
 @pytest.mark.parametrize("piece", [1, 100, 1000, 100000])
 def test_an_oversized_publish_comes_cut_is_counted_and_the_next_packet_is_whole(piece: int) -> None:
     session = online(Session("lamp-1", packet_bytes_max=8192 + 256))
-    data = mqtt.encode_publish("a", b"x" * 50_000, 1, False, 3) + mqtt.encode_publish("b", b"next", 0, False, 0)
+    data = packets.encode_publish("a", b"x" * 50_000, 1, False, 3) + packets.encode_publish("b", b"next", 0, False, 0)
     events = []
     for start in range(0, len(data), piece):
         events += session.feed(data[start : start + piece], 0)
@@ -142,7 +145,7 @@ def test_an_oversized_publish_comes_cut_is_counted_and_the_next_packet_is_whole(
 
 def test_the_buffer_never_grows_beyond_the_largest_packet() -> None:
     session = online(Session("lamp-1", packet_bytes_max=1000))
-    head = b"\x30" + mqtt.encode_length(200_000_000) + b"\x00\x01a"
+    head = b"\x30" + packets.encode_length(200_000_000) + b"\x00\x01a"
     session.feed(head, 0)
     for _ in range(100):
         session.feed(b"x" * 999, 0)
@@ -151,7 +154,7 @@ def test_the_buffer_never_grows_beyond_the_largest_packet() -> None:
 
 def test_the_owner_may_use_its_read_buffer_again() -> None:
     session = online(Session("lamp-1"))
-    packet = mqtt.encode_publish("a", b"payload", 0, False, 0)
+    packet = packets.encode_publish("a", b"payload", 0, False, 0)
     buffer = bytearray(packet[:6])
     session.feed(buffer, 0)
     buffer[:] = b"\x00" * 6
@@ -175,23 +178,23 @@ def test_no_bytes_raise_anything_but_a_protocol_fault(data: bytes, piece: int) -
         assert not session.online
 
 
-@given(st.integers(0, mqtt.LENGTH_MAX))
+@given(st.integers(0, packets.LENGTH_MAX))
 def test_a_length_is_read_as_it_was_written(length: int) -> None:
-    packet = b"\x30" + mqtt.encode_length(length)
-    assert mqtt.frame(packet, 0, len(packet)) == (len(packet), len(packet) + length)
-    assert all(mqtt.frame(packet, 0, stop) is None for stop in range(1, len(packet)))
+    packet = b"\x30" + packets.encode_length(length)
+    assert packets.frame(packet, 0, len(packet)) == (len(packet), len(packet) + length)
+    assert all(packets.frame(packet, 0, stop) is None for stop in range(1, len(packet)))
 
 
-@pytest.mark.parametrize("length", [-1, mqtt.LENGTH_MAX + 1])
+@pytest.mark.parametrize("length", [-1, packets.LENGTH_MAX + 1])
 def test_a_length_beyond_the_protocol_is_the_callers_mistake(length: int) -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        mqtt.encode_length(length)
+        packets.encode_length(length)
 
 
 @pytest.mark.parametrize("topic", ["", "a/+", "#", "a\0b", "x" * 65536])
 def test_topics_that_nobody_can_publish_to_are_the_callers_mistake(topic: str) -> None:
     with pytest.raises(ValueError, match="cannot be published to"):
-        mqtt.encode_publish(topic, b"", 0, False, 0)
+        packets.encode_publish(topic, b"", 0, False, 0)
 
 
 def test_settings_that_mqtt_does_not_have_are_refused() -> None:
