@@ -91,6 +91,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Mapping[str, Metric]
     settings: Mapping[str, Setting]
     targets: Mapping[str, Target]
+    group: str = ""  # the text or enum setting by which people group these things: the circuit of lamps
 
     def as_document(self) -> dict[str, Any]:
         """The kind as JSON-ready data, for the API."""

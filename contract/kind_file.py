@@ -1,7 +1,7 @@
 """Reads kinds from YAML, one file a kind, and names every fault of a file at once."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -24,7 +24,7 @@ from contract.quantity import UNITS, duration_ms, duration_text
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 KIND_KEYS = (
-    "kind", "version", "labels", "icon", "smart_data_model", "period", "metrics", "settings", "targets",
+    "kind", "version", "labels", "icon", "smart_data_model", "period", "metrics", "settings", "targets", "group",
 )  # fmt: skip
 METRIC_KEYS = (
     "type", "unit", "unit_code", "min", "max", "resolution", "rate_max_per_s", "values", "labels", "smart_data_model",
@@ -34,8 +34,10 @@ SETTING_TYPES = ("number", "integer", "text", "enum")
 TARGET_KEYS = ("safe", "min", "max", "resume", "fresh", "control", "schedule", "limits", "labels")
 LIMIT_KEYS = ("run", "day", "rest")
 # Columns of every store table; a metric of that name would be two things at once.
-RESERVED = ("asset", "boot", "device", "kind", "measured_at_ms", "quality", "received_at_ms", "seq", "stored_at_ms",
-            "stream", "time")  # fmt: skip
+RESERVED = (
+    "asset", "boot", "commune", "device", "group", "kind", "measured_at_ms", "quality", "received_at_ms", "seq",
+    "stored_at_ms", "stream", "time", "zone",
+)  # fmt: skip
 
 
 def load_kinds(*folders: Path | Traversable) -> Kinds:
@@ -93,9 +95,18 @@ def read_kind(file: str, text: str) -> Kind:
         metrics=metrics,
         settings=settings,
         targets=targets,
+        group=_take_group(document, root, settings),
     )
     document.finish()
     return kind
+
+
+def _take_group(document: Document, root: Any, settings: Mapping[str, Setting]) -> str:
+    name = document.take(root, "group", "the name of a setting", is_text, default="")
+    words = [setting.name for setting in settings.values() if setting.type in ("text", "enum")]
+    if name and name not in words and not document.faults:
+        document.fault(root, "group", f"group: {name!r} is no text or enum setting of this kind (it has: {', '.join(words) or 'none'})")
+    return str(name)
 
 
 def _section(document: Document, root: Any, name: str, keys: Iterable[str]) -> Iterable[tuple[str, Any]]:

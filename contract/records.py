@@ -41,6 +41,10 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True, tag="telemetry"):
     stream: str
     boot: int
     readings: tuple[Reading, ...]
+    # Where the asset stood when they were accepted: a thing that moves later takes its old readings nowhere.
+    commune: str = ""
+    zone: str = ""
+    group: str = ""  # the value of its kind's `group` setting: the circuit of a lamp
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):

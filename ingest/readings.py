@@ -61,6 +61,9 @@ class Intake:
                         stream=telemetry.stream,
                         boot=telemetry.boot,
                         readings=tuple(accepted if seqs == sorted(seqs) else sorted(accepted, key=_seq)),
+                        commune=device.commune,
+                        zone=device.zone,
+                        group=str(device.settings.get(validator.group, "")),
                     )
                 )
 

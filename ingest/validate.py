@@ -38,6 +38,7 @@ class Validator:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self.fresh_ms = min((target.fresh_ms for target in kind.targets.values()), default=FRESH_MS)
+        self.group = kind.group
         self.fast: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_message_type(kind))
         self._metrics = dict(kind.metrics)
         self._booleans = tuple(name for name, metric in kind.metrics.items() if metric.type is MetricType.BOOLEAN)

@@ -44,7 +44,7 @@ def device(name: str, kind: str = "street_light") -> Device:
         name=name,
         lat=None,
         lon=None,
-        settings={},
+        settings={"circuit": "c-7"} if kind == "street_light" else {},
         registered_at_ms=0,
     )
 

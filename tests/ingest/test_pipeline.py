@@ -27,6 +27,7 @@ def test_a_reading_is_kept_with_its_device_asset_kind_and_name(house: IngestHous
     [record] = house.records()
     assert isinstance(record, Telemetry)
     assert (record.device, record.asset, record.kind) == ("lamp-1", "asset-of-lamp-1", "street_light")
+    assert (record.commune, record.zone, record.group) == ("berkane", "centre", "c-7")
     assert (record.stream, record.boot, [one.seq for one in record.readings]) == (STREAM, 12, [7, 8])
     assert record.readings[0].values == {"power_w": 61.2, "level": 1.0}
     assert record.readings[0].measured_at_ms == NOW_MS - 1000

@@ -1,0 +1,1 @@
+"""Grafana dashboards as code: kinds and their labels → checked JSON and provisioning files."""
