@@ -105,7 +105,11 @@ def _take_group(document: Document, root: Any, settings: Mapping[str, Setting]) 
     name = document.take(root, "group", "the name of a setting", is_text, default="")
     words = [setting.name for setting in settings.values() if setting.type in ("text", "enum")]
     if name and name not in words and not document.faults:
-        document.fault(root, "group", f"group: {name!r} is no text or enum setting of this kind (it has: {', '.join(words) or 'none'})")
+        document.fault(
+            root,
+            "group",
+            f"group: {name!r} is no text or enum setting of this kind (it has: {', '.join(words) or 'none'})",
+        )
     return str(name)
 
 
