@@ -151,6 +151,22 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact beside the readings that a dashboard shows: an alarm that changed, the platform's own health."""
+
+    measurement: str
+    tags: Mapping[str, str]  # an empty value is no tag
+    fields: Mapping[str, float | str]  # numbers always as floats
+    at_ns: int  # city time, Unix ns; the same fact has the same one, so that it may be written again
+
+
+class Annals(Protocol):
+    """The part of a store that keeps such facts, for stores that dashboards read."""
+
+    def record(self, points: Sequence[Point]) -> None:
+        """Write them; again is once. Raises StoreFault."""
+
+
 # --------------------------------------------------------------------------------------------------------- state
 
 
