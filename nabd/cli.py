@@ -190,6 +190,36 @@ def devices_add(device: str, data: Path, url: str | None, settings: tuple[str, .
     registering.add_device(data, url, device, facts, settings)
 
 
+@cli.group("data")
+def data_folder() -> None:
+    """Back up and restore a data folder."""
+
+
+@data_folder.command("backup")
+@click.argument("folder", type=click.Path(path_type=Path))
+@data_option
+@click.option(
+    "--with-secrets", is_flag=True, help="Also what DATA/secrets holds; keep such a backup under lock and key."
+)
+@refuse_clearly
+def data_backup(folder: Path, data: Path, with_secrets: bool) -> None:
+    """Copy DATA as of one moment into the new FOLDER, also while nabd up runs on it."""
+    from nabd import backing_up
+
+    backing_up.backup(data, folder, with_secrets=with_secrets)
+
+
+@data_folder.command("restore")
+@click.argument("folder", type=click.Path(path_type=Path))
+@data_option
+@refuse_clearly
+def data_restore(folder: Path, data: Path) -> None:
+    """Put the backup in FOLDER into DATA, which must be empty; every file is checked first."""
+    from nabd import backing_up
+
+    backing_up.restore(folder, data)
+
+
 @cli.command()
 @data_option
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")

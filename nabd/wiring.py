@@ -42,6 +42,7 @@ from contract.site import Site
 from ingest.pipeline import Pipeline
 from ingest.service import IngestService
 from nabd import logs
+from nabd.backing_up import store_copier
 from nabd.broker_guard import BrokerGuard
 from nabd.city_files import digest, read_sites, rule_texts
 from nabd.consumers import LiveFeeder, StoreWriter, Ticker
@@ -337,6 +338,7 @@ class House:
             totals=self._totals,
             health=self._health,
             rules=self.engine.describe,
+            copy_store=store_copier(self.folder.path, self.store),
             tile_url=self.settings.map_tile_url,
         )
 

@@ -33,6 +33,7 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 LATEST_WITHIN_MS = 7 * 86_400_000  # who was silent for longer has no latest reading; bounds the look at a start
 PREFIX = "readings_"
+COPY = "nabd_copy"  # the name of a copy while it is made
 
 # What a reading is, before what it measured. `time` words are Unix ms, UTC.
 FIXED: tuple[tuple[str, str, Any], ...] = (
@@ -164,6 +165,25 @@ class DuckStore:
     def count(self) -> int:
         tables = self._fetch("SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, ?)", [PREFIX])
         return sum(int(self._fetch(f"SELECT count(*) FROM {_quoted(name)}", [])[0][0]) for (name,) in tables)  # noqa: S608
+
+    def copy_to(self, path: Path) -> int:
+        """Copy the store as of one moment into a new file while it goes on; returns the position the copy holds.
+
+        Raises StoreFault, and leaves nothing attached then; what is at `path` is no store in that case.
+        """
+        target = str(path).replace("'", "''")
+        try:
+            with closing(self._connection.cursor()) as cursor:
+                [(name,)] = cursor.execute("SELECT current_database()").fetchall()
+                cursor.execute(f"ATTACH '{target}' AS {COPY}")
+                try:
+                    cursor.execute(f"COPY FROM DATABASE {_quoted(name)} TO {COPY}")
+                    [(position,)] = cursor.execute(f"SELECT position FROM {COPY}.position").fetchall()  # noqa: S608
+                finally:
+                    cursor.execute(f"DETACH {COPY}")
+        except duckdb.Error as error:
+            raise StoreFault(f"{self.path}: cannot be copied to {path} ({_sentence(error)})") from None
+        return int(position)
 
     def close(self) -> None:
         with self._write_lock:
