@@ -102,6 +102,18 @@ def up(config: Path | None, data: Path, **arguments: Any) -> None:
 
 
 @cli.command()
+@data_option
+@click.option("--host", "hosts", multiple=True, help="Name or address of the broker in its certificate, repeatable.")
+@click.option("--renew-certificate", is_flag=True, help="Sign the broker's certificate anew; --host changes its hosts.")
+@refuse_clearly
+def init(data: Path, hosts: tuple[str, ...], renew_certificate: bool) -> None:
+    """Make certificates, passwords and Mosquitto's first credentials; keep what is there."""
+    from nabd import founding
+
+    sys.exit(founding.run(data, hosts, renew_certificate=renew_certificate))
+
+
+@cli.command()
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The platform, for its clock and site.")
 @click.option("--mqtt-host", default="127.0.0.1", show_default=True)
 @click.option("--mqtt-port", type=int, default=1883, show_default=True)
