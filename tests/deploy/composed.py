@@ -4,16 +4,16 @@ import json
 import os
 import subprocess
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from tests.deploy.dockerfile import ROOT
+from tests.peers import peer
 
 
 def config(*options: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """`compose config` at the root of the source, with these variables and no others of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NABD_", "COMPOSE_"))}
-    command = [_program(), "--project-directory", str(ROOT), "-f", str(ROOT / "docker-compose.yml"), "config", *options]
+    command = [str(peer("compose")), "--project-directory", str(ROOT), "-f", str(ROOT / "docker-compose.yml"), "config", *options]
     return subprocess.run(command, env=kept | variables, capture_output=True, text=True, check=False)
 
 
@@ -24,12 +24,3 @@ def model() -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     resolved: dict[str, Any] = json.loads(done.stdout)
     return resolved
-
-
-@cache
-def _program() -> str:
-    built = subprocess.run(
-        [str(ROOT / "bench" / "peers" / "build.sh"), "compose"], capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stderr
-    return str(Path(built.stdout.strip().splitlines()[-1]))
