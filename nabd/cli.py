@@ -113,6 +113,20 @@ def init(data: Path, hosts: tuple[str, ...], renew_certificate: bool) -> None:
     sys.exit(founding.run(data, hosts, renew_certificate=renew_certificate))
 
 
+@cli.command("init-influxdb")
+@data_option
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
+@click.option("--secrets", type=click.Path(path_type=Path, file_okay=False), help="[default: DATA/secrets]")
+@click.option("--wait", "wait_s", type=click.FloatRange(0, 3600), default=60, show_default=True, help="For it, in s.")
+@refuse_clearly
+def init_influxdb(data: Path, config: Path | None, secrets: Path | None, wait_s: float) -> None:
+    """Make InfluxDB's bucket and the tokens of Nabd and Grafana; keep those that work."""
+    from nabd import founding_influxdb, settings
+
+    folder = secrets or data / "secrets"
+    sys.exit(founding_influxdb.run(settings.load(data, config, {}), folder, wait_s=wait_s))
+
+
 @cli.command()
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The platform, for its clock and site.")
 @click.option("--mqtt-host", default="127.0.0.1", show_default=True)

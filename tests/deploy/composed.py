@@ -13,7 +13,15 @@ from tests.peers import peer
 def config(*options: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """`compose config` at the root of the source, with these variables and no others of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NABD_", "COMPOSE_"))}
-    command = [str(peer("compose")), "--project-directory", str(ROOT), "-f", str(ROOT / "docker-compose.yml"), "config", *options]
+    command = [
+        str(peer("compose")),
+        "--project-directory",
+        str(ROOT),
+        "-f",
+        str(ROOT / "docker-compose.yml"),
+        "config",
+        *options,
+    ]
     return subprocess.run(command, env=kept | variables, capture_output=True, text=True, check=False)
 
 
