@@ -8,17 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import influxdb_client
 import msgspec
 import urllib3
-from influxdb_client import BucketRetentionRules
-from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.domain.authorization import Authorization
-from influxdb_client.domain.onboarding_request import OnboardingRequest
-from influxdb_client.domain.permission import Permission
-from influxdb_client.domain.permission_resource import PermissionResource
 from influxdb_client.rest import ApiException
-from influxdb_client.service.setup_service import SetupService
 
+library: Any = influxdb_client  # its generated code has hardly any types
 SENTENCE_MAX = 300
 
 
@@ -40,12 +35,12 @@ class InfluxAdmin:
 
     def set_up(self, bucket: str) -> bool:
         """Make first user, organisation and bucket on a new server; False when it had them."""
-        with self._client(InfluxDBClient(self._url, "", timeout=self._timeout_ms)) as client:
-            setup = SetupService(client.api_client)
+        with self._client(library.InfluxDBClient(self._url, "", timeout=self._timeout_ms)) as client:
+            setup = library.SetupService(client.api_client)
             if not setup.get_setup().allowed:
                 return False
             setup.post_setup(
-                OnboardingRequest(username=self._user, password=self._password, org=self._org, bucket=bucket)
+                library.OnboardingRequest(username=self._user, password=self._password, org=self._org, bucket=bucket)
             )
             return True
 
@@ -56,14 +51,14 @@ class InfluxAdmin:
             found = buckets.find_bucket_by_name(name)
             if found is not None:
                 return str(found.id), False
-            rules = BucketRetentionRules(type="expire", every_seconds=0)
+            rules = library.BucketRetentionRules(type="expire", every_seconds=0)
             return str(buckets.create_bucket(bucket_name=name, org=self._org, retention_rules=rules).id), True
 
     def may(self, token: str, bucket: str, actions: Sequence[str]) -> bool:
         """Is the token good for all of these (read, write) on this bucket? Nothing is written."""
         if not token:
             return False
-        with self._client(InfluxDBClient(self._url, token, org=self._org, timeout=self._timeout_ms)) as client:
+        with self._client(library.InfluxDBClient(self._url, token, org=self._org, timeout=self._timeout_ms)) as client:
             try:
                 if "read" in actions and client.buckets_api().find_bucket_by_name(bucket) is None:
                     return False
@@ -81,13 +76,13 @@ class InfluxAdmin:
     def grant(self, bucket_id: str, actions: Sequence[str], description: str) -> str:
         """A new token for these actions on this bucket alone; older ones of the same description are taken back."""
         with self._admin() as client:
-            authorizations: Any = client.authorizations_api()
+            authorizations = client.authorizations_api()
             org = client.organizations_api().find_organizations(org=self._org)[0].id
-            resource = PermissionResource(type="buckets", id=bucket_id, org_id=org)
-            wanted = Authorization(
+            resource = library.PermissionResource(type="buckets", id=bucket_id, org_id=org)
+            wanted = library.Authorization(
                 org_id=org,
                 description=description,
-                permissions=[Permission(action=action, resource=resource) for action in actions],
+                permissions=[library.Permission(action=action, resource=resource) for action in actions],
             )
             older = [one for one in authorizations.find_authorizations(org=self._org) if one.description == description]
             made = authorizations.create_authorization(authorization=wanted)
@@ -96,8 +91,8 @@ class InfluxAdmin:
             return str(made.token)
 
     @contextmanager
-    def _admin(self) -> Iterator[InfluxDBClient]:
-        client = InfluxDBClient(
+    def _admin(self) -> Iterator[Any]:
+        client = library.InfluxDBClient(
             self._url, username=self._user, password=self._password, org=self._org, timeout=self._timeout_ms
         )
         with self._client(client) as opened:
@@ -112,7 +107,7 @@ class InfluxAdmin:
                 raise
 
     @contextmanager
-    def _client(self, client: InfluxDBClient) -> Iterator[InfluxDBClient]:
+    def _client(self, client: Any) -> Iterator[Any]:
         try:
             yield client
         except ApiException as error:
@@ -124,7 +119,7 @@ class InfluxAdmin:
                 f"{self.where}: does not answer ({reason}); is it running, is the address right?"
             ) from None
         finally:
-            api: Any = client.api_client
+            api = client.api_client
             with suppress(ApiException, urllib3.exceptions.HTTPError):
                 client.close()  # signs out; a session that cannot be ended now ends by itself within the hour
             api.cookie = client.api_client = None  # or both would try again when they are collected
