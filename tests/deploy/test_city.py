@@ -38,12 +38,12 @@ class SecureCity(City):
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
-    def enrol(self, device: str, *facts: str) -> Path:
+    def enrol(self, device: str) -> Path:
         """Register, give a credential, start the node; the file its lines go to."""
         file = self.folder / f"{device}.json"
         file.write_text(json.dumps({"lat": 34.92, "lon": -2.32, "utc_offset_min": 60}))
         done = self.nabd(
-            "devices", "add", device, "--kind", NODES[device], "--commune", "berkane", "--credentials", str(file), *facts
+            "devices", "add", device, "--kind", NODES[device], "--commune", "berkane", "--credentials", str(file)
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return self.node(device, NODES[device], host="localhost", config=file, speed=SPEED, period_s=20)
