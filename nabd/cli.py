@@ -63,6 +63,13 @@ data_option = click.option(
     show_default=True,
     help="Folder of the log, the stores and the city's own rules and sites.",
 )
+config_option = click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
+credentials_option = click.option(
+    "--credentials",
+    "credentials_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the device's node.json goes, mode 0600; other keys in it stay.  [default: print it]",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,7 +79,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
+@config_option
 @data_option
 @click.option("--host", "http_host", help="Address of the console.  [default: 127.0.0.1]")
 @click.option("--http-port", type=int, help="Port of the console.  [default: 8080]")
@@ -177,7 +184,7 @@ def rules_test(paths: tuple[Path, ...], data: Path) -> None:
 
 @cli.group()
 def devices() -> None:
-    """List and register devices of a running platform."""
+    """Register devices with a running platform, and give them credentials at the city's broker."""
 
 
 @devices.command("list")
@@ -208,12 +215,66 @@ def devices_list(data: Path, url: str | None, kind: str, commune: str, zone: str
 @click.option("--lat", type=float)
 @click.option("--lon", type=float)
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the kind, repeatable.")
+@config_option
+@credentials_option
+@click.option("--no-credential", is_flag=True, help="Register only: the broker is no Mosquitto of this city.")
 @refuse_clearly
-def devices_add(device: str, data: Path, url: str | None, settings: tuple[str, ...], **facts: Any) -> None:
-    """Register a device, or change what is known of it."""
-    from nabd import registering
+def devices_add(
+    device: str,
+    data: Path,
+    url: str | None,
+    settings: tuple[str, ...],
+    config: Path | None,
+    credentials_file: Path | None,
+    no_credential: bool,
+    **facts: Any,
+) -> None:
+    """Register a device, or change what is known of it; with the city's own broker, give it a credential too."""
+    from nabd import credentials, registering
 
+    chosen = credentials.load(data, config)
+    if chosen.mqtt_embedded and credentials_file is not None:
+        raise fault.Refused("--credentials: the embedded broker has none; set [mqtt] embedded = false, or leave it out")
     registering.add_device(data, url, device, facts, settings)
+    if not chosen.mqtt_embedded and not no_credential:
+        credentials.give(data, chosen, device, facts["kind"], credentials_file)
+
+
+@devices.command("rotate")
+@click.argument("device")
+@data_option
+@config_option
+@credentials_option
+@refuse_clearly
+def devices_rotate(device: str, data: Path, config: Path | None, credentials_file: Path | None) -> None:
+    """Give a device a new password; the old one ends at once."""
+    from nabd import credentials
+
+    credentials.rotate(data, config, device, credentials_file)
+
+
+@devices.command("revoke")
+@click.argument("device")
+@data_option
+@config_option
+@refuse_clearly
+def devices_revoke(device: str, data: Path, config: Path | None) -> None:
+    """Take a device's credential away and cut its connection; its history stays."""
+    from nabd import credentials
+
+    credentials.revoke(data, config, device)
+
+
+@devices.command("credentials")
+@data_option
+@click.option("--url", help="The platform; default: the one running on DATA.")
+@config_option
+@refuse_clearly
+def devices_credentials(data: Path, url: str | None, config: Path | None) -> None:
+    """Which devices are registered, and which have a credential at the broker."""
+    from nabd import credentials
+
+    credentials.show(data, config, url)
 
 
 @cli.group("data")
@@ -248,7 +309,7 @@ def data_restore(folder: Path, data: Path) -> None:
 
 @cli.command()
 @data_option
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
+@config_option
 @refuse_clearly
 def doctor(data: Path, config: Path | None) -> None:
     """Say what is wrong here and how to mend it."""

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import uvloop
 
@@ -42,6 +41,7 @@ from ingest.pipeline import Pipeline
 from ingest.service import IngestService
 from nabd import logs
 from nabd.backing_up import store_copier
+from nabd.broker_access import broker_access
 from nabd.broker_guard import BrokerGuard
 from nabd.city_files import digest, read_sites, rule_texts
 from nabd.consumers import LiveFeeder, StoreWriter, Ticker
@@ -134,13 +134,9 @@ class House:
         self._check_positions()
         self.registry = Registry(self.state.devices()[1])
         self.engine = Engine(kinds, sites[0])
-        self.sender = Sender(settings.mqtt_host, settings.mqtt_port, **_credentials(settings))
-        self.receiver = Receiver(
-            settings.mqtt_host,
-            settings.mqtt_port,
-            connections=settings.mqtt_connections,
-            **_credentials(settings),
-        )
+        access = broker_access(settings)
+        self.sender = Sender(*access.address, **access.credentials)
+        self.receiver = Receiver(*access.address, connections=settings.mqtt_connections, **access.credentials)
         self.dispatcher = Dispatcher(
             self.sender.publish, self.clock, self._append, kinds, deadline_s=settings.confirmation_s
         )
@@ -361,7 +357,7 @@ class House:
                 ("decider", self.decider.fault),
                 ("store", self.writer.fault),
                 ("live view", self.live_feeder.fault),
-                ("broker", self.guard.fault if self.guard is not None else ""),
+                ("broker", self.guard.fault if self.guard is not None else self.receiver.fault),
             )
             if fault
         ]
@@ -381,16 +377,3 @@ class House:
             },
             **ingest,
         }
-
-
-def _credentials(settings: Settings) -> dict[str, Any]:
-    if not settings.mqtt_username:
-        return {}
-    try:
-        password = Path(settings.mqtt_password_file).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise Refused(
-            f"[mqtt] password_file {settings.mqtt_password_file!r}: cannot be read ({error.strerror}); "
-            f"it holds the password of user {settings.mqtt_username}"
-        ) from None
-    return {"username": settings.mqtt_username, "password": password}

@@ -18,6 +18,9 @@ Token = tuple[int, int, int]
 """(index of the link, generation of its connection, packet id): what acknowledges a message of QoS 1."""
 
 
+CLOSED = "closed by the broker"
+
+
 class Connection(asyncio.Protocol):
     """Parses what comes; tells its owner through the callbacks. All on the loop's thread."""
 
@@ -37,6 +40,7 @@ class Connection(asyncio.Protocol):
         self.closed = asyncio.get_running_loop().create_future()  # of the reason, a sentence
         self.transport: asyncio.Transport | None = None
         self.malformed_topics = 0
+        self.welcomed = False  # has the broker let us in?
         self._name = name
         self._clock = clock
         self._messages = messages
@@ -55,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._online = False
         self.transport = None
         if not self.closed.done():
-            self.closed.set_result(f"connection lost: {exc}" if exc else "closed by the broker")
+            self.closed.set_result(f"connection lost: {exc}" if exc else CLOSED)
 
     def fail(self, reason: str) -> None:
         """Give this connection up: whatever was not acknowledged comes again on the next."""
@@ -121,7 +125,7 @@ class Connection(asyncio.Protocol):
                 out.append(Message(topic, payload, (*self._name, packet_id) if qos else None))
             else:
                 if event[0] == "connected":
-                    self._online = True
+                    self._online = self.welcomed = True
                 self._event(event)
 
     def _publishes(self, data: bytes, at: int, out: list[Message]) -> int:

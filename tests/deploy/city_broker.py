@@ -1,5 +1,6 @@
 """The real Mosquitto on the real deploy/mosquitto/mosquitto.conf, in a folder that nabd init made."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,11 +15,14 @@ from types import TracebackType
 
 import psutil
 
+from adapters import certificates
+from adapters.clock import real_ms
 from nabd import founding
 from nabd.process import free_port
 
 MOSQUITTO = "/usr/sbin/mosquitto"
 DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
+DAY_MS = 86_400_000
 LISTENER = "listener 8883\n"
 
 
@@ -31,7 +35,7 @@ class CityBroker:
 
     def __init__(self, hosts: Iterable[str] = ("localhost", "127.0.0.1")) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="nabd-broker-"))
-        self.data = self.root / "city"
+        self.data = self.root / "data"
         self.port = free_port()
         self._hosts = tuple(hosts)
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,6 +105,35 @@ class CityBroker:
         assert self._process is not None
         process = psutil.Process(self._process.pid)
         return {c.laddr.port for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+
+    def settings(self, **more: object) -> None:
+        """Write nabd.toml for a platform on this broker."""
+        values = {
+            "embedded": False,
+            "host": "localhost",
+            "port": self.port,
+            "connections": 4,
+            "username": "nabd-platform",
+            "password_file": str(self.secret("mqtt_platform_password")),
+            "ca_file": str(self.ca_file),
+            **more,
+        }
+        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]  # these JSON values are TOML too
+        (self.data / "nabd.toml").write_text("\n".join(["[mqtt]", *lines, ""]))
+
+    def certificate(self, hosts: Iterable[str] = ("localhost", "127.0.0.1"), *, days_ago: int = 0) -> None:
+        """Another certificate by the same authority, as if it had been made so many days ago; in use on return."""
+        self.secret("mosquitto.crt").write_bytes(
+            certificates.server(
+                self.secret("mosquitto.key").read_bytes(),
+                tuple(hosts),
+                self.secret("ca.key").read_bytes(),
+                self.ca_file.read_bytes(),
+                real_ms() - days_ago * DAY_MS,
+            )
+        )
+        self.stop()
+        self.start()
 
     def tls(self, ca_file: Path | None = None) -> ssl.SSLContext:
         """A context of the standard library alone: an independent eye."""

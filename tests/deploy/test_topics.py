@@ -168,5 +168,6 @@ def test_the_rules_hold_after_a_reload(broker: CityBroker, platform: Eye, eye: C
     assert not device.subscribe("nabd/1/+/telemetry")
     device.publish("nabd/1/lamp-2/telemetry", b"forged")
     device.publish("nabd/1/lamp-1/telemetry", b"own")
-    eventually(lambda: platform.heard, "its own")
-    assert [payload for name, payload in platform.heard if name.endswith("telemetry")] == [b"own"]
+    heard = platform.heard
+    eventually(lambda: [name for name, _ in heard if name.endswith("telemetry")], "its own")
+    assert [payload for name, payload in heard if name.endswith("telemetry")] == [b"own"]

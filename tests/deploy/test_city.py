@@ -1,0 +1,121 @@
+"""A city on its own broker: three real MicroPython nodes over TLS, each with its own credential, and one platform."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.city_broker import CityBroker
+from tests.e2e.conftest import City
+from tests.e2e.test_three_nodes import steps, stored_names, wish
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.services
+
+SPEED = 20
+SEED = 20261124
+KILLS = 4
+NODES = {"node-light": "street_light", "node-bin": "waste_bin", "node-valve": "irrigation_valve"}
+
+
+class SecureCity(City):
+    """Its broker is the real Mosquitto; devices get in by what `nabd devices add` wrote for them."""
+
+    def __init__(self, broker: CityBroker) -> None:
+        super().__init__(broker.root)
+        self.broker = broker
+        self.mqtt_port = broker.port
+        broker.settings()
+
+    def nabd(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "nabd", *arguments, "--data", str(self.data)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def enrol(self, device: str) -> Path:
+        """Register, give a credential, start the node; the file its lines go to."""
+        file = self.folder / f"{device}.json"
+        file.write_text(json.dumps({"lat": 34.92, "lon": -2.32, "utc_offset_min": 60}))
+        done = self.nabd(
+            "devices", "add", device, "--kind", NODES[device], "--commune", "berkane", "--credentials", str(file)
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self.node(device, NODES[device], host="localhost", config=file, speed=SPEED, period_s=20)
+
+
+@pytest.fixture
+def city() -> Iterator[SecureCity]:
+    with CityBroker() as broker:
+        city = SecureCity(broker)
+        yield city
+        city.end()
+
+
+def test_three_nodes_over_tls_are_stored_commanded_and_confirmed(city: SecureCity) -> None:
+    city.up("--start", "2026-11-24T11:00:00Z", "--speed", str(SPEED))
+    said = {device: city.enrol(device) for device in NODES}
+    for device in NODES:
+        eventually(
+            lambda device=device: city.get(f"devices/{device}/ledger")["streams"],  # type: ignore[misc]
+            lambda device=device: f"readings of {device}; it said {said[device].read_text()}",  # type: ignore[misc]
+        )
+    for device, target, to in (("node-light", "level", 0.4), ("node-valve", "open", True)):
+        # A first lease can find a node whose clock is not set yet: it refuses, and the platform names that.
+        eventually(
+            lambda device=device: "quality=synced" in said[device].read_text(),  # type: ignore[misc]
+            f"the clock of {device}",
+        )
+        wish(city, device, target, to, "5m")
+        eventually(
+            lambda device=device: "confirmed" in steps(city, device),  # type: ignore[misc]
+            lambda device=device: f"{device} confirms; it said {said[device].read_text()}",  # type: ignore[misc]
+        )
+        assert "by=lease" in said[device].read_text()
+    devices = city.nabd("devices", "credentials").stdout.splitlines()
+    assert devices == [f"{device}\tregistered\tcredential" for device in sorted(NODES)]
+    assert f"listener {city.broker.port}" in (city.broker.root / "work" / "config" / "mosquitto.conf").read_text()
+    assert city.broker.listening_ports() == {city.broker.port}, "TLS is all there is"
+
+
+def test_killing_platform_and_broker_loses_nothing(city: SecureCity) -> None:
+    random_ = random.Random(SEED)
+    print(f"seed {SEED}")
+    city.up("--start", "2026-11-24T18:00:00Z", "--speed", str(SPEED))
+    for device in NODES:
+        city.enrol(device)
+    eventually(lambda: city.get("ledger")["accepted"] > 10, "the first readings")
+    for _ in range(KILLS):
+        time.sleep(random_.uniform(0.3, 2.0))
+        assert city.platform is not None
+        city.platform.kill()
+        time.sleep(random_.uniform(0.0, 0.5))
+        city.broker.kill()
+        city.broker.start()
+        city.up()
+        time.sleep(random_.uniform(0.0, 2.0))
+        city.broker.kill()  # and the broker alone
+        city.broker.start()
+    before = city.get("ledger")["accepted"]
+    eventually(lambda: city.get("ledger")["accepted"] > before + 20, "life goes on", 60)
+    eventually(lambda: city.get("ledger")["missing"] == 0, "every gap is closed by what devices held", 90)
+    counts = city.get("ledger")
+    assert (counts["gone"], counts["quarantined"]) == (0, 0)
+    expected = {
+        (device, stream["stream"], seq)
+        for device in NODES
+        for stream in city.get(f"devices/{device}/ledger")["streams"]
+        for first, last in stream["have"]
+        for seq in range(first, last + 1)
+    }
+    assert len(expected) > 30
+    assert city.platform is not None
+    assert city.platform.stop() == 0
+    stored = stored_names(city.data)
+    assert len(stored) == len(set(stored)), "no reading is stored twice"
+    assert expected <= set(stored), "no reading that was kept is missing"
