@@ -1,4 +1,4 @@
-"""The consumer that writes the annals: alarms, leases, the ledger and the platform's health, for dashboards.
+"""The consumer that writes the annals for dashboards: alarms, leases, the ledger, zones and the platform's health.
 
 Theory of operation. A thread looks about once a real second. Alarms and leases are *history*: it reads the state's
 changes in the order of their commits from its marks on, writes them, and then writes its marks into the same store.
@@ -25,6 +25,7 @@ HEALTH_EVERY_MS = 10_000
 HEALTH_EVERY_S_MIN = 1.0
 LEDGER_EVERY_MS = 300_000
 LEDGER_EVERY_S_MIN = 5.0  # a point a device: a city that runs fast would write little else
+ZONES_EVERY_MS = 900_000
 HISTORY_BATCH = 1_000
 SAMPLES_BATCH = 5_000
 SAMPLES_MAX = 50_000
@@ -52,7 +53,7 @@ class Sampled:
 
 
 class Recorder:
-    """State, ledger and health → annals. `notify` is not needed: nothing here is wanted sooner than in a second."""
+    """State, ledger, live view and health → annals. `notify` is not needed: nothing here is wanted sooner than in a second."""
 
     def __init__(
         self,
@@ -62,12 +63,14 @@ class Recorder:
         *,
         health: Callable[[int], Sequence[Point]],
         ledger: Callable[[int], Sequence[Point]],
+        zones: Callable[[int], Sequence[Point]],
     ) -> None:
-        """`health` and `ledger` make the points of a moment (city time, ms); they may raise OSError."""
+        """`health`, `ledger` and `zones` make the points of a moment (city time, ms); they may raise OSError."""
         self._store, self._history, self._clock = store, history, clock
         self._sampled = (
             Sampled(health, HEALTH_EVERY_MS, HEALTH_EVERY_S_MIN, clock),
             Sampled(ledger, LEDGER_EVERY_MS, LEDGER_EVERY_S_MIN, clock),
+            Sampled(zones, ZONES_EVERY_MS, LEDGER_EVERY_S_MIN, clock),
         )
         self._samples: deque[Point] = deque()
         self._marks: tuple[int, str, int] | None = None  # last alarm change (position, alarm), last audit number

@@ -4,10 +4,12 @@ import resource
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from console.live import Contact, LiveView
+from console.live import Contact, LiveDevice, LiveView
+from contract.kind import Kind, Kinds, MetricType
 from contract.ports import Annals, Clock, Log, Point, State
 from nabd.annals import health_point, ledger_points
 from nabd.recorder import Recorder
+from nabd.zones import Thing, Zones
 
 STATM = Path("/proc/self/statm")
 PAGE_BYTES = resource.getpagesize()
@@ -19,6 +21,7 @@ def make_recorder(
     state: State,
     live: LiveView,
     clock: Clock,
+    kinds: Kinds,
     *,
     totals: Callable[[], Mapping[str, int]],
     health: Callable[[], Mapping[str, object]],
@@ -30,6 +33,8 @@ def make_recorder(
     """
     if not isinstance(store, Annals):
         return None
+
+    zones = Zones(kinds)
 
     def sample_health(at_ms: int) -> Sequence[Point]:
         told = health()
@@ -61,7 +66,24 @@ def make_recorder(
         rows = (row for row in log.ledger() if row.stream)  # those without a stream only order messages
         return ledger_points(rows, devices, online, measured, at_ms)
 
-    return Recorder(store, state, clock, health=sample_health, ledger=sample_ledger)
+    def sample_zones(at_ms: int) -> Sequence[Point]:
+        now_ms = clock.now_ms()
+        things = (_thing(device, kinds.get(device.facts.kind), now_ms) for device in live.assets())
+        return zones.points(things, at_ms)
+
+    return Recorder(store, state, clock, health=sample_health, ledger=sample_ledger, zones=sample_zones)
+
+
+def _thing(device: LiveDevice, kind: Kind | None, now_ms: int) -> Thing:
+    values = dict(device.values)
+    metrics = kind.metrics if kind is not None else {}
+    counters = {
+        name: float(latest.value)
+        for name, latest in values.items()
+        if name in metrics and metrics[name].type is MetricType.COUNTER
+    }
+    fresh = {name: latest.value for name, latest in values.items() if now_ms <= device.stale_at_ms(latest)}
+    return Thing(device.facts, device.contact(now_ms) is Contact.ONLINE, fresh, counters)
 
 
 def process_figures() -> dict[str, float]:

@@ -76,7 +76,12 @@ def state(tmp_path: Path) -> Iterator[SqliteState]:
 
 def recorder(annals: Annals, state: SqliteState, clock: Clock) -> Recorder:
     return Recorder(
-        annals, state, clock, health=lambda at_ms: [health_point({"accepted": 1}, at_ms)], ledger=lambda at_ms: []
+        annals,
+        state,
+        clock,
+        health=lambda at_ms: [health_point({"accepted": 1}, at_ms)],
+        ledger=lambda at_ms: [],
+        zones=lambda at_ms: [],
     )
 
 
