@@ -180,8 +180,11 @@ class Annals(Protocol):
     def record(self, points: Sequence[Point]) -> None:
         """Write them; again is once. Raises StoreFault."""
 
-    def newest(self, measurement: str) -> Mapping[str, float | str]:
-        """The fields of the last point of an untagged measurement; empty when there is none. Raises StoreFault."""
+    def remember(self, name: str, fields: Mapping[str, float | str]) -> None:
+        """Keep how far a writer of annals is, for its own log, beside what it wrote. Raises StoreFault."""
+
+    def remembered(self, name: str) -> Mapping[str, float | str]:
+        """What was last kept under this name for this log; empty when nothing was. Raises StoreFault."""
 
 
 # --------------------------------------------------------------------------------------------------------- state

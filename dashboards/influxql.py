@@ -16,7 +16,7 @@ class Query:
     """One SELECT. A `source` that is a Query becomes a subquery; the time filter stands where the data are read."""
 
     select: Sequence[str]  # expressions: last("level") AS "level"
-    source: "str | Query"  # a measurement, or a subquery
+    source: "str | tuple[str, ...] | Query"  # a measurement, several, or a subquery
     where: Sequence[str] = ()
     group: Sequence[str] = ()  # tags
     every: str = ""  # GROUP BY time: STEP, or 1d
@@ -26,10 +26,10 @@ class Query:
 
     def text(self) -> str:
         outer = isinstance(self.source, Query)
-        source = f"({self.source.text()})" if isinstance(self.source, Query) else quoted(self.source)
+        source = _source(self.source)
         conditions = [*self.where, *(() if outer and not self.every else ("$timeFilter",))]
         groups = [*((f"time({self.every})",) if self.every else ()), *map(quoted, self.group)]
-        parts = [f"SELECT {', '.join(self.select)} FROM {source}"]
+        parts = [f"SELECT {', '.join(self.select)} FROM {source}"]  # noqa: S608  # names are ours or the kinds'; nothing a user types
         if conditions:
             parts.append("WHERE " + " AND ".join(conditions))
         if groups:
@@ -41,6 +41,12 @@ class Query:
         if self.zone and (self.every or not outer):
             parts.append(f"tz('{self.zone}')")
         return " ".join(parts)
+
+
+def _source(source: "str | tuple[str, ...] | Query") -> str:
+    if isinstance(source, Query):
+        return f"({source.text()})"
+    return ", ".join(map(quoted, (source,) if isinstance(source, str) else source))
 
 
 def quoted(name: str) -> str:
@@ -70,14 +76,6 @@ def newest_by(measurement: str, fields: Sequence[str], group: Sequence[str], whe
     """The last value of the first field of each group, and the other fields of that same reading."""
     first, *others = fields
     return Query([call("last", first), *map(quoted, others)], measurement, where, group)
-
-
-def growth_by(
-    measurement: str, counter: str, group: Sequence[str], every: str, where: Sequence[str] = (), zone: str = ""
-) -> Query:
-    """How much a counter grew in each step. One that starts anew, after its device was replaced, is no negative step."""
-    step = f"non_negative_difference(last({quoted(counter)})) AS {quoted(counter)}"
-    return Query([step], measurement, where, group, every=every, zone=zone)
 
 
 def tag_values(measurements: Sequence[str], tag: str, within: Sequence[str]) -> str:

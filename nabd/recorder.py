@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from contract.ports import Annals, Clock, History, Point, StoreFault
-from nabd import annals
 from nabd.annals import alarm_points, lease_point
 
 logger = logging.getLogger("recorder")
@@ -53,7 +52,7 @@ class Sampled:
 
 
 class Recorder:
-    """State, ledger, live view and health → annals. `notify` is not needed: nothing here is wanted sooner than in a second."""
+    """State, ledger, live view and health → annals. Nothing of it is wanted sooner than in a second."""
 
     def __init__(
         self,
@@ -153,19 +152,13 @@ class Recorder:
             position, alarm = changes[-1].position, changes[-1].row.alarm.alarm
         if steps:
             number = steps[-1].number
-        mark = Point(
-            measurement=MARKS,
-            tags={},
-            fields={"position": float(position), "alarm": alarm, "number": float(number)},
-            at_ns=annals.at_ns(self._clock.now_ms()),
-        )
-        self._record([mark])
+        self._store.remember(MARKS, {"position": float(position), "alarm": alarm, "number": float(number)})
         self._marks = (position, alarm, number)
         return True
 
     def _read_marks(self) -> tuple[int, str, int]:
         """From the store; from the beginning for a store that has none."""
-        marks = self._store.newest(MARKS)
+        marks = self._store.remembered(MARKS)
         position, alarm, number = marks.get("position", -1.0), marks.get("alarm", ""), marks.get("number", 0.0)
         return int(float(position)), str(alarm), int(float(number))
 
