@@ -101,6 +101,9 @@ class Log(Protocol):
     def consumed(self, consumer: str, position: int) -> None:
         """Register `consumer` or move its position: nothing behind it is cut."""
 
+    def consumers(self) -> Mapping[str, int]:
+        """The position of each registered consumer, as `consumed` told it last."""
+
     def cut(self, now_ms: int) -> int:
         """Drop what is older than the bounds and behind every consumer; return how many entries went."""
 
