@@ -181,6 +181,7 @@ def rows(
 ) -> Panel:
     """A table; `sort` names the column it begins sorted by."""
     panel = table.Panel().no_value(frame.words(f"none.{none}")).show_header(True)
+    panel.align(shared.FieldTextAlignment.AUTO).inspect(False)
     shown = [Column("Time", frame.words("column.time"), "dateTimeAsIsoNoDateIfToday"), *columns]
     for column in shown:
         panel.override_by_name(column.name, _column(frame, column))

@@ -136,17 +136,25 @@ def _annotations(alert: Alert, words: list[Words]) -> dict[str, str]:
 
 
 def _steps(alert: Alert) -> list[dict[str, Any]]:
-    """The query, its last number, and the bound: Grafana's three steps from data to yes or no."""
-    span = {"from": alert.within_s, "to": 0}
-    query = {"query": alert.query.text(), "rawQuery": True, "refId": "A", "resultFormat": "time_series"}
+    """The query, its last number, and the bound: Grafana's three steps from data to yes or no.
+
+    In a provisioning file a dollar begins a variable of the environment; two of them are one.
+    """
+    spans = [{"from": alert.within_s, "to": 0} for _ in range(3)]  # a dict twice would be an anchor in YAML
+    query = {
+        "query": alert.query.text().replace("$", "$$"),
+        "rawQuery": True,
+        "refId": "A",
+        "resultFormat": "time_series",
+    }
     reduce = {"type": "reduce", "reducer": "last", "expression": "A", "refId": "B"}
     evaluator = {"type": "lt" if alert.below else "gt", "params": [alert.bound]}
     threshold = {"type": "threshold", "expression": "B", "refId": "C", "conditions": [{"evaluator": evaluator}]}
     expression = "__expr__"
     return [
-        {"refId": "A", "relativeTimeRange": span, "datasourceUid": SOURCE_UID, "model": query},
-        {"refId": "B", "relativeTimeRange": span, "datasourceUid": expression, "model": reduce},
-        {"refId": "C", "relativeTimeRange": span, "datasourceUid": expression, "model": threshold},
+        {"refId": "A", "relativeTimeRange": spans[0], "datasourceUid": SOURCE_UID, "model": query},
+        {"refId": "B", "relativeTimeRange": spans[1], "datasourceUid": expression, "model": reduce},
+        {"refId": "C", "relativeTimeRange": spans[2], "datasourceUid": expression, "model": threshold},
     ]
 
 

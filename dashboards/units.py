@@ -16,7 +16,7 @@ GRAFANA: dict[str, tuple[str, float]] = {
     "V": ("volt", 1.0),
     "lx": ("lux", 1.0),
     "l_min": ("flowlpm", 1.0),
-    "m3_h": ("m3/h", 1.0),
+    "m3_h": ("litreh", 1_000.0),
     "ml": ("litre", 0.001),  # what people read on a meter
     "l": ("litre", 1.0),
     "m3": ("m3", 1.0),

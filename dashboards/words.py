@@ -47,8 +47,10 @@ def _flat(tree: Mapping[str, object], prefix: str) -> "list[tuple[str, str]]":
     for key, value in tree.items():
         if isinstance(value, Mapping):
             found += _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, str):
+            found.append((f"{prefix}{key}", value))
         else:
-            found.append((f"{prefix}{key}", str(value)))
+            raise ValueError(f"dashboards/locales: {prefix}{key} is {value!r} and no text; put it in quotes")
     return found
 
 

@@ -163,10 +163,8 @@ class House:
         self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
         self.writer = StoreWriter(self.log, self.store, self.clock)
         self.live = LiveView(kinds)
-        self.recorder = make_recorder(
-            self.store, self.log, self.state, self.live, self.clock, kinds,
-            totals=self._totals, health=self._health, log_bytes_max=settings.log_bytes_max,
-        )  # fmt: skip
+        self.recorder = make_recorder(self.store, self.log, self.state, self.live, self.clock, kinds,
+            totals=self._totals, health=self._health, log_bytes_max=settings.log_bytes_max)  # fmt: skip
         self.fleet: Fleet | None = None
         self.guard: BrokerGuard | None = None
         self.listening = asyncio.Event()
