@@ -1,42 +1,23 @@
 """The command line. Every command ends with 0, or with 2 and one clear message; never with a traceback."""
 
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from contract.document import DocumentFault
 from nabd import fault
+from nabd.clearly import refuse_clearly
+from nabd.cli_dashboards import dashboards
 
 START_MS_MAX = 7_258_118_400_000 - 1  # the end of 2199: every device and zone file counts so far
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def main() -> None:
     """The entry point of `nabd`."""
     cli.main(prog_name="nabd")
-
-
-def refuse_clearly(command: Command) -> Command:
-    """Turn what the user can mend into one message and exit code 2."""
-
-    @wraps(command)
-    def run(*arguments: Any, **options: Any) -> Any:
-        try:
-            return command(*arguments, **options)
-        except (fault.Refused, DocumentFault) as refused:
-            click.echo(f"nabd: {refused}", err=True)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            sys.exit(130)
-
-    return run  # type: ignore[return-value]  # wraps() keeps the command's own signature for click
 
 
 def start_ms(text: str) -> int | None:
@@ -317,6 +298,8 @@ def doctor(data: Path, config: Path | None) -> None:
 
     sys.exit(doctoring.run(data, config))
 
+
+cli.add_command(dashboards)
 
 if __name__ == "__main__":
     main()

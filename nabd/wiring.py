@@ -50,6 +50,7 @@ from nabd.deciding import Decider, Registry
 from nabd.fault import Refused
 from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.ports import listen
+from nabd.recording import make_recorder
 from nabd.settings import Settings
 from nabd.storing import open_store, restore_live
 from rules import loader
@@ -159,6 +160,8 @@ class House:
         self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
         self.writer = StoreWriter(self.log, self.store, self.clock)
         self.live = LiveView(kinds)
+        self.recorder = make_recorder(self.store, self.log, self.state, self.live, self.clock, kinds,
+            totals=self._totals, health=self._health, log_bytes_max=settings.log_bytes_max)  # fmt: skip
         self.fleet: Fleet | None = None
         self.guard: BrokerGuard | None = None
         self.listening = asyncio.Event()
@@ -234,6 +237,9 @@ class House:
             on_exit(stack, "fleet", end_fleet)
 
     def _start_consumers(self, stack: AsyncExitStack) -> None:
+        if self.recorder is not None:  # first, so that it ends last and writes what the decider did in the end
+            self.recorder.start()
+            on_exit(stack, "recorder", lambda recorder=self.recorder: asyncio.to_thread(recorder.stop))  # type: ignore[misc]
         for consumer in (self.writer, self.decider):
             self.log.on_append.append(consumer.notify)
             consumer.start()
@@ -357,6 +363,7 @@ class House:
                 ("decider", self.decider.fault),
                 ("store", self.writer.fault),
                 ("live view", self.live_feeder.fault),
+                ("recorder", self.recorder.fault if self.recorder is not None else ""),
                 ("broker", self.guard.fault if self.guard is not None else self.receiver.fault),
             )
             if fault
