@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nabd import settings
 from tests.deploy import composed
 from tests.deploy.dockerfile import ROOT
 
@@ -145,3 +146,19 @@ def test_another_folder_and_another_user_can_be_named() -> None:
     assert "/srv/berkane/secrets/ca.crt" in given
     assert '"user": "1234:1235"' in given
     assert "/city/" not in given
+
+
+def test_every_file_that_is_mounted_from_the_source_is_there() -> None:
+    for name, service in services().items():
+        for mount in service.get("volumes", ()):
+            if mount["type"] == "bind" and not mount["source"].startswith(str(ROOT / "city")):
+                assert Path(mount["source"]).exists(), f"{name}: {mount['source']}"
+                assert mount["read_only"] is True, name
+
+
+def test_nabd_takes_the_settings_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for service in ("nabd", "influxdb-tokens"):
+        for key, value in services()[service]["environment"].items():
+            monkeypatch.setenv(key, str(value))
+        chosen = settings.load(tmp_path, None, {})
+        assert chosen.http_host

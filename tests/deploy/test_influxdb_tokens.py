@@ -13,7 +13,7 @@ from nabd.fault import Refused
 from nabd.founding import establish
 from nabd.process import free_port
 from nabd.settings import Settings
-from tests.influxdb import InfluxServer
+from tests.influxdb import InfluxServer, never_set_up
 
 pytestmark = pytest.mark.services
 
@@ -21,11 +21,7 @@ pytestmark = pytest.mark.services
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
     """Running, and never set up."""
-    running = InfluxServer(tmp_path_factory.mktemp("influxdb"))
-    running.end()
-    shutil.rmtree(running.folder)
-    running.folder.mkdir()
-    running.start()
+    running = never_set_up(tmp_path_factory.mktemp("influxdb"))
     yield running
     running.end()
 
