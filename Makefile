@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 STUBS  := .stubs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format generate test test-all systemd-score bench lock clean
+.PHONY: help setup demo check format generate test test-all deploy-check systemd-score bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ test: $(STAMP) ## The tests that need nothing but PyPI
 
 test-all: $(STAMP) ## Also those that need Mosquitto, Chromium and InfluxDB
 	$(BIN)/pytest -m services
+
+deploy-check: $(STAMP) ## Is what docker compose needs in CITY (default ./city) there and good?
+	@$(BIN)/nabd doctor --deploy $(or $(CITY),city)
 
 systemd-score: $(STAMP) ## How far the systemd units are shut (0 is shut, 10 is open)
 	@$(BIN)/python -m tests.deploy.units

@@ -291,12 +291,17 @@ def data_restore(folder: Path, data: Path) -> None:
 @cli.command()
 @data_option
 @config_option
+@click.option(
+    "--deploy",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Look at what nabd init made in this folder instead: secrets, modes, certificates.",
+)
 @refuse_clearly
-def doctor(data: Path, config: Path | None) -> None:
+def doctor(data: Path, config: Path | None, deploy: Path | None) -> None:
     """Say what is wrong here and how to mend it."""
-    from nabd import doctoring
+    from nabd import doctoring, doctoring_secrets
 
-    sys.exit(doctoring.run(data, config))
+    sys.exit(doctoring.run(data, config) if deploy is None else doctoring.tell(doctoring_secrets.examine(deploy)))
 
 
 cli.add_command(dashboards)

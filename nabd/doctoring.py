@@ -4,7 +4,7 @@ import os
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -41,7 +41,12 @@ class Finding(msgspec.Struct, frozen=True):
 
 def run(data: Path, config: Path | None) -> int:
     """Print one line a finding; 1 when something is wrong."""
-    findings = list(examine(data, config))
+    return tell(examine(data, config))
+
+
+def tell(found: Iterable[Finding]) -> int:
+    """Print them, and count what is wrong; 1 when something is."""
+    findings = list(found)
     for finding in findings:
         click.echo(f"{finding.verdict:5} {finding.about}: {finding.sentence}")
     wrong = sum(finding.verdict is Verdict.WRONG for finding in findings)
@@ -73,7 +78,7 @@ def examine(data: Path, config: Path | None) -> Iterator[Finding]:
             Verdict.NOTE,
             "broker",
             "the embedded one listens on loopback only and has no topic rules; devices in the field need a broker "
-            "with credentials, see [mqtt] in docs/settings.md",
+            "with credentials: docs/deploy.md",
         )
     if micropython() is None:
         yield Finding(Verdict.NOTE, "micropython", "not installed; only the demo's nodes need it: make setup")

@@ -1,6 +1,7 @@
 """docker-compose.yml is what Docker's own reader takes, and keeps what docs/deploy.md promises of every service."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def test_the_city_is_mosquitto_influxdb_grafana_and_nabd() -> None:
 def test_every_image_has_an_exact_version() -> None:
     for name, service in services().items():
         assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+", service["image"]), name
+
+
+def test_the_image_is_that_of_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    ours = {service["image"] for service in services().values() if service["image"].startswith("nabd")}
+    assert ours == {f"nabd:{project['version']}"}
 
 
 def test_only_mqtt_over_tls_is_heard_outside_this_machine() -> None:
