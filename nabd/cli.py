@@ -103,7 +103,7 @@ def init(data: Path, hosts: tuple[str, ...], renew_certificate: bool) -> None:
 
 @cli.command("init-influxdb")
 @data_option
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
+@config_option
 @click.option("--secrets", type=click.Path(path_type=Path, file_okay=False), help="[default: DATA/secrets]")
 @click.option("--wait", "wait_s", type=click.FloatRange(0, 3600), default=60, show_default=True, help="For it, in s.")
 @refuse_clearly

@@ -3,6 +3,7 @@ and the real InfluxDB, nodes over TLS, and every reading in InfluxDB. Only host 
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,6 +117,45 @@ def test_the_composed_city_keeps_every_reading_and_commands_its_devices(city: Co
     assert backup.returncode == 0, backup.stderr
     assert json.loads((tmp_path / "backup" / "backup.json").read_text())["store"] is None
     assert "docs/deploy.md" in backup.stdout
+
+
+def test_every_volume_backed_up_while_the_city_runs_is_a_city_again(city: ComposedCity, tmp_path: Path) -> None:
+    """In the order of docs/deploy.md: InfluxDB first, Nabd after it, Mosquitto at any time."""
+    city.run_once("influxdb-tokens")
+    city.up("--start", "2026-11-24T11:00:00Z", "--speed", str(SPEED))
+    devices = ("node-bin", "node-light")
+    for device in devices:
+        city.enrol(device)
+    for device in devices:
+        eventually(lambda device=device: len(in_store(city, device)) > 3, f"readings of {device}", 60)  # type: ignore[misc]
+    kept = {device: in_ledger(city, device) for device in devices}
+    city.influxdb.save(tmp_path / "influxdb-volume")  # stopped for it: what comes meanwhile waits in the log
+    done = city.nabd("data", "backup", str(tmp_path / "nabd-backup"))
+    assert done.returncode == 0, done.stderr
+    users = city.broker.data / "mosquitto"
+    city.broker.stop()
+    shutil.copytree(users, tmp_path / "mosquitto-volume")
+    city.broker.start()
+    before = city.get("ledger")["accepted"]
+    eventually(lambda: city.get("ledger")["accepted"] > before + 3, "life goes on", 60)
+
+    assert city.platform is not None
+    assert city.platform.stop() == 0
+    city.broker.stop()
+    shutil.rmtree(city.data)
+    shutil.rmtree(users)
+    city.influxdb.put_back(tmp_path / "influxdb-volume")
+    shutil.copytree(tmp_path / "mosquitto-volume", users)
+    city.broker.start()
+    done = city.nabd("data", "restore", str(tmp_path / "nabd-backup"))
+    assert done.returncode == 0, done.stderr
+    city.up()
+    before = city.get("ledger")["accepted"]
+    eventually(lambda: city.get("ledger")["accepted"] > before + 3, "devices come back with their credentials", 90)
+    for device, names in kept.items():
+        eventually(lambda device=device, names=names: names <= set(in_store(city, device)), f"all of {device}")  # type: ignore[misc]
+        stored = in_store(city, device)
+        assert len(stored) == len(set(stored)), "no reading twice"
 
 
 def test_nabd_waits_for_its_token_and_says_so(city: ComposedCity) -> None:
