@@ -99,6 +99,11 @@ class InfluxServer:
         shutil.copytree(copy, self.folder)
         self.start()
 
+    @staticmethod
+    def now_ms() -> int:
+        """Its clock, by which retention goes: the machine's."""
+        return time.time_ns() // 1_000_000
+
     def log(self) -> str:
         return (self.folder / "influxd.log").read_text(encoding="utf-8", errors="replace")
 

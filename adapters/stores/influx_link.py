@@ -1,6 +1,7 @@
 """The way to an InfluxDB 2: points go in, InfluxQL is answered; whatever goes wrong is one sentence with a remedy."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -58,6 +59,7 @@ class _Error(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+_NOISE = re.compile(r"<[^>]*>: |Failed to establish a new connection: |\[Errno -?\d+\] ")
 _NS: Any = WritePrecision.NS
 _answer = msgspec.json.Decoder(_Answer)
 _error = msgspec.json.Decoder(_Error)
@@ -108,6 +110,14 @@ class InfluxLink:
             finally:
                 response.close()
 
+    def keeps_s(self) -> int:
+        """The bucket's retention period in s; 0 for ever, and when the token may not ask. Raises StoreFault."""
+        with self._faults():
+            buckets: Any = self._client.buckets_api()
+            bucket = buckets.find_bucket_by_name(self.bucket)
+        rules = bucket.retention_rules if bucket is not None else None
+        return int(rules[0].every_seconds) if rules else 0
+
     def _series(self, line: bytes) -> Sequence[Series]:
         try:
             answer = _answer.decode(line)
@@ -135,15 +145,13 @@ class InfluxLink:
             yield
         except ApiException as error:
             raise self._refused(error, writing=writing) from None
-        except urllib3.exceptions.TimeoutError:
-            raise StoreFault(
-                f"{self.where}: gave no answer within {self._timeout_s:g} s; look at the server's load and disk, or "
-                "allow more with [influxdb] timeout_s"
-            ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise StoreFault(
-                f"{self.where}: cannot be reached ({_cause(error)}); start it, or mend [influxdb] url"
-            ) from None
+            is_late = isinstance(error, urllib3.exceptions.TimeoutError)
+            if is_late and not isinstance(error, urllib3.exceptions.NewConnectionError):  # which is one, in urllib3
+                sentence = f"gave no answer within {self._timeout_s:g} s; look at the server's load and disk, or allow "
+                raise StoreFault(f"{self.where}: {sentence}more with [influxdb] timeout_s") from None
+            sentence = f"cannot be reached ({_cause(error)}); start it, or mend [influxdb] url"
+            raise StoreFault(f"{self.where}: {sentence}") from None
 
     def _refused(self, error: ApiException, *, writing: bool) -> Exception:
         try:
@@ -202,7 +210,6 @@ def _retry_after_s(error: ApiException) -> float:
 
 
 def _cause(error: BaseException) -> str:
-    """The system's words, without the object and address they stand beside."""
+    """The system's words, without the object they stand beside."""
     reason = getattr(error, "reason", None)
-    text = str(reason if isinstance(reason, Exception) else error)
-    return text.rpartition(">: ")[2].rpartition("(")[0].strip(" :,(") or text if ">: " in text else text
+    return _NOISE.sub("", str(reason if isinstance(reason, Exception) else error))[:SENTENCE_MAX]
