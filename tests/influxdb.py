@@ -33,6 +33,8 @@ class InfluxServer:
                   org=self.org, bucket=self.bucket, retentionPeriodSeconds=0)  # fmt: skip
         [org] = self.api("GET", f"/api/v2/orgs?org={self.org}")["orgs"]
         self.org_id: str = org["id"]
+        [bucket] = self.api("GET", f"/api/v2/buckets?name={self.bucket}")["buckets"]
+        self.bucket_id: str = bucket["id"]
 
     @property
     def url(self) -> str:
