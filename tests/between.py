@@ -26,7 +26,11 @@ class Between:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.asked.append((self.path, body))
                 outer.pass_on.wait(60)
-                status, headers, content = outer.choose(self.path, body) or self._server(body)
+                try:
+                    status, headers, content = outer.choose(self.path, body) or self._server(body)
+                except httpx.HTTPError:  # the server is not there: as if this one were not either
+                    self.close_connection = True
+                    return
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -38,7 +42,9 @@ class Between:
 
             def _server(self, body: bytes) -> Answer:
                 headers = {name: self.headers[name] for name in ("Authorization", "Content-Type") if self.headers[name]}
-                answer = httpx.request(self.command, outer.server_url + self.path, content=body, headers=headers)
+                answer = httpx.request(
+                    self.command, outer.server_url + self.path, content=body, headers=headers, timeout=60
+                )
                 return answer.status_code, {"Content-Type": answer.headers.get("content-type", "")}, answer.content
 
             def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  # its parent's name

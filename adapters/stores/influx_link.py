@@ -166,24 +166,29 @@ class InfluxLink:
                 return Refusal(words, _dropped(told.message))
             if "unable to parse" in told.message:
                 return Refusal(words, None)
-        sentence, retry_after_s = f"answers {status} ({words})", 0.0
-        if status == 401:
+        if status in (401, 403):
             self._api.set_default_header("Authorization", f"Token {self._token()}")
-            sentence += "; the token is wrong or no longer holds: put one that does into [influxdb] token_file"
-        elif status == 403:
-            sentence += "; the token may not do this: it needs read and write access to the bucket, see docs/deploy.md"
-        elif status == 404:
-            sentence += "; make the organisation and the bucket, or mend [influxdb] org and bucket"
-        elif status in (429, 503):
-            retry_after_s = _retry_after_s(error)
-            sentence += "; it has too much to do, and is tried again"
-        elif "no space left" in words:
-            sentence += "; make room on the server's disk"
-        elif status == 0:
-            sentence = f"cannot be reached ({words}); check [influxdb] url and the server's certificate"
-        else:
-            sentence += "; the server's own log tells more"
-        return StoreFault(f"{self.where}: {sentence}", retry_after_s)
+        retry_after_s = _retry_after_s(error) if status in (429, 503) else 0.0
+        return StoreFault(f"{self.where}: {_sentence(status, words)}", retry_after_s)
+
+
+def _sentence(status: int, words: str) -> str:
+    """What it answered, and the remedy."""
+    if status == 0:
+        return f"cannot be reached ({words}); check [influxdb] url and the server's certificate"
+    if status == 401:
+        remedy = "the token is wrong or no longer holds: put one that does into [influxdb] token_file"
+    elif status == 403:
+        remedy = "the token may not do this: it needs read and write access to the bucket, see docs/deploy.md"
+    elif status == 404:
+        remedy = "make the organisation and the bucket, or mend [influxdb] org and bucket"
+    elif status in (429, 503):
+        remedy = "it has too much to do, and is tried again"
+    elif "no space left" in words:
+        remedy = "make room on the server's disk"
+    else:
+        remedy = "the server's own log tells more"
+    return f"answers {status} ({words}); {remedy}"
 
 
 def _body(error: ApiException) -> bytes | str:

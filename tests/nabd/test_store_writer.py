@@ -222,7 +222,7 @@ def test_a_real_server_that_is_frozen_killed_slow_and_shut_gets_everything_oldes
                 ("gave no answer within 2 s", proxy.pass_on.clear, proxy.pass_on.set),
                 ("", server.kill, server.start),
                 (
-                    "401",
+                    "token is inactive",
                     lambda: server.api("PATCH", authorization, status="inactive"),
                     lambda: server.api("PATCH", authorization, status="active"),
                 ),
