@@ -1,6 +1,9 @@
 """A city on its own broker: three real MicroPython nodes over TLS, each with its own credential, and one platform."""
 
+import json
 import random
+import stat
+import sys
 import time
 from collections.abc import Iterator
 
@@ -49,6 +52,25 @@ def test_three_nodes_over_tls_are_stored_commanded_and_confirmed(city: SecureCit
     assert devices == [f"{device}\tregistered\tcredential" for device in sorted(NODES)]
     assert f"listener {city.broker.port}" in (city.broker.root / "work" / "config" / "mosquitto.conf").read_text()
     assert city.broker.listening_ports() == {city.broker.port}, "TLS is all there is"
+
+
+def test_a_simulated_fleet_gets_in_device_by_device(city: SecureCity) -> None:
+    city.up("--speed", "60", "--start", "2026-11-24T18:00:00Z")
+    file = city.folder / "fleet.json"
+    broker = city.broker
+    fleet = [sys.executable, "-m", "nabd", "simulate", "--url", f"http://127.0.0.1:{city.http_port}", "--for", "20"]
+    fleet += ["--mqtt-host", "localhost", "--mqtt-port", str(broker.port), "--lights", "8", "--bins", "2"]
+    fleet += ["--valves", "2", "--ca-file", str(broker.ca_file), "--credentials", str(file)]
+    city.run([*fleet, "--admin-password-file", str(broker.secret("mqtt_admin_password"))])
+    eventually(lambda: city.get("ledger")["accepted"] > 20, lambda: f"readings; {city.platform_log()[-2000:]}")
+    passwords = json.loads(file.read_text())
+    assert len(set(passwords.values())) == len(passwords) == 13, "twelve things and a weather station"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    city.children[-1].stop()
+    before = city.get("ledger")["accepted"]
+    city.run(fleet)  # what it knows is enough the next time
+    eventually(lambda: city.get("ledger")["accepted"] > before + 20, "readings again")
+    assert json.loads(file.read_text()) == passwords
 
 
 def test_killing_platform_and_broker_loses_nothing(city: SecureCity) -> None:
