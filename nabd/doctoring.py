@@ -79,7 +79,7 @@ def examine(data: Path, config: Path | None) -> Iterator[Finding]:
             Verdict.NOTE,
             "broker",
             "the embedded one listens on loopback only and has no topic rules; devices in the field need a broker "
-            "with credentials, see [mqtt] in docs/settings.md",
+            "with credentials, see docs/security.md",
         )
     else:
         yield _broker(chosen)
