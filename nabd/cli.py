@@ -125,6 +125,18 @@ def init_influxdb(data: Path, config: Path | None, secrets: Path | None, wait_s:
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--register/--no-register", default=True, show_default=True, help="Register the devices first.")
 @click.option("--for", "seconds", type=float, help="Stop after so many real seconds.")
+@click.option("--ca-file", type=click.Path(path_type=Path), help="Speak TLS to a broker that this authority signed.")
+@click.option(
+    "--credentials",
+    "credentials_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="JSON of device and password: what each device says to the broker.",
+)
+@click.option(
+    "--admin-password-file",
+    type=click.Path(path_type=Path),
+    help="Of nabd-admin: devices that --credentials lacks get one, and it is written there.",
+)
 @refuse_clearly
 def simulate(url: str, mqtt_host: str, mqtt_port: int, seconds: float | None, **fleet: Any) -> None:
     """Run a fleet in this process against any broker."""

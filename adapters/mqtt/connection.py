@@ -59,7 +59,8 @@ class Connection(asyncio.Protocol):
         self._online = False
         self.transport = None
         if not self.closed.done():
-            self.closed.set_result(f"connection lost: {exc}" if exc else CLOSED)
+            ended = exc is None or (isinstance(exc, ConnectionResetError) and not self.welcomed)
+            self.closed.set_result(CLOSED if ended else f"connection lost: {exc}")
 
     def fail(self, reason: str) -> None:
         """Give this connection up: whatever was not acknowledged comes again on the next."""

@@ -3,6 +3,7 @@
 import os
 import socket
 import ssl
+from typing import NamedTuple
 
 from adapters.mqtt.tls import explain
 from contract.wire.mqtt import Session
@@ -13,6 +14,13 @@ WRONG_CREDENTIALS = (4, 5)
 
 class ProbeFault(Exception):
     """It does not; the message is a sentence with the remedy."""
+
+
+class Answer(NamedTuple):
+    """The broker lets us in."""
+
+    spoken: str  # "TLSv1.3", "plain text"
+    not_after_ms: int | None = None  # until when its certificate is good; None in plain text
 
 
 def refusal(code: int, username: str | None) -> str:
@@ -44,24 +52,28 @@ def probe(
     password: str | None = None,
     client_id: str = "",
     timeout_s: float = 5.0,
-) -> str:
-    """Connect and say good-bye; what was spoken ("TLSv1.3", "plain text"). Raises ProbeFault."""
+) -> Answer:
+    """Connect and say good-bye. Raises ProbeFault."""
     session = Session(client_id or f"nabd-probe-{os.getpid()}", 30, username, password, clean=True)
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as plain:
             if tls is None:
-                return _ask(plain, session, port, username)
+                _ask(plain, session, port, username)
+                return Answer("plain text")
             with tls.wrap_socket(plain, server_hostname=host) as wrapped:
                 _ask(wrapped, session, port, username)
-                return wrapped.version() or "TLS"
+                return Answer(wrapped.version() or "TLS", _not_after_ms(wrapped))
     except TimeoutError:
         raise ProbeFault(f"{host}:{port} does not answer within {timeout_s:g} s") from None
     except (OSError, ProtocolFault) as error:
-        raise ProbeFault(explain(error, host, port) if tls is not None else f"{host}:{port}: {error}") from None
+        if tls is not None:
+            raise ProbeFault(explain(error, host, port)) from None
+        if isinstance(error, ConnectionResetError):
+            raise ProbeFault(unanswered(port, False)) from None
+        raise ProbeFault(f"{host}:{port}: {error}") from None
 
 
-def _ask(peer: socket.socket, session: Session, port: int, username: str | None) -> str:
-    tls = isinstance(peer, ssl.SSLSocket)
+def _ask(peer: socket.socket, session: Session, port: int, username: str | None) -> None:
     peer.sendall(session.connect(0))
     while data := peer.recv(4096):
         for event in session.feed(data, 0):
@@ -69,5 +81,10 @@ def _ask(peer: socket.socket, session: Session, port: int, username: str | None)
                 raise ProbeFault(refusal(event[1], username))
             if event[0] == "connected":
                 peer.sendall(session.disconnect())
-                return "plain text"
-    raise ProbeFault(unanswered(port, tls))
+                return
+    raise ProbeFault(unanswered(port, isinstance(peer, ssl.SSLSocket)))
+
+
+def _not_after_ms(peer: ssl.SSLSocket) -> int | None:
+    ends = (peer.getpeercert() or {}).get("notAfter")
+    return round(ssl.cert_time_to_seconds(ends) * 1000) if isinstance(ends, str) else None

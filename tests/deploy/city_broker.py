@@ -69,13 +69,17 @@ class CityBroker:
     def password(self, name: str) -> str:
         return self.secret(name).read_text().strip()
 
-    def start(self) -> None:
+    def own(self) -> None:
+        """Give Mosquitto's user what it reads and writes, where this is not its own user already."""
         if os.geteuid() == 0:
             self.root.chmod(0o755)
             for path in [self.data / "mosquitto", *(self.data / "mosquitto").iterdir()]:
                 shutil.chown(path, "mosquitto", "mosquitto")
             for path in [self.data / "secrets", self.secret("mosquitto.key"), self.secret("mosquitto.crt")]:
                 shutil.chown(path, "mosquitto", "mosquitto")
+
+    def start(self) -> None:
+        self.own()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [MOSQUITTO, "-c", "config/mosquitto.conf"], cwd=self.root / "work", stderr=log

@@ -2,51 +2,22 @@
 
 import json
 import random
-import subprocess
+import stat
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.deploy.city_broker import CityBroker
-from tests.e2e.conftest import City
+from tests.deploy.secure_city import NODES, SPEED, SecureCity
 from tests.e2e.test_three_nodes import steps, stored_names, wish
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
-SPEED = 20
 SEED = 20261124
 KILLS = 4
-NODES = {"node-light": "street_light", "node-bin": "waste_bin", "node-valve": "irrigation_valve"}
-
-
-class SecureCity(City):
-    """Its broker is the real Mosquitto; devices get in by what `nabd devices add` wrote for them."""
-
-    def __init__(self, broker: CityBroker) -> None:
-        super().__init__(broker.root)
-        self.broker = broker
-        self.mqtt_port = broker.port
-        broker.settings()
-
-    def nabd(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "nabd", *arguments, "--data", str(self.data)],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-
-    def enrol(self, device: str) -> Path:
-        """Register, give a credential, start the node; the file its lines go to."""
-        file = self.folder / f"{device}.json"
-        file.write_text(json.dumps({"lat": 34.92, "lon": -2.32, "utc_offset_min": 60}))
-        done = self.nabd(
-            "devices", "add", device, "--kind", NODES[device], "--commune", "berkane", "--credentials", str(file)
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return self.node(device, NODES[device], host="localhost", config=file, speed=SPEED, period_s=20)
 
 
 @pytest.fixture
@@ -81,6 +52,25 @@ def test_three_nodes_over_tls_are_stored_commanded_and_confirmed(city: SecureCit
     assert devices == [f"{device}\tregistered\tcredential" for device in sorted(NODES)]
     assert f"listener {city.broker.port}" in (city.broker.root / "work" / "config" / "mosquitto.conf").read_text()
     assert city.broker.listening_ports() == {city.broker.port}, "TLS is all there is"
+
+
+def test_a_simulated_fleet_gets_in_device_by_device(city: SecureCity) -> None:
+    city.up("--speed", "60", "--start", "2026-11-24T18:00:00Z")
+    file = city.folder / "fleet.json"
+    broker = city.broker
+    fleet = [sys.executable, "-m", "nabd", "simulate", "--url", f"http://127.0.0.1:{city.http_port}", "--for", "20"]
+    fleet += ["--mqtt-host", "localhost", "--mqtt-port", str(broker.port), "--lights", "8", "--bins", "2"]
+    fleet += ["--valves", "2", "--ca-file", str(broker.ca_file), "--credentials", str(file)]
+    city.run([*fleet, "--admin-password-file", str(broker.secret("mqtt_admin_password"))])
+    eventually(lambda: city.get("ledger")["accepted"] > 20, lambda: f"readings; {city.platform_log()[-2000:]}")
+    passwords = json.loads(file.read_text())
+    assert len(set(passwords.values())) == len(passwords) == 13, "twelve things and a weather station"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    city.children[-1].stop()
+    before = city.get("ledger")["accepted"]
+    city.run(fleet)  # what it knows is enough the next time
+    eventually(lambda: city.get("ledger")["accepted"] > before + 20, "readings again")
+    assert json.loads(file.read_text()) == passwords
 
 
 def test_killing_platform_and_broker_loses_nothing(city: SecureCity) -> None:
