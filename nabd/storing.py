@@ -53,10 +53,10 @@ def open_store(settings: Settings, folder: DataFolder, kinds: Kinds) -> DuckStor
     """The store of the settings; InfluxDB is not asked for anything yet. Raises StoreFault or Refused."""
     if settings.store_kind == "duckdb":
         return DuckStore(folder.path / "store.duckdb", kinds)
-    return open_influxdb(settings, folder.path, kinds, folder.format.log_id)
+    return open_influxdb(settings, folder.path, kinds, log_id=folder.format.log_id)
 
 
-def open_influxdb(settings: Settings, data: Path, kinds: Kinds, log_id: str) -> InfluxStore:
+def open_influxdb(settings: Settings, data: Path, kinds: Kinds, *, log_id: str) -> InfluxStore:
     """Raises Refused when there is no token."""
     token = TokenFile(Path(settings.influxdb_token_file or data / "secrets" / TOKEN))
     return InfluxStore(
