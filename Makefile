@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 STUBS  := .stubs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format generate test test-all bench lock clean
+.PHONY: help setup demo check format generate test test-all bench bench-dashboards lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ test-all: $(STAMP) ## Also those that need Mosquitto, Chromium and InfluxDB
 
 bench: $(STAMP) ## Measure the way from broker to store and print the figures
 	$(BIN)/python -m bench
+
+bench-dashboards: $(STAMP) ## Measure every panel's query on thirty days of a thousand devices
+	$(BIN)/python -m bench.dashboards $(ARGS)
 
 lock: $(STAMP) ## Resolve the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt
