@@ -60,7 +60,7 @@ class Board:
 def contents(kinds: Kinds, words: Words) -> list[Board]:
     return [
         *(kind_board(kind, words) for kind in kinds.values()),
-        resources_board(kinds, words),
+        resources_board(words),
         data_board(kinds, words),
         platform_board(words),
     ]
@@ -99,7 +99,7 @@ def kind_board(kind: Kind, words: Words) -> Board:
     )
 
 
-def resources_board(kinds: Kinds, words: Words) -> Board:
+def resources_board(words: Words) -> Board:
     frame = Frame(words)
     return Board(
         "energy-water",
@@ -162,14 +162,14 @@ def build(kinds: Kinds, language: str, console_url: str = CONSOLE_URL) -> dict[s
     """uid → the dashboard's document, plain data. The same kinds always give the same documents."""
     words = read_words(language)
     boards = contents(kinds, words)
-    return {uid(board, language): document(board, kinds, console_url) for board in boards}
+    return {uid(board, language): document(board, console_url) for board in boards}
 
 
 def uid(board: Board, language: str) -> str:
     return f"nabd-{board.name}-{language}"[:40]
 
 
-def document(board: Board, kinds: Kinds, console_url: str) -> dict[str, Any]:
+def document(board: Board, console_url: str) -> dict[str, Any]:
     frame = board.frame
     built = (
         builders.Dashboard(board.title)
@@ -182,7 +182,7 @@ def document(board: Board, kinds: Kinds, console_url: str) -> dict[str, Any]:
         .time(board.since, "now")
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
         .readonly()
-        .variables(variables(frame, kinds, console_url))
+        .variables(variables(frame, console_url))
         .annotations([alarm_marks(frame), lease_marks(frame)] if frame.variables else [])
         .links(language_links(frame))
     )

@@ -5,7 +5,7 @@ from typing import Any
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
-from contract.kind import LANGUAGES, Kinds
+from contract.kind import LANGUAGES
 from dashboards.frame import SOURCE, Frame
 from dashboards.influxql import Query, is_tag, quoted, tag_values
 
@@ -14,11 +14,11 @@ ALL = ".*"  # also what has no such tag
 LANGUAGE_NAMES = {"ar": "العربية", "fr": "Français", "en": "English"}
 
 
-def variables(frame: Frame, kinds: Kinds, console_url: str) -> list[Any]:
+def variables(frame: Frame, console_url: str) -> list[Any]:
     """Each chosen among what the ones before it leave over; then the console's address, which nobody chooses."""
-    measurements = [frame.kind.name] if frame.kind else [*kinds]
+    measurement = frame.kind.name if frame.kind else "nabd_ledger"
     found: list[Any] = [
-        _chosen(frame, name, tag_values(measurements, name, frame.variables[:number]))
+        _chosen(frame, name, tag_values(measurement, name, frame.variables[:number]))
         for number, name in enumerate(frame.variables)
     ]
     return [*found, build.ConstantVariable("console").value(console_url)]

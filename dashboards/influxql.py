@@ -78,8 +78,7 @@ def newest_by(measurement: str, fields: Sequence[str], group: Sequence[str], whe
     return Query([call("last", first), *map(quoted, others)], measurement, where, group)
 
 
-def tag_values(measurements: Sequence[str], tag: str, within: Sequence[str]) -> str:
+def tag_values(measurement: str, tag: str, within: Sequence[str]) -> str:
     """The values of a tag, for a variable, among the chosen values of the variables above it."""
-    source = ", ".join(map(quoted, measurements))
     conditions = f" WHERE {' AND '.join(chosen(*within))}" if within else ""
-    return f"SHOW TAG VALUES FROM {source} WITH KEY = {quoted(tag)}{conditions}"
+    return f"SHOW TAG VALUES FROM {quoted(measurement)} WITH KEY = {quoted(tag)}{conditions}"

@@ -60,10 +60,10 @@ def energy_by_circuit(frame: Frame) -> Panel:
 
 
 def _grown(frame: Frame, kind: str, counter: str, factor: float) -> Target:
-    """What a counter grew over the whole range, all things together."""
+    """What the counters grew over the range, device by device: a new controller's counter begins anew."""
     scale = f" * {factor:g}" if factor != 1.0 else ""
-    select = f'sum("{counter}"){scale} AS "{counter}"'
-    return Target(Query([select], "nabd_zones", (is_tag("kind", kind), *chosen(*frame.variables))))
+    grown = Query([f'last("{counter}") - first("{counter}") AS "grown"'], kind, frame.readings, ("device",))
+    return Target(Query([f'sum("grown"){scale} AS "{counter}"'], grown))
 
 
 def _by_day(frame: Frame, key: str, kind: str, counter: str, factor: float, unit: str) -> Panel:

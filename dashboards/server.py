@@ -108,7 +108,7 @@ class Grafana:
     def _refuse_strangers(self) -> None:
         """A proxy or another program at this address answers, but not as Grafana."""
         with self._faults("its health"):
-            answer = self._api.health.check()
+            answer = self._api.client.GET("/health")
         if not isinstance(answer, dict) or "database" not in answer:
             raise ServerFault(f"{self.url}: answers, but is no Grafana; check --url")
 

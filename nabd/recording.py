@@ -4,6 +4,7 @@ import resource
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from console.api_acts import LEDGER_COUNTS
 from console.live import Contact, LiveDevice, LiveView
 from contract.kind import Kind, Kinds, MetricType
 from contract.ports import Annals, Clock, Log, Point, State
@@ -39,7 +40,7 @@ def make_recorder(
     def sample_health(at_ms: int) -> Sequence[Point]:
         told = health()
         consumers, faults, connected = told.get("consumers"), told.get("faults"), told.get("connected")
-        figures: dict[str, float] = {**log.counts(), **totals(), **process_figures()}
+        figures: dict[str, float] = {**dict.fromkeys(LEDGER_COUNTS, 0), **log.counts(), **totals(), **process_figures()}
         for name, position in consumers.items() if isinstance(consumers, Mapping) else ():
             figures[f"{name}_position"] = position
         figures["log_position"] = log.last()

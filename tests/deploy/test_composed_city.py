@@ -14,7 +14,7 @@ import pytest
 from nabd.process import PlatformProcess
 from tests.deploy import composed
 from tests.deploy.city_broker import CityBroker
-from tests.deploy.test_city import NODES, SecureCity
+from tests.deploy.secure_city import NODES, SecureCity
 from tests.e2e.test_three_nodes import steps, wish
 from tests.influxdb import InfluxServer, never_set_up
 from tests.waiting import eventually
