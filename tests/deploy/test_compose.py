@@ -1,6 +1,9 @@
 """docker-compose.yml is what Docker's own reader takes, and keeps what docs/deploy.md promises of every service."""
 
+import os
 import re
+import stat
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -169,3 +172,33 @@ def test_nabd_takes_the_settings_it_is_given(monkeypatch: pytest.MonkeyPatch, tm
             monkeypatch.setenv(key, str(value))
         chosen = settings.load(tmp_path, None, {})
         assert chosen.http_host
+
+
+def test_the_volumes_are_handed_over_and_mosquittos_users_are_never_written_over(tmp_path: Path) -> None:
+    """The one script of the file, run with its places moved here."""
+    (script,) = services()["volumes"]["command"]
+    volumes = tmp_path / "volumes"
+    for mount in services()["volumes"]["volumes"]:
+        (tmp_path / mount["target"].strip("/")).mkdir(parents=True)
+    (tmp_path / "users").write_text("first")
+    script = (
+        script.replace("$$", "$")
+        .replace("/volumes", str(volumes))
+        .replace("/run/secrets/mosquitto_users", str(tmp_path / "users"))
+    )
+    uid, gid = (10001, 10001) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+
+    def run() -> None:
+        environment = os.environ | {"OWNER": f"{uid}:{gid}"}
+        done = subprocess.run(["/bin/sh", "-euc", script], env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    run()
+    users = volumes / "mosquitto" / "dynamic-security.json"
+    assert users.read_text() == "first"
+    for path in (users, *volumes.iterdir()):
+        assert (path.stat().st_uid, path.stat().st_gid) == (uid, gid), path
+        assert path.is_file() or stat.S_IMODE(path.stat().st_mode) == 0o700, path
+    users.write_text("what Mosquitto made of it")
+    run()
+    assert users.read_text() == "what Mosquitto made of it"

@@ -11,7 +11,7 @@ from tests.deploy import units
 
 pytestmark = pytest.mark.services
 
-EXPOSURE_MAX = {"nabd": 1.2, "nabd-backup": 1.2, "mosquitto": 1.3, "influxdb": 1.5}
+EXPOSURE_MAX = {"nabd": 1.2, "nabd-backup": 1.2, "mosquitto": 1.3, "influxdb": 1.5, "grafana-server": 2.0}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_every_secret_a_setting_names_is_a_credential_of_the_service() -> None:
     loaded = {value.split(":")[0] for key, value in directives("nabd.service") if key == "LoadCredential"}
     named = set(re.findall(r"%d/(\S+)", (units.SOURCE / "nabd.service").read_text(encoding="utf-8")))
     assert loaded == named
-    for name in ("nabd.service", "mosquitto.service.d/nabd.conf"):
+    for name in ("nabd.service", "mosquitto.service.d/nabd.conf", "grafana-server.service.d/nabd.conf"):
         for key, value in directives(name):
             if key == "LoadCredential":
                 credential, file = value.split(":")

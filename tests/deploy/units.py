@@ -1,7 +1,7 @@
 """The systemd units as systemd-analyze judges them, offline: `python -m tests.deploy.units` prints every score.
 
-The drop-ins belong to units of other packages: Debian's Mosquitto, InfluxData's InfluxDB. They are judged on those
-units' own words, the second from a copy here because its package is not Debian's.
+The drop-ins belong to units of other packages: Debian's Mosquitto, InfluxData's InfluxDB, Grafana's. They are judged
+together with those; the last two are told here in the few words that count, because their packages are not Debian's.
 """
 
 import os
@@ -16,7 +16,7 @@ from tests.deploy.dockerfile import ROOT
 
 SOURCE = ROOT / "deploy" / "systemd"
 PROGRAMS = "/opt/nabd/bin"
-SERVICES = ("nabd", "nabd-backup", "mosquitto", "influxdb")
+SERVICES = ("nabd", "nabd-backup", "mosquitto", "influxdb", "grafana-server")
 MOSQUITTO = Path("/lib/systemd/system/mosquitto.service")
 INFLUXDB = """\
 [Unit]
@@ -38,6 +38,20 @@ StateDirectoryMode=0750
 LogsDirectory=influxdb
 LogsDirectoryMode=0750
 """
+GRAFANA = """\
+[Unit]
+Description=Grafana instance
+After=network-online.target
+
+[Service]
+User=grafana
+Group=grafana
+Type=simple
+WorkingDirectory=/usr
+RuntimeDirectory=grafana
+RuntimeDirectoryMode=0750
+ExecStart=/bin/sh /usr/sbin/grafana-server
+"""
 
 
 def lay_out(folder: Path) -> None:
@@ -45,6 +59,7 @@ def lay_out(folder: Path) -> None:
     shutil.copytree(SOURCE, folder, dirs_exist_ok=True)
     shutil.copy(MOSQUITTO, folder)
     (folder / "influxdb.service").write_text(INFLUXDB, encoding="utf-8")
+    (folder / "grafana-server.service").write_text(GRAFANA, encoding="utf-8")
     for unit in folder.glob("nabd*.service"):
         here = str(Path(sys.executable).parent)
         unit.write_text(unit.read_text(encoding="utf-8").replace(PROGRAMS, here), encoding="utf-8")
