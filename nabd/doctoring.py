@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -156,6 +157,9 @@ def _data(data: Path) -> Iterator[Finding]:
                 "data layout",
                 f"{known.layout}, clock speed {known.clock.speed:g}{mend}",
             )
+    secrets = data / "secrets"
+    if secrets.is_dir():
+        yield _secrets(secrets)
     site = data / "site"
     if site.exists():
         yield _checked("sites", lambda: f"{len(read_sites(site / 'sites'))} sites are good")
@@ -184,6 +188,19 @@ def _influxdb(data: Path, chosen: settings.Settings) -> Iterator[Finding]:
             f"the bucket drops readings older than {keeps_s / DAY_S:.3g} days; those that devices bring later than "
             "that are refused and go to quarantine",
         )
+
+
+def _secrets(folder: Path) -> Finding:
+    """Are they its owner's alone?"""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    others = sorted(path.name for path in [folder, *files] if stat.S_IMODE(path.stat().st_mode) & 0o077)
+    if others:
+        return Finding(
+            Verdict.WRONG,
+            "secrets",
+            f"others than the owner may use {', '.join(others)}; chmod 700 {folder} and chmod 600 {folder}/*",
+        )
+    return Finding(Verdict.GOOD, "secrets", f"{len(files)} files in {folder}, for their owner alone")
 
 
 def _rules(site: Path) -> str:

@@ -144,7 +144,7 @@ class Sender:
 
     def _connected(self, client: paho.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            logger.warning("event=refused mqtt=sender broker=%s:%d reason=%r", self.host, self.port, str(reason))
+            self._tell("refused", str(reason))
             return
         self._told = ""
         logger.info("event=connected mqtt=sender broker=%s:%d", self.host, self.port)
@@ -153,11 +153,14 @@ class Sender:
 
     def _unreachable(self, client: paho.Client, userdata: Any) -> None:
         error = sys.exception()  # paho calls this while it handles what the socket or the handshake raised
-        reason = explain(error, self.host, self.port) if error is not None else "no connection"
-        if reason != self._told:
-            self._told = reason
-            logger.warning("event=unreachable mqtt=sender broker=%s:%d reason=%r", self.host, self.port, reason)
+        self._tell("unreachable", explain(error, self.host, self.port) if error is not None else "no connection")
 
     def _disconnected(self, client: paho.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
-        if reason.is_failure:
-            logger.warning("event=disconnected mqtt=sender broker=%s:%d reason=%r", self.host, self.port, str(reason))
+        if reason.is_failure and not self._told:  # else it was not connected, and why has been told
+            self._tell("disconnected", str(reason))
+
+    def _tell(self, event: str, reason: str) -> None:
+        """One line a change of state, not one a try."""
+        if reason != self._told:
+            self._told = reason
+            logger.warning("event=%s mqtt=sender broker=%s:%d reason=%r", event, self.host, self.port, reason)

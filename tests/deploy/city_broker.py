@@ -69,6 +69,11 @@ class CityBroker:
     def password(self, name: str) -> str:
         return self.secret(name).read_text().strip()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def own(self) -> None:
         """Give Mosquitto's user what it reads and writes, where this is not its own user already."""
         if os.geteuid() == 0:
@@ -106,9 +111,7 @@ class CityBroker:
             self._process.wait(10)
 
     def listening_ports(self) -> set[int]:
-        assert self._process is not None
-        process = psutil.Process(self._process.pid)
-        return {c.laddr.port for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+        return {c.laddr.port for c in psutil.Process(self.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN}
 
     def settings(self, **more: object) -> None:
         """Write nabd.toml for a platform on this broker."""

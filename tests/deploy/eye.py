@@ -23,12 +23,15 @@ class Eye:
         client_id: str = "",
         *,
         will: tuple[str, bytes] | None = None,
+        clean: bool = True,
     ) -> None:
         self.heard: list[tuple[str, bytes]] = []
         self.answers: list[str] = []  # to CONNECT: "Success" or why not
         self.lost = 0  # connections that ended
         self._subscribed: dict[int | None, bool] = {}
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id or username, protocol=paho.MQTTv311)
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id or username, clean_session=clean, protocol=paho.MQTTv311
+        )
         self._client.username_pw_set(username, password)
         self._client.tls_set_context(broker.tls())
         if will is not None:

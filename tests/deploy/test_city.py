@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from adapters.platform_client import PlatformFault
+from nabd.process import PlatformProcess
 from tests.deploy.city_broker import CityBroker
 from tests.deploy.secure_city import NODES, SPEED, SecureCity
 from tests.e2e.test_three_nodes import steps, stored_names, wish
@@ -109,3 +111,32 @@ def test_killing_platform_and_broker_loses_nothing(city: SecureCity) -> None:
     stored = stored_names(city.data)
     assert len(stored) == len(set(stored)), "no reading is stored twice"
     assert expected <= set(stored), "no reading that was kept is missing"
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"host": "127.0.0.2"}, "is not for 127.0.0.2"),
+        ({"username": "nabd-admin"}, "is the password of nabd-admin the one the broker knows?"),
+    ],
+)
+def test_a_platform_that_is_not_let_in_runs_and_says_why(
+    city: SecureCity, changed: dict[str, str], sentence: str
+) -> None:
+    city.broker.settings(**changed)
+    ill = PlatformProcess(city.data, city.http_port, city.mqtt_port, output=city.output)
+    city.children.append(ill)
+    eventually(lambda: sentence in str(reasons(ill)), lambda: f"health says why; it says {reasons(ill)}")
+    log = city.platform_log()
+    assert sentence in log
+    assert log.count("event=disconnected mqtt=nabd-ingest-0") == 1, "told once, not at each try"
+    ill.stop()
+    city.broker.settings()
+    city.up()
+
+
+def reasons(platform: PlatformProcess) -> object:
+    try:
+        return platform.client.health()["reasons"]
+    except PlatformFault as fault:
+        return fault

@@ -157,3 +157,12 @@ def test_no_password_stands_in_the_brokers_file(tmp_path: Path) -> None:
     for name in ("mqtt_platform_password", "mqtt_admin_password"):
         assert founding.secret(tmp_path, name).read_text() not in text
     assert {client["username"] for client in json.loads(text)["clients"]} == {"nabd-platform", "nabd-admin"}
+
+
+def test_doctor_sees_a_secret_that_others_may_read(tmp_path: Path) -> None:
+    founding.establish(tmp_path, ())
+    told = CliRunner().invoke(cli, ["doctor", "--data", str(tmp_path)]).output
+    assert "ok    secrets: 10 files" in told
+    founding.secret(tmp_path, "influxdb_token").chmod(0o640)
+    told = CliRunner().invoke(cli, ["doctor", "--data", str(tmp_path)]).output
+    assert "WRONG secrets: others than the owner may use influxdb_token; chmod" in told
