@@ -33,9 +33,10 @@ COUNTS = ("have", "missing", "gone")
 
 def completeness(frame: Frame) -> Panel:
     select = 'sum("have") / (sum("have") + sum("missing") + sum("gone")) AS "completeness"'
+    levels = ((None, BAD), (POOR, NOTICE), (COMPLETE, GOOD))
     return single(
         frame, "data.completeness", Target(Query([select], _ledger(frame, *COUNTS))),
-        unit="percentunit", window=LEDGER_WINDOW, levels=((None, BAD), (POOR, NOTICE), (COMPLETE, GOOD)), decimals=2, width=6,
+        unit="percentunit", window=LEDGER_WINDOW, levels=levels, decimals=2, width=6,
     )  # fmt: skip
 
 
