@@ -33,19 +33,20 @@ COUNTS = ("have", "missing", "gone")
 
 def completeness(frame: Frame) -> Panel:
     select = 'sum("have") / (sum("have") + sum("missing") + sum("gone")) AS "completeness"'
+    levels = ((None, BAD), (POOR, NOTICE), (COMPLETE, GOOD))
     return single(
-        frame, "data.completeness", Target(Query([select], _ledger(frame))), unit="percentunit", window=LEDGER_WINDOW,
-        levels=((None, BAD), (POOR, NOTICE), (COMPLETE, GOOD)), decimals=2, width=6,
+        frame, "data.completeness", Target(Query([select], _ledger(frame, *COUNTS))),
+        unit="percentunit", window=LEDGER_WINDOW, levels=levels, decimals=2, width=6,
     )  # fmt: skip
 
 
 def missing(frame: Frame) -> Panel:
-    query = Query([call("sum", "missing")], _ledger(frame))
+    query = Query([call("sum", "missing")], _ledger(frame, "missing"))
     return single(frame, "data.missing", Target(query), levels=NONE_IS_GOOD, window=LEDGER_WINDOW, width=6)
 
 
 def gone(frame: Frame) -> Panel:
-    query = Query([call("sum", "gone")], _ledger(frame))
+    query = Query([call("sum", "gone")], _ledger(frame, "gone"))
     return single(frame, "data.gone", Target(query), window=LEDGER_WINDOW, width=6)
 
 
@@ -99,5 +100,5 @@ def worst(frame: Frame) -> Panel:
     )
 
 
-def _ledger(frame: Frame) -> Query:
-    return newest_by("nabd_ledger", COUNTS, ("device",), frame.place)
+def _ledger(frame: Frame, *fields: str) -> Query:
+    return newest_by("nabd_ledger", fields, ("device",), frame.place)

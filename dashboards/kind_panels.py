@@ -33,12 +33,12 @@ def alarms_open(frame: Frame) -> Panel:
 
 
 def in_contact(frame: Frame) -> Panel:
-    query = Query([call("sum", "online")], _online(frame, ()))
+    query = Query([call("sum", "online")], _online(frame))
     return single(frame, "in_contact", Target(query), window=LEDGER_WINDOW, levels=((None, GOOD),))
 
 
 def no_contact(frame: Frame) -> Panel:
-    query = Query(['count("online") - sum("online") AS "silent"'], _online(frame, ()))
+    query = Query(['count("online") - sum("online") AS "silent"'], _online(frame))
     return single(frame, "no_contact", Target(query), levels=NONE_IS_GOOD, window=LEDGER_WINDOW)
 
 
@@ -64,7 +64,11 @@ SEVERITIES = ("critical", "major", "minor", "info")
 
 
 def silent_list(frame: Frame) -> Panel:
-    query = Query(['"last"', '"asset"', '"zone"'], _online(frame, ("asset", "zone")), ('"online" = 0',))
+    query = Query(
+        ['"last"', '"asset"', '"zone"'],
+        _online(frame, '"last_measured_at_ms" AS "last"', group=("asset", "zone")),
+        ('"online" = 0',),
+    )
     words = frame.words
     columns = (
         Column("last", words("column.last_reading"), "dateTimeFromNow"),
@@ -77,9 +81,8 @@ def silent_list(frame: Frame) -> Panel:
     )  # fmt: skip
 
 
-def _online(frame: Frame, group: tuple[str, ...]) -> Query:
-    fields = [call("last", "online"), '"last_measured_at_ms" AS "last"']
-    return Query(fields, "nabd_ledger", frame.place, ("device", *group))
+def _online(frame: Frame, *fields: str, group: tuple[str, ...] = ()) -> Query:
+    return Query([call("last", "online"), *fields], "nabd_ledger", frame.place, ("device", *group))
 
 
 def newest_values(frame: Frame) -> Panel:

@@ -10,22 +10,22 @@ ASKED_AND_DARK = '"level" > 0.2 AND "power_w" < 2'
 
 
 def dark(frame: Frame) -> Panel:
-    return single(
-        frame, "lighting.dark", Target(Query([call("count", "level")], _now(frame), (ASKED_AND_DARK,))),
-        levels=NONE_IS_GOOD, window=frame.now, none="none_now",
-    )  # fmt: skip
+    query = Query([call("count", "level")], _now(frame, "level", "power_w"), (ASKED_AND_DARK,))
+    return single(frame, "lighting.dark", Target(query), levels=NONE_IS_GOOD, window=frame.now, none="none_now")
 
 
 def lit(frame: Frame) -> Panel:
-    return single(
-        frame, "lighting.lit", Target(Query([call("count", "level")], _now(frame), (LIT,))),
-        levels=CALM, window=frame.now, none="none_now",
-    )  # fmt: skip
+    query = Query([call("count", "level")], _now(frame, "level"), (LIT,))
+    return single(frame, "lighting.lit", Target(query), levels=CALM, window=frame.now, none="none_now")
 
 
 def power(frame: Frame) -> Panel:
     return single(
-        frame, "lighting.power", Target(Query([call("sum", "power_w")], _now(frame))), unit="watt", window=frame.now
+        frame,
+        "lighting.power",
+        Target(Query([call("sum", "power_w")], _now(frame, "power_w"))),
+        unit="watt",
+        window=frame.now,
     )
 
 
@@ -35,5 +35,6 @@ def power_by_zone(frame: Frame) -> Panel:
     return chart(frame, "lighting.power_by_zone", Target(query, name=ZONE_NAME), unit="watt", least=0.0, width=24)
 
 
-def _now(frame: Frame) -> Query:
-    return newest_by("street_light", ("level", "power_w"), ("asset",), frame.readings)
+def _now(frame: Frame, *fields: str) -> Query:
+    """Only the fields that are wanted: each costs as much as the first."""
+    return newest_by("street_light", fields, ("asset",), frame.readings)

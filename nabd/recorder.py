@@ -113,8 +113,12 @@ class Recorder:
     def look(self) -> None:
         """Take the samples that are due and write all there is. Raises StoreFault, OSError; then nothing is lost."""
         self._sample()
-        while self._write_history():
-            pass
+        try:
+            while self._write_history():
+                pass
+        except BaseException:
+            self._marks = None  # the store may come back as a backup had it: its marks are asked for again
+            raise
         while self._samples:
             batch = list(islice(self._samples, SAMPLES_BATCH))
             self._record(batch)

@@ -1,7 +1,9 @@
 """What the recorder samples, read from the rooms of a running platform."""
 
+import asyncio
 import resource
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from console.api_acts import LEDGER_COUNTS
@@ -9,6 +11,7 @@ from console.live import Contact, LiveDevice, LiveView
 from contract.kind import Kind, Kinds, MetricType
 from contract.ports import Annals, Clock, Log, Point, State
 from nabd.annals import health_point, ledger_points
+from nabd.lifetimes import on_exit
 from nabd.recorder import Recorder
 from nabd.zones import Thing, Zones
 
@@ -73,6 +76,13 @@ def make_recorder(
         return zones.points(things, at_ms)
 
     return Recorder(store, state, clock, health=sample_health, ledger=sample_ledger, zones=sample_zones)
+
+
+def run_recorder(stack: AsyncExitStack, recorder: Recorder | None) -> None:
+    """Start it, if there is one; it ends with the stack."""
+    if recorder is not None:
+        recorder.start()
+        on_exit(stack, "recorder", lambda: asyncio.to_thread(recorder.stop))
 
 
 def _thing(device: LiveDevice, kind: Kind | None, now_ms: int) -> Thing:

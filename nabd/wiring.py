@@ -50,7 +50,7 @@ from nabd.deciding import Decider, Registry
 from nabd.fault import Refused
 from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.ports import listen
-from nabd.recording import make_recorder
+from nabd.recording import make_recorder, run_recorder
 from nabd.settings import Settings
 from nabd.storing import open_store, restore_live
 from rules import loader
@@ -237,9 +237,7 @@ class House:
             on_exit(stack, "fleet", end_fleet)
 
     def _start_consumers(self, stack: AsyncExitStack) -> None:
-        if self.recorder is not None:  # first, so that it ends last and writes what the decider did in the end
-            self.recorder.start()
-            on_exit(stack, "recorder", lambda recorder=self.recorder: asyncio.to_thread(recorder.stop))  # type: ignore[misc]
+        run_recorder(stack, self.recorder)  # first, so that it ends last and writes what the decider did in the end
         for consumer in (self.writer, self.decider):
             self.log.on_append.append(consumer.notify)
             consumer.start()

@@ -27,6 +27,8 @@ from console.language import languages
 print(len(kinds), len(ruleset.rules), site.commune, *(len(language.texts) for language in languages().values()))
 from adapters.state.sqlite_state import SqliteState
 SqliteState(Path("state.db")).close()
+from dashboards.generated import generated
+assert any(path.endswith("nabd-lighting-ar.json") for path in generated(kinds))
 assert (files("firmware") / "main.py").is_file()
 """
 
@@ -48,7 +50,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_every_data_file(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for pattern in ("contract/kinds/*.yaml", "nabd/site/**/*.yaml", "console/locales/*.yaml", "console/static/*"):
+    for pattern in (
+        "contract/kinds/*.yaml",
+        "nabd/site/**/*.yaml",
+        "console/locales/*.yaml",
+        "console/static/*",
+        "dashboards/locales/*.yaml",
+    ):
         found = [path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)]
         assert found, f"the source tree has no {pattern}"
         assert names.issuperset(found), f"missing in the wheel: {set(found) - names}"
