@@ -44,6 +44,11 @@ def test_secrets_data_and_history_stay_out_of_the_build() -> None:
         assert not dockerfile.let_in(path), path
 
 
+def test_a_deployments_secrets_are_not_committed_by_mistake() -> None:
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"/city/", "/.env", "/backup/"} <= set(ignored)
+
+
 def test_every_room_of_the_wheel_is_copied(stages: list[Stage]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     rooms = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
