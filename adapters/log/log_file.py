@@ -3,19 +3,25 @@
 import errno
 import os
 import sqlite3
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
-SCHEMA = 1
+from adapters.log import chunks, names
+from contract.records import decode
+
+SCHEMA = 2
 BUSY_MS = 5_000
 PAGE_BYTES = 4_096
+UPGRADE_ENTRIES = 2_000
+INSERT_CHUNK = "INSERT INTO chunks (last, at_ms, ends, bodies) VALUES (?, ?, ?, ?)"
 
-TABLES = """
-CREATE TABLE entries (
-  position INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL,
-  device TEXT, stream TEXT, first_seq INTEGER, last_seq INTEGER, body BLOB NOT NULL
-);
-CREATE INDEX entries_by_name ON entries (device, stream, first_seq, last_seq) WHERE first_seq IS NOT NULL;
-CREATE INDEX entries_wide ON entries (device, stream, first_seq) WHERE last_seq - first_seq > 4096;
+ENTRIES = (
+    "CREATE TABLE chunks (last INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, ends BLOB NOT NULL, bodies BLOB NOT NULL);"
+)
+TABLES = f"""
+{ENTRIES}
+{names.TABLES}
 CREATE TABLE ledger (device TEXT, stream TEXT, body BLOB NOT NULL, PRIMARY KEY (device, stream)) WITHOUT ROWID;
 CREATE TABLE quarantine (
   number INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL,
@@ -101,12 +107,33 @@ def open_log(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
             version = SCHEMA
+        elif version == 1:
+            _upgrade(connection)
+            version = SCHEMA
     except (sqlite3.DatabaseError, OSError) as error:
         raise LogFault(f"{path}: cannot be opened ({error}); restore it from a backup or move it away") from None
     if version != SCHEMA:
         connection.close()
         raise LogFault(f"{path}: log schema {version}, this Nabd reads {SCHEMA}; use the Nabd that made it")
     return connection
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Schema 1 had a row for each entry. All of it in one transaction: a crash leaves the old file."""
+    with Transaction(connection):
+        connection.execute(ENTRIES)
+        for statement in filter(str.strip, names.TABLES.split(";")):
+            connection.execute(statement)
+        old = connection.execute("SELECT position, at_ms, body FROM entries ORDER BY position")
+        while rows := old.fetchmany(UPGRADE_ENTRIES):
+            for _, run in groupby(enumerate(rows), lambda one: (one[1][0] - one[0], one[1][1])):  # no hole, one time
+                entries = [row for _, row in run]
+                before, at_ms = entries[0][0] - 1, entries[0][1]
+                bodies = list(map(itemgetter(2), entries))
+                connection.executemany(INSERT_CHUNK, chunks.rows(bodies, before, at_ms))
+                connection.executemany(names.INSERT, names.rows(list(map(decode, bodies)), before))
+        connection.execute("DROP TABLE entries")
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -23,7 +23,8 @@ from typing import Any
 
 import msgspec
 
-from adapters.log.log_file import LogFault, Place, Transaction, connect, open_log, refusal, used_bytes
+from adapters.log import chunks, names
+from adapters.log.log_file import INSERT_CHUNK, LogFault, Place, Transaction, connect, open_log, refusal, used_bytes
 from adapters.log.tail import Tail
 from contract.ports import LedgerRow, LogFull, Quarantined
 from contract.records import Entry, Reading, Record, Telemetry, decode, encode
@@ -36,18 +37,12 @@ DAY_MS = 86_400_000
 QUARANTINE_BYTES_MAX = 512_000_000  # and never more than a quarter of the file's bound
 QUARANTINE_ROW_BYTES = 512  # of a row beside its payload: topic, sentence, names, index
 SPACE_WANTED = 0.9  # of bytes_max: above it, cut drops what is read though it is not old
-CUT_ENTRIES = 2_000  # a step of cutting, so that appends wait for it a moment only
+CUT_CHUNKS = 32  # a step of cutting, so that appends wait for it a moment only
 VACUUM_PAGES = 2_000  # given back to the disk in a step
-SPAN_WIDE = 4_096  # a message whose seqs span more than this is looked up in an index of its own
 
-FIND_NEAR = (
-    "SELECT body FROM entries WHERE device = ? AND stream = ? AND first_seq BETWEEN ? AND ? AND last_seq >= ? "
-    "ORDER BY first_seq DESC"
-)
-FIND_WIDE = (
-    "SELECT body FROM entries WHERE device = ? AND stream = ? AND last_seq - first_seq > 4096 "
-    "AND first_seq <= ? AND last_seq >= ?"
-)
+READ_CHUNKS = 16  # fetched in one question, decoded after it
+CHUNKS_BEHIND = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last > ? ORDER BY last LIMIT ?"
+CHUNK_WITH = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last >= ? ORDER BY last LIMIT 1"
 
 _ledger_encoder = msgspec.msgpack.Encoder()
 _ledger_decoder = msgspec.msgpack.Decoder(LedgerRow)
@@ -78,7 +73,7 @@ class SqliteLog:
 
     def _load(self) -> None:
         ask = self._writer.execute
-        row = ask("SELECT position, at_ms FROM entries ORDER BY position DESC LIMIT 1").fetchone()
+        row = ask("SELECT last, at_ms FROM chunks ORDER BY last DESC LIMIT 1").fetchone()
         self._last, self._last_at_ms = (int(row[0]), int(row[1])) if row else (0, 0)
         self._counts: dict[str, int] = dict(ask("SELECT name, value FROM counts").fetchall())
         self._consumers: dict[str, int] = dict(ask("SELECT name, position FROM consumers").fetchall())
@@ -97,19 +92,16 @@ class SqliteLog:
         quarantine: Iterable[Quarantined] = (),
         counts: Mapping[str, int] | None = None,
     ) -> int:
-        rows = [(*_name_of(record), encode(record)) for record in records]
+        bodies = [encode(record) for record in records]
         ledger_rows = [(row.device, row.stream, _ledger_encoder.encode(row)) for row in ledger]
         turned_away = list(quarantine)
         with self._lock:
             at_ms = max(at_ms, self._last_at_ms)
-            last = self._last + len(rows)
+            last = self._last + len(bodies)
             with self._transaction() as connection:
                 self._check_room(turned_away)
-                connection.executemany(
-                    "INSERT INTO entries (position, at_ms, device, stream, first_seq, last_seq, body) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [(self._last + n, at_ms, *row) for n, row in enumerate(rows, 1)],
-                )
+                connection.executemany(INSERT_CHUNK, chunks.rows(bodies, self._last, at_ms))
+                connection.executemany(names.INSERT, names.rows(records, self._last))
                 if ledger_rows:
                     connection.executemany(
                         "INSERT INTO ledger (device, stream, body) VALUES (?, ?, ?) "
@@ -124,7 +116,8 @@ class SqliteLog:
                         list(counts.items()),
                     )
                 self._place.check()
-            self._last, self._last_at_ms = last, at_ms if rows else self._last_at_ms
+            self._tail.append(self._last, at_ms, records)
+            self._last, self._last_at_ms = last, at_ms if bodies else self._last_at_ms
             self._quarantine_bytes += grown
             for name, value in (counts or {}).items():
                 self._counts[name] = self._counts.get(name, 0) + value
@@ -187,10 +180,12 @@ class SqliteLog:
         after, limit = (near[-1].position, limit - len(near)) if near else (after, limit)
         if limit <= 0 or after >= self._last:
             return near
-        rows = self._fetch(
-            "SELECT position, at_ms, body FROM entries WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
-        )
-        entries = [Entry(position, at_ms, decode(body)) for position, at_ms, body in rows]
+        entries: list[Entry] = []
+        while len(entries) < limit and (rows := self._fetch(CHUNKS_BEHIND, (after, READ_CHUNKS))):
+            for row in rows:
+                entries += chunks.entries(row, after)
+            after = entries[-1].position
+        del entries[limit:]
         self._tail.keep(entries)
         return [*near, *entries]
 
@@ -208,17 +203,13 @@ class SqliteLog:
     def _message_with(self, device: str, stream: str, seq: int) -> Mapping[int, Reading]:
         """All readings, by seq, of the message that brought this one; empty when there is none."""
         with self._reader() as reader:
-            for query, arguments in (
-                (FIND_NEAR, (device, stream, seq - SPAN_WIDE, seq, seq)),
-                (FIND_WIDE, (device, stream, seq, seq)),
-            ):
-                with closing(reader.execute(query, arguments)) as rows:
-                    for (body,) in rows:  # one by one: the first is nearly always the one
-                        record = decode(body)
-                        assert isinstance(record, Telemetry), "only telemetry has a first seq"
-                        readings = {reading.seq: reading for reading in record.readings}
-                        if seq in readings:
-                            return readings
+            for position in names.positions(reader, device, stream, seq):
+                found = reader.execute(CHUNK_WITH, (position,)).fetchone()
+                record = chunks.record(found, position)
+                assert isinstance(record, Telemetry), "only telemetry has names"
+                readings = {reading.seq: reading for reading in record.readings}
+                if seq in readings:
+                    return readings
         return {}
 
     def ledger(self, device: str | None = None) -> Iterable[LedgerRow]:
@@ -285,13 +276,17 @@ class SqliteLog:
                 short = self._used_bytes() > self._bytes_max * SPACE_WANTED
                 with self._transaction() as connection:
                     gone = connection.execute(
-                        "DELETE FROM entries WHERE position IN (SELECT position FROM entries "
-                        "WHERE position <= ? AND (at_ms < ? OR ?) ORDER BY position LIMIT ?)",
-                        (floor, now_ms - self._days_max * DAY_MS, short, CUT_ENTRIES),
-                    ).rowcount
+                        "SELECT last, at_ms, ends, bodies FROM chunks WHERE last <= ? AND (at_ms < ? OR ?) "
+                        "ORDER BY last LIMIT ?",
+                        (floor, now_ms - self._days_max * DAY_MS, short, CUT_CHUNKS),
+                    ).fetchall()
+                    entries = [entry for row in gone for entry in chunks.entries(row, 0)]
+                    if entries:
+                        names.forget(connection, [entry.record for entry in entries], entries[-1].position)
+                        connection.execute("DELETE FROM chunks WHERE last <= ?", (entries[-1].position,))
                 self._give_back()
-            total += gone
-            if gone < CUT_ENTRIES:
+            total += len(entries)
+            if len(gone) < CUT_CHUNKS:
                 return total
 
     def _give_back(self) -> None:
@@ -344,11 +339,3 @@ class SqliteLog:
                 self._idle.append(reader)
             elif reader is not None:
                 reader.close()
-
-
-def _name_of(record: Record) -> tuple[str | None, str | None, int | None, int | None]:
-    """(device, stream, first seq, last seq) of telemetry; of anything else nothing to look up by."""
-    if not isinstance(record, Telemetry) or not record.readings:
-        return None, None, None, None
-    seqs = [reading.seq for reading in record.readings]
-    return record.device, record.stream, min(seqs), max(seqs)

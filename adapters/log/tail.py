@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 
-from contract.records import Entry, Telemetry
+from contract.records import Entry, Record, Telemetry
 
 READINGS_MAX = 20_000  # an entry counts as many as it has readings, at least one; about 20 MB
 
@@ -24,6 +24,10 @@ class Tail:
                 return ()
             start = after + 1 - self._entries[0].position
             return self._entries[start : start + max(limit, 0)] if start >= 0 else ()
+
+    def append(self, before: int, at_ms: int, records: Sequence[Record]) -> None:
+        """Remember what was just appended behind position `before`, as it is: nobody need decode it again."""
+        self.keep([Entry(position, at_ms, record) for position, record in enumerate(records, before + 1)])
 
     def keep(self, entries: Sequence[Entry]) -> None:
         """Remember what was read from the file, where it goes on from what is here, or begin anew with it."""
