@@ -27,7 +27,7 @@ class Clock(Protocol):
 # ----------------------------------------------------------------------------------------------------------- log
 
 
-class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of one (device, stream): inclusive ranges, sorted, disjoint, not touching."""
 
     device: str
@@ -268,7 +268,7 @@ class State(Protocol):
 # ---------------------------------------------------------------------------------------------------------- wire
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One PUBLISH as it came: nothing decoded, nothing acknowledged."""
 
     topic: str

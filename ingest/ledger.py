@@ -74,7 +74,9 @@ class Stream:
         )
 
     def copy(self) -> "Stream":
-        twin = Stream(self.device, self.stream)
+        twin = Stream.__new__(Stream)
+        twin.device = self.device
+        twin.stream = self.stream
         twin.have = self.have.copy()
         twin.covered = self.covered.copy()
         twin.boots = self.boots
@@ -83,6 +85,14 @@ class Stream:
         twin.reported = self.reported
         twin.born_at_ms = self.born_at_ms
         return twin
+
+    def follow(self, seq: int) -> bool:
+        """Take `seq` if it is simply the next one, which nearly all are; else change nothing."""
+        have, covered = self.have, self.covered
+        if not have or have[-1] != seq or covered[-1] != seq:
+            return False
+        have[-1] = covered[-1] = seq + 1
+        return True
 
     def has(self, seq: int) -> bool:
         return bisect_right(self.have, seq) % 2 == 1

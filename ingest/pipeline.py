@@ -81,7 +81,7 @@ class Pipeline:
             kept=[(device, stream, deferred) for (device, stream), deferred in batch.kept.items()],
             replies=batch.replies,
             births=list(batch.births),
-            readings=batch.counts["received"],
+            readings=batch.accepted + batch.counts["received"],
         )
 
     def _take(self, batch: Batch, message: Message, incoming: Sequence[Message]) -> None:
@@ -113,7 +113,7 @@ class Pipeline:
                 batch.now_ms,
                 ledger=[stream.row() for stream in batch.streams.values()],
                 quarantine=batch.quarantine,
-                counts=batch.counts,
+                counts=batch.totals(),
             )
             self._ledger.replace(batch.streams.values())
         for heard in batch.waiting:

@@ -143,6 +143,7 @@ def _message_type(kind: Kind) -> type[msgspec.Struct]:
             ("at", Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)] | None, None),
             ("up", Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)] | None, None),
         ],
+        gc=False,  # it is made of numbers and words only
     )
     return msgspec.defstruct(
         "FastMessage",
@@ -153,6 +154,8 @@ def _message_type(kind: Kind) -> type[msgspec.Struct]:
             ("oldest", Annotated[int, msgspec.Meta(ge=1, le=INTEGER_MAX)]),
             ("readings", Annotated[list[reading], msgspec.Meta(max_length=READINGS_MAX)]),  # type: ignore[valid-type]
         ],
+        namespace={"faulty": (), "notes": {}},  # so that it is a decode.TelemetryIn to whoever takes it
+        gc=False,
     )
 
 
