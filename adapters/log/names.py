@@ -21,9 +21,7 @@ CREATE TABLE names (
 CREATE INDEX names_wide ON names (device, stream, first_seq) WHERE last_seq - first_seq > {SPAN_WIDE};
 """
 
-INSERT = (
-    "INSERT INTO names (device, stream, first_seq, last_seq, last_position, positions) VALUES (?, ?, ?, ?, ?, ?)"
-)
+INSERT = "INSERT INTO names (device, stream, first_seq, last_seq, last_position, positions) VALUES (?, ?, ?, ?, ?, ?)"
 FIND_NEAR = (
     "SELECT positions FROM names WHERE device = ? AND stream = ? AND first_seq BETWEEN ? AND ? AND last_seq >= ? "
     "ORDER BY first_seq DESC"

@@ -16,7 +16,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from adapters.log import chunks, names
 from adapters.log.log_file import INSERT_CHUNK, LogFault, Place, Transaction, connect, open_log, refusal, used_bytes
 from adapters.log.tail import Tail
 from contract.ports import LedgerRow, LogFull, Quarantined
-from contract.records import Entry, Reading, Record, Telemetry, decode, encode
+from contract.records import Entry, Reading, Record, Telemetry, encode
 
 logger = logging.getLogger("log")
 

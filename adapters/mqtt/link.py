@@ -15,6 +15,7 @@ from contract.wire.packets import REFUSALS
 DELAY_S_MIN = 0.1  # before the first new try; doubles up to the maximum, each spread by half to one and a half
 DELAY_S_MAX = 5.0
 STEADY_S = 5.0  # a connection that lasted so long begins again at the shortest delay
+INDEX_BITS = 8
 READY_S_MAX = 10.0  # for TCP, TLS, CONNACK and SUBACK together
 
 CHANCE = random.SystemRandom().random
@@ -38,7 +39,7 @@ class Link:
         """`take` gets the messages of each read, `changed` is called when `ready` became true or false."""
         self.index = index
         self.session = session
-        self.generation = 0  # of the connection; tokens carry it
+        self.generation = 0  # of the connection
         self.ready = False  # connected and subscribed
         self.connection: Connection | None = None
         self._filters = filters
@@ -48,6 +49,11 @@ class Link:
         self._changed = changed
         self._said = ""
         self._malformed_topics = 0  # of connections that are gone
+
+    @property
+    def name(self) -> int:
+        """Of the connection at hand, other than that of any link and connection before it; tokens carry it."""
+        return self.generation << INDEX_BITS | self.index
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -93,7 +99,7 @@ class Link:
         def event(event: tuple[Any, ...]) -> None:
             self._event(event, connection, subscribed)
 
-        connection = Connection(self.session, (self.index, self.generation), loop.time, self._take, event)
+        connection = Connection(self.session, self.name, loop.time, self._take, event)
         self.connection = connection  # its first events may come before create_connection returns
         beat = loop.create_task(self._beat(connection))
         try:

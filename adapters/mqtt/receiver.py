@@ -3,8 +3,8 @@
 Theory of operation. A Receiver has several links, each a client id with a persistent session at the broker and, while
 it lasts, one Connection. A broker lets only so many messages be unacknowledged on one connection (rumqttd: 100), so
 more links, which share the telemetry (``$share/…``), are more messages on the way. Link 0 alone has the channels whose
-order counts. A message's token names link, connection and packet id: after a reconnect the broker sends again what was
-not acknowledged, so a token of an earlier connection acknowledges nothing.
+order counts. A message's token names link, connection and packet id in one number: after a reconnect the broker sends
+again what was not acknowledged, so a token of an earlier connection acknowledges nothing.
 
 One link is the default and shares nothing, for two reasons found in rumqttd 0.20, the embedded broker: its router
 panics, and no client connects again, when the last link of a share is disconnected with a message unacknowledged; and
@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from adapters.mqtt.connection import PACKET_ID_BITS
 from adapters.mqtt.link import CHANCE, Link
 from contract.ports import Message
 from contract.wire import topics
@@ -29,6 +30,7 @@ from contract.wire.packets import encode_publish
 
 QUEUE_MAX = 20_000  # messages read and not yet taken: beyond it no socket is read
 QOS0_QUEUE_MAX = 5_000  # messages in the queue beyond which QoS 0 is dropped
+PUBACK = 0x4002_0000  # a whole PUBACK as a number, but for its packet id
 WRITE_BYTES_MAX = 4 * 1024 * 1024  # unsent bytes of a link beyond which `publish` drops
 
 ORDERED = tuple(
@@ -140,16 +142,14 @@ class Receiver:
 
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         """PUBACK these, one write a link. None (QoS 0) and tokens of an earlier connection are ignored."""
-        by_link: list[list[int]] = [[] for _ in self._links]
+        packets: dict[int, list[int]] = {}
         for token in tokens:
             if token is not None:
-                index, generation, packet_id = token
-                if self._links[index].generation == generation:
-                    by_link[index].append(0x40020000 | packet_id)
-        for link, packets in zip(self._links, by_link, strict=True):
-            transport = link.transport
-            if packets and transport is not None:
-                transport.write(struct.pack(f">{len(packets)}I", *packets))
+                packets.setdefault(token >> PACKET_ID_BITS, []).append(PUBACK | token & 0xFFFF)
+        for link in self._links:
+            acks = packets.get(link.name)
+            if acks and link.transport is not None:
+                link.transport.write(struct.pack(f">{len(acks)}I", *acks))
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Send at QoS 0; lost, and counted in `lost`, when there is no connection. ValueError for another QoS."""
