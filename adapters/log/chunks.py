@@ -41,8 +41,10 @@ def entries(row: Row, after: int) -> list[Entry]:
     ends = array("I", packed)
     first = last - len(ends) + 1
     skip = max(0, after + 1 - first)
+    found: list[Entry] = []
+    if after >= last:
+        return found
     start = ends[skip - 1] if skip else 0
-    found = []
     for position, end in enumerate(ends[skip:], first + skip):
         found.append(Entry(position, at_ms, decode(bodies[start:end])))
         start = end

@@ -7,6 +7,8 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+import msgspec
+
 from adapters.log import chunks, names
 from contract.records import decode
 
@@ -97,6 +99,7 @@ def refusal(error: sqlite3.DatabaseError) -> OSError:
 
 def open_log(path: Path) -> sqlite3.Connection:
     """The writing connection; a new file gets its tables, one of another schema is refused."""
+    connection = None
     try:
         connection = connect(path)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -110,7 +113,9 @@ def open_log(path: Path) -> sqlite3.Connection:
         elif version == 1:
             _upgrade(connection)
             version = SCHEMA
-    except (sqlite3.DatabaseError, OSError) as error:
+    except (sqlite3.DatabaseError, OSError, msgspec.MsgspecError) as error:
+        if connection is not None:
+            connection.close()
         raise LogFault(f"{path}: cannot be opened ({error}); restore it from a backup or move it away") from None
     if version != SCHEMA:
         connection.close()
