@@ -98,8 +98,12 @@ class Log(Protocol):
     def counts(self) -> Mapping[str, int]:
         """Durable counters since the log was made: received, accepted, duplicate, quarantined, deferred, …"""
 
-    def consumed(self, consumer: str, position: int) -> None:
-        """Register `consumer` or move its position: nothing behind it is cut."""
+    def consumed(self, consumer: str, position: int, ledger: Iterable[LedgerRow] = ()) -> None:
+        """Register `consumer` or move its position: nothing behind it is cut. `ledger` rows go in one transaction
+        with it, also when the log is full. Raises OSError."""
+
+    def consumers(self) -> Mapping[str, int]:
+        """The position of each that has registered."""
 
     def cut(self, now_ms: int) -> int:
         """Drop what is older than the bounds and behind every consumer; return how many entries went."""

@@ -138,6 +138,8 @@ def _upgrade(connection: sqlite3.Connection) -> None:
                 connection.executemany(INSERT_CHUNK, chunks.rows(bodies, before, at_ms))
                 connection.executemany(names.INSERT, names.rows(list(map(decode, bodies)), before))
         connection.execute("DROP TABLE entries")
+        # Its ledger was written with every append: it is right up to the end.
+        connection.execute("INSERT INTO consumers SELECT 'ledger', coalesce(max(last), 0) FROM chunks")
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 

@@ -43,6 +43,10 @@ VACUUM_PAGES = 2_000  # given back to the disk in a step
 READ_CHUNKS = 16  # fetched in one question, decoded after it
 CHUNKS_BEHIND = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last > ? ORDER BY last LIMIT ?"
 CHUNK_WITH = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last >= ? ORDER BY last LIMIT 1"
+UPSERT_LEDGER = (
+    "INSERT INTO ledger (device, stream, body) VALUES (?, ?, ?) "
+    "ON CONFLICT (device, stream) DO UPDATE SET body = excluded.body"
+)
 
 _ledger_encoder = msgspec.msgpack.Encoder()
 _ledger_decoder = msgspec.msgpack.Decoder(LedgerRow)
@@ -93,7 +97,7 @@ class SqliteLog:
         counts: Mapping[str, int] | None = None,
     ) -> int:
         bodies = [encode(record) for record in records]
-        ledger_rows = [(row.device, row.stream, _ledger_encoder.encode(row)) for row in ledger]
+        ledger_rows = _packed(ledger)
         turned_away = list(quarantine)
         with self._lock:
             at_ms = max(at_ms, self._last_at_ms)
@@ -102,12 +106,7 @@ class SqliteLog:
                 self._check_room(turned_away)
                 connection.executemany(INSERT_CHUNK, chunks.rows(bodies, self._last, at_ms))
                 connection.executemany(names.INSERT, names.rows(records, self._last))
-                if ledger_rows:
-                    connection.executemany(
-                        "INSERT INTO ledger (device, stream, body) VALUES (?, ?, ?) "
-                        "ON CONFLICT (device, stream) DO UPDATE SET body = excluded.body",
-                        ledger_rows,
-                    )
+                connection.executemany(UPSERT_LEDGER, ledger_rows)
                 grown = self._put_away(connection, turned_away)
                 if counts:
                     connection.executemany(
@@ -247,11 +246,17 @@ class SqliteLog:
 
     # -- consumers and bounds
 
-    def consumed(self, consumer: str, position: int) -> None:
+    def consumers(self) -> Mapping[str, int]:
         with self._lock:
-            if self._consumers.get(consumer) == position:
+            return dict(self._consumers)
+
+    def consumed(self, consumer: str, position: int, ledger: Iterable[LedgerRow] = ()) -> None:
+        ledger_rows = _packed(ledger)
+        with self._lock:
+            if self._consumers.get(consumer) == position and not ledger_rows:
                 return
             with self._transaction() as connection:
+                connection.executemany(UPSERT_LEDGER, ledger_rows)
                 connection.execute(
                     "INSERT INTO consumers (name, position) VALUES (?, ?) "
                     "ON CONFLICT (name) DO UPDATE SET position = excluded.position",
@@ -339,3 +344,7 @@ class SqliteLog:
                 self._idle.append(reader)
             elif reader is not None:
                 reader.close()
+
+
+def _packed(ledger: Iterable[LedgerRow]) -> list[tuple[str, str, bytes]]:
+    return [(row.device, row.stream, _ledger_encoder.encode(row)) for row in ledger]
