@@ -34,7 +34,8 @@ class Stream:
     """The seqs of one (device, stream), and what dates and orders its messages."""
 
     __slots__ = (
-        "boots", "born_at_ms", "covered", "device", "has_only_grown", "have", "reported", "seen_at_ms", "status", "stream",
+        "boots", "born_at_ms", "covered", "device", "has_only_grown", "have",
+        "reported", "seen_at_ms", "status", "stream",
     )  # fmt: skip
 
     def __init__(self, device: str, stream: str) -> None:
@@ -195,7 +196,8 @@ class Ledger:
     """All streams, as the log has them. Streams are replaced whole, so any thread may read one it has got.
 
     A stream's row is written with the batch that changed it, unless the log's telemetry says as much: then it waits in
-    `unwritten` for the next checkpoint, and after a crash it is made from the older row and the log. Of each device the STREAMS_MAX seen last are in memory; the log has the others too, and `recall` brings one back.
+    `unwritten` for the next checkpoint, and after a crash it is made from the older row and the log. Of each device the
+    STREAMS_MAX seen last are in memory; the log has the others too, and `recall` brings one back.
     """
 
     def __init__(self, rows: Iterable[LedgerRow], since: Iterable[Telemetry] = ()) -> None:
