@@ -165,8 +165,9 @@ def decode_telemetry(payload: bytes, validator: Validator | None, reader: JsonRe
             pass  # read exactly below, to name the fault
         else:
             if _is_without_remark(message, payload):
-                for reading in message.readings:
-                    validator.settle(reading.v)
+                if validator.has_booleans or b"null" in payload:
+                    for reading in message.readings:
+                        validator.settle(reading.v)
                 return cast(TelemetryIn, message)
     try:
         document, duplicates = reader.read(payload)
