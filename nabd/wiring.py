@@ -24,7 +24,7 @@ from actuation.arbiter import Arbiter
 from actuation.dispatch import Dispatcher
 from adapters.clock import CityClock, real_ms
 from adapters.log.sqlite_log import LogFault, SqliteLog
-from adapters.mqtt.broker import BrokerFault, EmbeddedBroker
+from adapters.mqtt.broker import UNACKNOWLEDGED_MAX, BrokerFault, EmbeddedBroker
 from adapters.mqtt.receiver import Receiver
 from adapters.mqtt.sender import Sender
 from adapters.state.sqlite_state import SqliteState
@@ -137,6 +137,7 @@ class House:
             settings.mqtt_host,
             settings.mqtt_port,
             connections=settings.mqtt_connections,
+            window=UNACKNOWLEDGED_MAX if settings.mqtt_embedded else None,
             **_credentials(settings),
         )
         self.dispatcher = Dispatcher(

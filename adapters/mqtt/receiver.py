@@ -29,6 +29,7 @@ from contract.wire.mqtt import Session
 from contract.wire.packets import encode_publish
 
 QUEUE_MAX = 20_000  # messages read and not yet taken: beyond it no socket is read
+GATHER_S, GATHER_STEP_S = 0.05, 0.005  # how long a read waits for more, and how long nothing more may come
 QOS0_QUEUE_MAX = 5_000  # messages in the queue beyond which QoS 0 is dropped
 PUBACK = 0x4002_0000  # a whole PUBACK as a number, but for its packet id
 WRITE_BYTES_MAX = 4 * 1024 * 1024  # unsent bytes of a link beyond which `publish` drops
@@ -55,11 +56,13 @@ class Receiver:
         tls: ssl.SSLContext | None = None,
         group: str = "nabd",
         keepalive_s: int = 30,
+        window: int | None = None,
         chance: Callable[[], float] = CHANCE,
     ) -> None:
         """`connections` links with the client ids ``{client_id}-{i}``; more than one share the telemetry as `group`.
 
-        More than one is not for the embedded broker (see above). `chance` (0 to 1) spreads the new tries.
+        More than one is not for the embedded broker (see above). `window`: how many messages the broker leaves
+        unacknowledged on one connection, where that is known: with so many at hand no more can come. `chance` (0 to 1) spreads the new tries.
         """
         if connections < 1:
             raise ValueError(f"connections: {connections} is less than 1")
@@ -80,6 +83,7 @@ class Receiver:
             )
             for index in range(connections)
         ]
+        self._at_most = window * connections if window is not None else QUEUE_MAX  # that can be here
         self._queue: deque[Message] = deque()
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,12 +128,14 @@ class Receiver:
         self._arrived.set()
 
     async def receive(self, most: int) -> list[Message]:
-        """Wait for at least one message; up to `most` in order of arrival. Empty only when stopped and drained."""
+        """Wait for at least one message, and a moment for more while they keep coming; up to `most` in order of
+        arrival. Empty only when stopped and drained."""
         while not self._queue:
             if self._stopped:
                 return []
             self._arrived.clear()
             await self._arrived.wait()
+        await self._gather(min(most, self._at_most))
         queue = self._queue
         if len(queue) <= most:
             messages = list(queue)
@@ -139,6 +145,14 @@ class Receiver:
         if self._waiting:
             self._read_or_wait()
         return messages
+
+    async def _gather(self, enough: int) -> None:
+        """Whatever is done with a batch costs a commit, however small it is."""
+        end_s = asyncio.get_running_loop().time() + GATHER_S
+        seen = 0
+        while seen < len(self._queue) < enough and asyncio.get_running_loop().time() < end_s and not self._stopped:
+            seen = len(self._queue)
+            await asyncio.sleep(GATHER_STEP_S)
 
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         """PUBACK these, one write a link. None (QoS 0) and tokens of an earlier connection are ignored."""
