@@ -47,7 +47,8 @@ class Validator:
     def settle(self, values: dict[str, Any]) -> dict[str, Value]:
         """Values as the fast judge leaves them → as they are kept: unknown (null) is absent, booleans are 0.0 or 1.0.
 
-        There is nothing to do where a message says no null and its kind has no booleans. Changes `values` in place and returns it.
+        There is nothing to do where a message says no null and its kind has no booleans. Changes `values` in place
+        and returns it.
         """
         if None in values.values():
             for name in [name for name, value in values.items() if value is None]:

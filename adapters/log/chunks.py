@@ -51,10 +51,12 @@ def entries(row: Row, after: int) -> list[Entry]:
     return found
 
 
-def record(row: Row, position: int) -> Record:
-    """The one at `position`, which lies in this chunk."""
+def record(row: Row, position: int) -> Record | None:
+    """The one at `position`; None when that is not in this chunk."""
     last, _, packed, bodies = row
     ends = array("I", packed)
     index = position - last - 1  # from the end
+    if not -len(ends) <= index < 0:
+        return None
     start = ends[index - 1] if -index < len(ends) else 0
     return decode(bodies[start : ends[index]])

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 from adapters.log import chunks, names
-from contract.records import decode
 
 SCHEMA = 2
 BUSY_MS = 5_000
@@ -128,7 +127,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     with Transaction(connection):
         connection.execute(ENTRIES)
         for statement in filter(str.strip, names.TABLES.split(";")):
-            connection.execute(statement)
+            connection.execute(statement)  # in this transaction, which executescript would end
         old = connection.execute("SELECT position, at_ms, body FROM entries ORDER BY position")
         while rows := old.fetchmany(UPGRADE_ENTRIES):
             for _, run in groupby(enumerate(rows), lambda one: (one[1][0] - one[0], one[1][1])):  # no hole, one time
@@ -136,7 +135,6 @@ def _upgrade(connection: sqlite3.Connection) -> None:
                 before, at_ms = entries[0][0] - 1, entries[0][1]
                 bodies = list(map(itemgetter(2), entries))
                 connection.executemany(INSERT_CHUNK, chunks.rows(bodies, before, at_ms))
-                connection.executemany(names.INSERT, names.rows(list(map(decode, bodies)), before))
         connection.execute("DROP TABLE entries")
         # Its ledger was written with every append: it is right up to the end.
         connection.execute("INSERT INTO consumers SELECT 'ledger', coalesce(max(last), 0) FROM chunks")

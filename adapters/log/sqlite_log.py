@@ -11,6 +11,7 @@ the oldest when space is short, but only what every registered consumer has read
 nothing is cut. The quarantine has its own bound: what nobody has seen is never evicted.
 """
 
+import contextlib
 import errno
 import logging
 import sqlite3
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +68,13 @@ class SqliteLog:
         self._is_closed = False
         self._tail = Tail()
         self._found: tuple[tuple[str, str], Mapping[int, Reading]] = ("", ""), {}  # see `reading`
+        self._recent = names.Recent()
         self.on_append: list[Callable[[int], None]] = []
         self._writer = open_log(path)
         self._place = Place(path)
         try:
             self._load()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
             self._writer.close()
             raise LogFault(f"{path}: is damaged ({error}); restore it from a backup or move it away") from None
 
@@ -82,6 +85,10 @@ class SqliteLog:
         self._counts: dict[str, int] = dict(ask("SELECT name, value FROM counts").fetchall())
         self._consumers: dict[str, int] = dict(ask("SELECT name, position FROM consumers").fetchall())
         self._last = max([self._last, *self._consumers.values()])
+        for entry in self._entries_behind(names.upto(self._writer)):
+            if self._recent.is_full:  # the log comes from an earlier layout
+                self._write_names(entry.position - 1)
+            self._recent.add([entry.record], entry.position - 1)
         size = "SELECT coalesce(sum(length(payload) + ?), 0) FROM quarantine"
         self._quarantine_bytes = int(ask(size, (QUARANTINE_ROW_BYTES,)).fetchone()[0])
 
@@ -105,7 +112,8 @@ class SqliteLog:
             with self._transaction() as connection:
                 self._check_room(turned_away)
                 connection.executemany(INSERT_CHUNK, chunks.rows(bodies, self._last, at_ms))
-                connection.executemany(names.INSERT, names.rows(records, self._last))
+                if writes_names := self._recent.is_full:
+                    self._recent.write(connection, upto=self._last)
                 connection.executemany(UPSERT_LEDGER, ledger_rows)
                 grown = self._put_away(connection, turned_away)
                 if counts:
@@ -115,6 +123,9 @@ class SqliteLog:
                         list(counts.items()),
                     )
                 self._place.check()
+            if writes_names:
+                self._recent.clear()
+            self._recent.add(records, self._last)
             self._tail.append(self._last, at_ms, records)
             self._last, self._last_at_ms = last, at_ms if bodies else self._last_at_ms
             self._quarantine_bytes += grown
@@ -202,10 +213,12 @@ class SqliteLog:
     def _message_with(self, device: str, stream: str, seq: int) -> Mapping[int, Reading]:
         """All readings, by seq, of the message that brought this one; empty when there is none."""
         with self._reader() as reader:
-            for position in names.positions(reader, device, stream, seq):
+            recent = self._recent.positions(device, stream, seq)  # first: they may be on their way into the table
+            for position in chain(recent, names.positions(reader, device, stream, seq)):
                 found = reader.execute(CHUNK_WITH, (position,)).fetchone()
-                record = chunks.record(found, position)
-                assert isinstance(record, Telemetry), "only telemetry has names"
+                record = chunks.record(found, position) if found is not None else None
+                if not isinstance(record, Telemetry):
+                    continue  # it was cut, and its name waits for others of its row
                 readings = {reading.seq: reading for reading in record.readings}
                 if seq in readings:
                     return readings
@@ -287,8 +300,11 @@ class SqliteLog:
                     ).fetchall()
                     entries = [entry for row in gone for entry in chunks.entries(row, 0)]
                     if entries:
-                        names.forget(connection, [entry.record for entry in entries], entries[-1].position)
+                        self._recent.write(connection, upto=self._last)
+                        names.forget(connection, entries)
                         connection.execute("DELETE FROM chunks WHERE last <= ?", (entries[-1].position,))
+                if entries:
+                    self._recent.clear()
                 self._give_back()
             total += len(entries)
             if len(gone) < CUT_CHUNKS:
@@ -310,9 +326,23 @@ class SqliteLog:
             self._is_closed = True
             while self._idle:
                 self._idle.pop().close()
+            self._write_names(self._last)
             self._writer.close()
 
     # -- inside
+
+    def _entries_behind(self, position: int) -> Iterator[Entry]:
+        while rows := self._writer.execute(CHUNKS_BEHIND, (position, READ_CHUNKS)).fetchall():
+            for row in rows:
+                yield from chunks.entries(row, position)
+            position = rows[-1][0]
+
+    def _write_names(self, upto: int) -> None:
+        """Where it fails they stay, here and for the next start in the log."""
+        with contextlib.suppress(OSError):
+            with self._transaction() as connection:
+                self._recent.write(connection, upto)
+            self._recent.clear()
 
     def _used_bytes(self) -> int:
         return used_bytes(self._writer)

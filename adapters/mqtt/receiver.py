@@ -62,7 +62,8 @@ class Receiver:
         """`connections` links with the client ids ``{client_id}-{i}``; more than one share the telemetry as `group`.
 
         More than one is not for the embedded broker (see above). `window`: how many messages the broker leaves
-        unacknowledged on one connection, where that is known: with so many at hand no more can come. `chance` (0 to 1) spreads the new tries.
+        unacknowledged on one connection, where that is known: with so many at hand no more can come. `chance`
+        (0 to 1) spreads the new tries.
         """
         if connections < 1:
             raise ValueError(f"connections: {connections} is less than 1")
