@@ -136,11 +136,17 @@ class Stream:
             forgotten += 1
         return forgotten
 
+    @property
+    def settled(self) -> int:
+        """Every seq below it has come or is gone; at least 1."""
+        covered = self.covered
+        return covered[1] if covered and covered[0] == 1 else 1
+
     def add_gone(self, oldest: int) -> int:
         """The device holds nothing below `oldest`: what never came of it is gone. Returns how many are newly so."""
-        covered = self.covered
-        if oldest <= 1 or (covered and covered[0] == 1 and covered[1] >= oldest):
+        if oldest <= self.settled:
             return 0
+        covered = self.covered
         self.has_only_grown = False
         new = oldest - 1 - sum(min(end, oldest) - first for first, end in _pairs(covered) if first < oldest)
         _add(covered, 1, oldest)

@@ -31,12 +31,13 @@ class Intake:
         batch.kept[device.device, telemetry.stream] = False
         for name, count in telemetry.notes.items():
             batch.count(name, count)
-        oldest, highest, in_order = telemetry.oldest, 0, True
+        oldest, before, in_order = telemetry.oldest, 0, True
         for given in telemetry.readings:
-            in_order = in_order and given.seq >= highest
-            highest, oldest = given.seq, min(oldest, given.seq)
+            in_order = in_order and given.seq >= before
+            before, oldest = given.seq, min(oldest, given.seq)
         # What the device no longer holds and never came will not come; what it sends it holds, whatever it says.
-        batch.count("gone", stream.add_gone(oldest))
+        if oldest > stream.settled:
+            batch.count("gone", stream.add_gone(oldest))
         bits = CLOCK_BITS[telemetry.clock]
         offset_ms = 0
         if newest_up_ms is not None:

@@ -29,7 +29,7 @@ from contract.wire.mqtt import Session
 from contract.wire.packets import encode_publish
 
 QUEUE_MAX = 20_000  # messages read and not yet taken: beyond it no socket is read
-GATHER_S, GATHER_STEP_S = 0.05, 0.005  # how long a read waits for more, and how long nothing more may come
+GATHER_S, GATHER_STEP_S = 0.06, 0.02  # how long a read waits for more, and how long nothing more may come
 QOS0_QUEUE_MAX = 5_000  # messages in the queue beyond which QoS 0 is dropped
 PUBACK = 0x4002_0000  # a whole PUBACK as a number, but for its packet id
 WRITE_BYTES_MAX = 4 * 1024 * 1024  # unsent bytes of a link beyond which `publish` drops
