@@ -1,13 +1,13 @@
 """The doors to the outside world, as Protocols. `adapters/` implements them; nobody else knows who is behind one."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from contract.decisions import Alarm, Decision, IntentState, Lease
 from contract.kind import Value
-from contract.records import Entry, Reading, Record, Registered
+from contract.records import Entry, Reading, Record, Registered, Telemetry
 
 # ---------------------------------------------------------------------------------------------------------- time
 
@@ -168,6 +168,36 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
+class StoredReading(msgspec.Struct, frozen=True, kw_only=True):
+    """One reading as a store holds it, whole."""
+
+    received_at_ms: int
+    stored_at_ms: int
+    record: Telemetry  # of this one reading
+
+
+class Archive(Protocol):
+    """The part of a store by which its history moves into another. It knows the readings of the kinds that are loaded.
+
+    Times are measured times, Unix ms; a range has its start in it and its end not. Everything raises StoreFault.
+    """
+
+    def span(self) -> tuple[int, int] | None:
+        """When the first and the last reading were measured; None when there is none."""
+
+    def held(self, start_ms: int, end_ms: int) -> Mapping[str, int]:
+        """Kind → how many readings are there."""
+
+    def history(self, start_ms: int, end_ms: int) -> Iterator[StoredReading]:
+        """Every reading, one kind after the other, each in order of time; metrics that their kind has lost, too."""
+
+    def take(self, readings: Sequence[StoredReading]) -> int:
+        """Store these, each once, whatever was written or taken before; how many were new, or all if that is unknown.
+
+        Readings that the log brings later are not doubled either.
+        """
+
+
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """One fact beside the readings that a dashboard shows: an alarm that changed, the platform's own health."""
 
@@ -177,11 +207,18 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int  # city time, Unix ns; the same fact has the same one, so that it may be written again
 
 
+@runtime_checkable
 class Annals(Protocol):
     """The part of a store that keeps such facts, for stores that dashboards read."""
 
     def record(self, points: Sequence[Point]) -> None:
         """Write them; again is once. Raises StoreFault."""
+
+    def remember(self, name: str, fields: Mapping[str, float | str]) -> None:
+        """Keep how far a writer of annals is, for its own log, beside what it wrote. Raises StoreFault."""
+
+    def remembered(self, name: str) -> Mapping[str, float | str]:
+        """What was last kept under this name for this log; empty when nothing was. Raises StoreFault."""
 
 
 # --------------------------------------------------------------------------------------------------------- state
@@ -230,7 +267,40 @@ class AlarmRow(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged_at_ms: int | None
 
 
-class State(Protocol):
+class AlarmChange(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm as it stands after its last change."""
+
+    position: int  # of the commit that changed it
+    row: AlarmRow
+    commune: str  # where its asset stood when it arose; it stays, wherever the asset goes
+    zone: str
+
+
+class LeaseStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the audit that is about a lease or ends an intent, with what else is known of it."""
+
+    number: int  # of the row; later ones are greater
+    decision: Decision
+    kind: str
+    commune: str
+    zone: str
+    rank: str  # of the intent; empty when nothing rules
+
+
+class History(Protocol):
+    """What the state has changed, in the order of its commits, for whoever carries it elsewhere."""
+
+    def alarm_changes(self, after: tuple[int, str], limit: int) -> Sequence[AlarmChange]:
+        """Alarms that fired, were acknowledged or resolved in order of (position, alarm), from behind `after` on.
+
+        One that changes again comes again, as it stands then. Raises OSError.
+        """
+
+    def lease_steps(self, after: int, limit: int) -> Sequence[LeaseStep]:
+        """In order of number, from behind `after` on. Raises OSError."""
+
+
+class State(History, Protocol):
     """Registry, alarms, intents, leases and audit. One writer (the deciding consumer); any number of readers."""
 
     def position(self) -> int: ...

@@ -33,6 +33,8 @@ class InfluxServer:
                   org=self.org, bucket=self.bucket, retentionPeriodSeconds=0)  # fmt: skip
         [org] = self.api("GET", f"/api/v2/orgs?org={self.org}")["orgs"]
         self.org_id: str = org["id"]
+        [bucket] = self.api("GET", f"/api/v2/buckets?name={self.bucket}")["buckets"]
+        self.bucket_id: str = bucket["id"]
 
     @property
     def url(self) -> str:
@@ -99,6 +101,11 @@ class InfluxServer:
         shutil.copytree(copy, self.folder)
         self.start()
 
+    @staticmethod
+    def now_ms() -> int:
+        """Its clock, by which retention goes: the machine's."""
+        return time.time_ns() // 1_000_000
+
     def log(self) -> str:
         return (self.folder / "influxd.log").read_text(encoding="utf-8", errors="replace")
 
@@ -158,3 +165,13 @@ class InfluxServer:
                 known = {"measurement": series.get("name"), **series.get("tags", {})}
                 rows += [known | dict(zip(series["columns"], row, strict=True)) for row in series["values"]]
         return rows
+
+
+def never_set_up(folder: Path) -> InfluxServer:
+    """One as its package installs it: it runs, and knows no user, organisation, bucket or token."""
+    server = InfluxServer(folder)
+    server.end()
+    shutil.rmtree(folder)
+    folder.mkdir()
+    server.start()
+    return server

@@ -20,6 +20,9 @@ PACKET_ID_BITS = 16
 TOPICS_MAX = 65_536  # topics remembered as text; a city's devices say the same few thousand again and again
 
 
+CLOSED = "closed by the broker"
+
+
 class Connection(asyncio.Protocol):
     """Parses what comes; tells its owner through the callbacks. All on the loop's thread."""
 
@@ -39,6 +42,7 @@ class Connection(asyncio.Protocol):
         self.closed = asyncio.get_running_loop().create_future()  # of the reason, a sentence
         self.transport: asyncio.Transport | None = None
         self.malformed_topics = 0
+        self.welcomed = False  # has the broker let us in?
         self._name = name
         self._clock = clock
         self._messages = messages
@@ -58,7 +62,8 @@ class Connection(asyncio.Protocol):
         self._online = False
         self.transport = None
         if not self.closed.done():
-            self.closed.set_result(f"connection lost: {exc}" if exc else "closed by the broker")
+            ended = exc is None or (isinstance(exc, ConnectionResetError) and not self.welcomed)
+            self.closed.set_result(CLOSED if ended else f"connection lost: {exc}")
 
     def fail(self, reason: str) -> None:
         """Give this connection up: whatever was not acknowledged comes again on the next."""
@@ -124,7 +129,7 @@ class Connection(asyncio.Protocol):
                 out.append(Message(topic, payload, self._name << PACKET_ID_BITS | packet_id if qos else None))
             else:
                 if event[0] == "connected":
-                    self._online = True
+                    self._online = self.welcomed = True
                 self._event(event)
 
     def _publishes(self, data: bytes, at: int, out: list[Message]) -> int:

@@ -98,6 +98,11 @@ class Receiver:
         return self._was_connected
 
     @property
+    def fault(self) -> str:
+        """Why a link is not connected, in a sentence; empty while all are, and before the first try has failed."""
+        return next((link.fault for link in self._links if link.fault), "")
+
+    @property
     def queued(self) -> int:
         return len(self._queue)
 

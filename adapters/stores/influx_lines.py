@@ -101,6 +101,8 @@ class LineMaker:
         return [(batch, self._lines(batch)) for batch in batches.values()]
 
     def _lines(self, batch: Batch) -> list[str]:
+        if not batch.values:
+            return []
         texts = self._texts[batch.kind]
         encoded = _encode(batch.values)
         words = sum(encoded.count(b'"%b":' % name.encode()) for name, is_text in texts.items() if is_text)
