@@ -27,7 +27,7 @@ class Clock(Protocol):
 # ----------------------------------------------------------------------------------------------------------- log
 
 
-class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of one (device, stream): inclusive ranges, sorted, disjoint, not touching."""
 
     device: str
@@ -98,11 +98,12 @@ class Log(Protocol):
     def counts(self) -> Mapping[str, int]:
         """Durable counters since the log was made: received, accepted, duplicate, quarantined, deferred, …"""
 
-    def consumed(self, consumer: str, position: int) -> None:
-        """Register `consumer` or move its position: nothing behind it is cut."""
+    def consumed(self, consumer: str, position: int, ledger: Iterable[LedgerRow] = ()) -> None:
+        """Register `consumer` or move its position: nothing behind it is cut. `ledger` rows go in one transaction
+        with it, also when the log is full. Raises OSError."""
 
     def consumers(self) -> Mapping[str, int]:
-        """The position of each registered consumer, as `consumed` told it last."""
+        """The position of each that has registered."""
 
     def cut(self, now_ms: int) -> int:
         """Drop what is older than the bounds and behind every consumer; return how many entries went."""
@@ -354,7 +355,7 @@ class State(History, Protocol):
 # ---------------------------------------------------------------------------------------------------------- wire
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One PUBLISH as it came: nothing decoded, nothing acknowledged."""
 
     topic: str

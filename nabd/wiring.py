@@ -23,7 +23,7 @@ from actuation.arbiter import Arbiter
 from actuation.dispatch import Dispatcher
 from adapters.clock import CityClock, real_ms
 from adapters.log.sqlite_log import LogFault, SqliteLog
-from adapters.mqtt.broker import BrokerFault, EmbeddedBroker
+from adapters.mqtt.broker import UNACKNOWLEDGED_MAX, BrokerFault, EmbeddedBroker
 from adapters.mqtt.receiver import Receiver
 from adapters.mqtt.sender import Sender
 from adapters.state.sqlite_state import SqliteState
@@ -137,7 +137,12 @@ class House:
         self.engine = Engine(kinds, sites[0])
         access = broker_access(settings)
         self.sender = Sender(*access.address, **access.credentials)
-        self.receiver = Receiver(*access.address, connections=settings.mqtt_connections, **access.credentials)
+        self.receiver = Receiver(
+            *access.address,
+            connections=settings.mqtt_connections,
+            window=UNACKNOWLEDGED_MAX if settings.mqtt_embedded else None,
+            **access.credentials,
+        )
         self.dispatcher = Dispatcher(
             self.sender.publish, self.clock, self._append, kinds, deadline_s=settings.confirmation_s
         )
@@ -211,13 +216,10 @@ class House:
 
     async def open(self, stack: AsyncExitStack, listener: socket.socket) -> None:
         """Start every room; each puts its own end on the stack."""
+        broker = None
         if self.settings.mqtt_embedded:
             broker = EmbeddedBroker(self.settings.mqtt_host, self.settings.mqtt_port)
-            try:
-                await asyncio.to_thread(broker.start)
-            except BrokerFault as fault:
-                raise Refused(str(fault)) from None
-            on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))
+            on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))  # it ends last, though it starts late
             self.guard = BrokerGuard(broker, lambda: self.receiver.connected, self.clock.monotonic_s)
         server = Server(create_app(self._platform()), listener)
         await server.start()
@@ -225,7 +227,7 @@ class House:
         restoring = run_until_exit(stack, "live_restore", restore_live(self.store, self.live))
         await asyncio.wait([restoring], timeout=RESTORE_S)
         self._start_consumers(stack)
-        await self._start_wire(stack)
+        await self._start_wire(stack, broker)
         if self.fleet is not None:
             fleet = self.fleet
             running = watched("fleet", fleet.run())
@@ -246,14 +248,20 @@ class House:
         run_until_exit(stack, "live", self.live_feeder.run())
         run_until_exit(stack, "ticks", Ticker(self.log, self.clock, self.listening).run())
 
-    async def _start_wire(self, stack: AsyncExitStack) -> None:
+    async def _start_wire(self, stack: AsyncExitStack, broker: EmbeddedBroker | None) -> None:
+        """The embedded broker at the last moment: what it takes while nobody listens is sent again a minute later."""
+        if broker is not None:
+            try:
+                await asyncio.to_thread(broker.start)
+            except BrokerFault as fault:
+                raise Refused(str(fault)) from None
+        await self.receiver.start()
+        on_exit(stack, "receiver", self.receiver.stop)
         self.sender.on_connect.append(self.dispatcher.broker_connected)
         await asyncio.to_thread(self.sender.start)
         on_exit(stack, "sender", lambda: asyncio.to_thread(self.sender.stop))
         self.dispatcher.resume(self.state.leases())
         run_until_exit(stack, "dispatch", self._poll())
-        await self.receiver.start()
-        on_exit(stack, "receiver", self.receiver.stop)
         if self.guard is not None:
             run_until_exit(stack, "broker_guard", self.guard.run())
         running = watched("ingest", self.ingest.run())

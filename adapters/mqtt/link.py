@@ -16,6 +16,7 @@ from contract.wire.mqtt import Session
 DELAY_S_MIN = 0.1  # before the first new try; doubles up to the maximum, each spread by half to one and a half
 DELAY_S_MAX = 5.0
 STEADY_S = 5.0  # a connection that lasted so long begins again at the shortest delay
+INDEX_BITS = 8
 READY_S_MAX = 10.0  # for TCP, TLS, CONNACK and SUBACK together
 
 CHANCE = random.SystemRandom().random
@@ -39,7 +40,7 @@ class Link:
         """`take` gets the messages of each read, `changed` is called when `ready` became true or false."""
         self.index = index
         self.session = session
-        self.generation = 0  # of the connection; tokens carry it
+        self.generation = 0  # of the connection
         self.ready = False  # connected and subscribed
         self.fault = ""  # why not, as the last try told it
         self.connection: Connection | None = None
@@ -50,6 +51,11 @@ class Link:
         self._changed = changed
         self._said = ""
         self._malformed_topics = 0  # of connections that are gone
+
+    @property
+    def name(self) -> int:
+        """Of the connection at hand, other than that of any link and connection before it; tokens carry it."""
+        return self.generation << INDEX_BITS | self.index
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -95,7 +101,7 @@ class Link:
         def event(event: tuple[Any, ...]) -> None:
             self._event(event, connection, subscribed)
 
-        connection = Connection(self.session, (self.index, self.generation), loop.time, self._take, event)
+        connection = Connection(self.session, self.name, loop.time, self._take, event)
         self.connection = connection  # its first events may come before create_connection returns
         beat = loop.create_task(self._beat(connection))
         try:
