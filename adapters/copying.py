@@ -8,11 +8,13 @@ the process that has it open copies it (`DuckStore.copy_to`); a store nobody has
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import duckdb
 
+from adapters.log.log_file import span
 from adapters.stores.duckdb_store import CONFIG
 
 BUSY_S = 30.0
@@ -60,14 +62,14 @@ def copy_closed_store(source: Path, target: Path) -> None:
 
 def log_span(path: Path) -> tuple[int, int]:
     """(first, last) position of the entries a log's copy holds; (1, 0) when it holds none. Raises CopyFault."""
-    first, last = _ask(path, "SELECT coalesce(min(position), 1), coalesce(max(position), 0) FROM entries")
-    return first, last
+    with _copy(path) as opened:
+        return span(opened)
 
 
 def state_position(path: Path) -> int:
     """Of a copy. Raises CopyFault."""
-    (position,) = _ask(path, "SELECT coalesce(max(position), 0) FROM progress")
-    return position
+    with _copy(path) as opened:
+        return int(opened.execute("SELECT coalesce(max(position), 0) FROM progress").fetchone()[0])
 
 
 def store_position(path: Path) -> int:
@@ -80,10 +82,12 @@ def store_position(path: Path) -> int:
     return int(position)
 
 
-def _ask(path: Path, query: str) -> tuple[int, ...]:
+@contextmanager
+def _copy(path: Path) -> Iterator[sqlite3.Connection]:
+    """A database that nobody writes, opened so that nothing appears beside it."""
     try:
         with closing(sqlite3.connect(f"file:{_quoted(path)}?immutable=1", uri=True)) as opened:
-            return tuple(map(int, opened.execute(query).fetchone()))
+            yield opened
     except sqlite3.DatabaseError as error:
         raise CopyFault(f"{path}: cannot be read ({error})") from None
 

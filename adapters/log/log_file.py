@@ -149,6 +149,17 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def span(connection: sqlite3.Connection) -> tuple[int, int]:
+    """(first, last) position of the entries in the file, also of schema 1; (1, 0) when there are none."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
+        bounds = connection.execute("SELECT min(position), max(position) FROM entries").fetchone()
+    else:
+        chunk = connection.execute("SELECT last, ends FROM chunks ORDER BY last LIMIT 1").fetchone()
+        first = None if chunk is None else chunk[0] - chunks.count(chunk[1]) + 1
+        bounds = first, *connection.execute("SELECT max(last) FROM chunks").fetchone()
+    return (1, 0) if bounds[0] is None else (int(bounds[0]), int(bounds[1]))
+
+
 def used_bytes(connection: sqlite3.Connection) -> int:
     pages = int(connection.execute("PRAGMA page_count").fetchone()[0])
     free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])

@@ -1,12 +1,14 @@
 """A backup says what it is, and a restore refuses what is not one, before it touches anything."""
 
 import json
+import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from adapters.copying import log_span
 from adapters.log.sqlite_log import SqliteLog
 from adapters.state.sqlite_state import SqliteState
 from adapters.stores.duckdb_store import DuckStore
@@ -148,3 +150,24 @@ def test_a_folder_in_use_that_does_not_answer_is_refused(city: Path, tmp_path: P
         pytest.raises(Refused, match="is in use and does not answer yet"),
     ):
         backing_up.backup(city, tmp_path / "backup", with_secrets=False)
+
+
+def test_the_span_of_a_log_is_counted_by_entries_whatever_its_rows_hold(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    with closing(SqliteLog(path, bytes_max=10_000_000, days_max=1)) as log:
+        assert log_span(path) == (1, 0)
+        log.append([Tick(listening=True)] * 300, 1_000)
+        log.append([Tick(listening=True)] * 7, 5 * 86_400_000)
+        log.consumed("store", 307)
+        log.cut(5 * 86_400_000)
+    assert log_span(path) == (301, 307)
+
+
+def test_a_log_of_the_first_layout_has_a_span_too(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(
+            "CREATE TABLE entries (position INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, body BLOB NOT NULL);"
+            "INSERT INTO entries VALUES (5, 1, x'00'), (6, 1, x'00'); PRAGMA user_version = 1;"
+        )
+    assert log_span(path) == (5, 6)
