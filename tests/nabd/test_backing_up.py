@@ -154,8 +154,9 @@ def test_a_folder_in_use_that_does_not_answer_is_refused(city: Path, tmp_path: P
 
 def test_the_span_of_a_log_is_counted_by_entries_whatever_its_rows_hold(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
+    SqliteLog(path, bytes_max=10_000_000, days_max=1).close()
+    assert log_span(path) == (1, 0)
     with closing(SqliteLog(path, bytes_max=10_000_000, days_max=1)) as log:
-        assert log_span(path) == (1, 0)
         log.append([Tick(listening=True)] * 300, 1_000)
         log.append([Tick(listening=True)] * 7, 5 * 86_400_000)
         log.consumed("store", 307)
