@@ -91,8 +91,8 @@ def up(config: Path | None, data: Path, **arguments: Any) -> None:
 
 @cli.command()
 @data_option
-@click.option("--host", "hosts", multiple=True, help="Name or address of the broker in its certificate, repeatable.")
-@click.option("--renew-certificate", is_flag=True, help="Sign the broker's certificate anew; --host changes its hosts.")
+@click.option("--host", "hosts", multiple=True, help="Name or address of the broker, repeatable.")
+@click.option("--renew-certificate", is_flag=True, help="Sign the broker's certificate anew; --host adds to its hosts.")
 @refuse_clearly
 def init(data: Path, hosts: tuple[str, ...], renew_certificate: bool) -> None:
     """Make certificates, passwords and Mosquitto's first credentials; keep what is there."""

@@ -24,7 +24,8 @@ from adapters.clock import real_ms
 from adapters.mqtt import permissions
 from nabd.fault import Refused
 
-HOSTS = ("localhost", "127.0.0.1", "mosquitto")  # the last is the service's name in docker-compose.yml
+# Always in the broker's certificate: this machine, and the service's name in docker-compose.yml.
+HOSTS = ("localhost", "127.0.0.1", "mosquitto")
 PASSWORDS = (
     "mqtt_platform_password",
     "mqtt_admin_password",
@@ -90,9 +91,18 @@ def establish(data: Path, hosts: Sequence[str]) -> list[Found]:
 
 
 def renew(data: Path, hosts: Sequence[str]) -> Found:
-    """A new certificate for the broker's key, for these hosts or those of the old one. Raises Refused, OSError."""
+    """A new certificate for the broker's key, for the old one's hosts and these besides. Raises Refused, OSError.
+
+    A damaged one is mended when hosts are given.
+    """
     target = secret(data, "mosquitto.crt")
-    pem = _sign(data, tuple(hosts) or _known(target).hosts or HOSTS)  # given hosts also mend a damaged one
+    try:
+        known = _known(target).hosts
+    except Refused:
+        if not hosts:
+            raise
+        known = ()
+    pem = _sign(data, [*hosts, *known])
     fresh = target.with_suffix(".crt.new")
     fresh.unlink(missing_ok=True)
     _write_new(fresh, pem)
@@ -141,21 +151,22 @@ def _server(data: Path, hosts: Sequence[str]) -> list[Found]:
         if lacking:
             raise Refused(
                 f"{certificate}: is good for {', '.join(known.hosts)}, not for {', '.join(lacking)}; "
-                f"add --renew-certificate, and name every host"
+                f"add --renew-certificate"
             )
         if not key.exists():
             raise Refused(f"{key}: is missing; restore it, or remove {certificate.name} too and repeat nabd init")
         return [Found(certificate, False, "was there, " + _describe(certificate))]
     _write_new(key, certificates.new_key())
-    _write_new(certificate, _sign(data, tuple(hosts) or HOSTS))
+    _write_new(certificate, _sign(data, hosts))
     return [Found(certificate, True, _describe(certificate))]
 
 
 def _sign(data: Path, hosts: Sequence[str]) -> bytes:
+    """For these hosts, the first of them its subject, and HOSTS."""
     try:
         return certificates.server(
             _read(secret(data, "mosquitto.key")),
-            hosts,
+            list(dict.fromkeys([*hosts, *HOSTS])),
             _read(secret(data, "ca.key")),
             _read(secret(data, "ca.crt")),
             real_ms(),
@@ -206,6 +217,7 @@ def _write_new(path: Path, content: bytes) -> bool:
 def _next_steps(data: Path) -> str:
     return f"""next:
   1. keep a copy of {data / "secrets"} where nobody else reads it; ca.key may lie there alone, only renewing needs it
-  2. start Mosquitto with deploy/mosquitto/mosquitto.conf
+  2. start Mosquitto with deploy/mosquitto/mosquitto.conf; devices must reach it by a name or address that its
+     certificate is for: nabd init --renew-certificate --host NAME adds one
   3. nabd up with [mqtt] embedded = false, ca_file, username and password_file
   4. nabd devices add ID … --credentials FILE gives a device its node.json"""

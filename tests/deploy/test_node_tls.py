@@ -1,5 +1,8 @@
 """What a real MicroPython node makes of a broker's certificate: it verifies all of it, says why not, and comes back."""
 
+import re
+import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from adapters.clock import real_ms
 from nabd.process import Child, node_command, node_folder
 from tests.deploy.city_broker import CityBroker
 from tests.deploy.eye import Eye
+from tests.firmware.street import ROOT
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
@@ -20,8 +24,9 @@ Start = Callable[..., Path]
 @pytest.fixture(scope="module", autouse=True)
 def lamp(broker: CityBroker) -> None:
     admin = Eye(broker, "nabd-admin", broker.password("mqtt_admin_password"))
-    command = {"command": "createClient", "username": "lamp-1", "clientid": "lamp-1", "password": "of the lamp"}
-    admin.control({**command, "roles": [{"rolename": "device"}]})
+    for device in ("lamp-1", "probe"):
+        command = {"command": "createClient", "username": device, "clientid": device, "password": "of the lamp"}
+        admin.control({**command, "roles": [{"rolename": "device"}]})
     admin.close()
 
 
@@ -91,8 +96,6 @@ def test_a_wrong_password_is_said(start: Start, tmp_path: Path) -> None:
 
 
 def test_a_handshake_that_never_ends_is_given_up_and_tried_again(start: Start) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         said = start(port=deaf.getsockname()[1])
         deaf.settimeout(30)
@@ -108,3 +111,16 @@ def test_an_authority_that_is_no_certificate_is_one_sentence(start: Start, tmp_p
     bad = tmp_path / "bad.crt"
     bad.write_text("not PEM")
     says(start(ca=bad), "nabd node: ca: is no certificate in PEM")
+
+
+def test_connecting_and_stopping_over_tls_leaves_no_task_no_socket_and_no_memory(broker: CityBroker) -> None:
+    run = subprocess.run(
+        [node_command("probe", "street_light", 0, Path())[0], "-m", "tests.firmware.link_on_micropython",
+         str(broker.port), "50", str(broker.ca_file), "of the lamp"],
+        cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    lines = run.stdout.splitlines()
+    assert lines[0].startswith("ups=50 "), run.stdout + run.stderr
+    found = re.fullmatch(r"left tasks=0 sockets=0 grew=(-?\d+)", lines[1])
+    assert found, run.stdout
+    assert int(found[1]) < 2048, run.stdout
