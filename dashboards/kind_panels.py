@@ -9,6 +9,7 @@ from dashboards.frame import (
     GOOD,
     LEDGER_WINDOW,
     NONE_IS_GOOD,
+    QUARTER,
     Column,
     Frame,
     Panel,
@@ -148,12 +149,13 @@ def metric_chart(frame: Frame, metric: Metric, width: int = 8) -> Panel:
 
 
 def enum_bars(frame: Frame, metric: Metric, width: int = 8) -> Panel:
-    """How many things say each word now."""
-    assert frame.kind is not None
-    newest = Query([call("last", metric.name, "said")], frame.kind.name, frame.readings, ("asset",))
+    """How many things say each word, in the zones' last sample: one falls into each quarter of an hour."""
     targets = [
-        Target(Query([call("count", "said")], newest, (f"\"said\" = '{value}'",)), name=frame.words.value(value))
+        Target(
+            Query([call("sum", f"{metric.name}_{value}", "said")], "nabd_zones", frame.zones),
+            name=frame.words.value(value),
+        )
         for value in metric.values
     ]
     title = frame.words.of(metric.labels)
-    return levels_by(frame, "metric.enum", *targets, window=frame.now, title=title, width=width)
+    return levels_by(frame, "metric.enum", *targets, window=QUARTER, title=title, width=width)

@@ -10,6 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from contract.kind import LANGUAGES
+from dashboards.data_health import COMPLETENESS, POOR
 from dashboards.frame import SOURCE_UID
 from dashboards.influxql import Query, call
 from dashboards.words import FOLDERS, Words, read_words
@@ -84,8 +85,6 @@ class Alert:
 def alerts() -> list[Alert]:
     behind = Query(['last("log_position") - last("store_position") AS "behind"'], "nabd_health")
     filled = Query(['last("log_bytes") / last("log_bytes_max") AS "full"'], "nabd_health")
-    newest = Query([call("last", "have"), '"missing"', '"gone"'], "nabd_ledger", (), ("device",))
-    complete = 'sum("have") / (sum("have") + sum("missing") + sum("gone")) AS "completeness"'
     return [
         Alert("store_behind", behind, 50_000, "5m"),
         Alert("not_connected", Query([call("last", "connected")], "nabd_health"), 0.5, "2m", below=True,
@@ -93,7 +92,8 @@ def alerts() -> list[Alert]:
         Alert("log_full", filled, 0.9, "5m", severity="critical"),
         Alert("quarantine", Query(['spread("quarantined") AS "quarantined"'], "nabd_health"), 20, "5m", within_s=900,
               no_data="OK"),
-        Alert("completeness", Query([complete], newest), 0.95, "30m", below=True, within_s=900, no_data="OK"),
+        Alert("completeness", Query([COMPLETENESS], "nabd_ledger"), POOR, "30m", below=True, within_s=900,
+              no_data="OK"),
     ]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ logger = logging.getLogger("recorder")
 NAME = "recorder"
 MARKS = "nabd_recorder"
 HEALTH_EVERY_MS = 10_000
-HEALTH_EVERY_S_MIN = 1.0
+EVERY_S_MIN = 1.0
 LEDGER_EVERY_MS = 300_000
 LEDGER_EVERY_S_MIN = 5.0  # a point a device: a city that runs fast would write little else
 ZONES_EVERY_MS = 900_000
@@ -67,9 +67,9 @@ class Recorder:
         """`health`, `ledger` and `zones` make the points of a moment (city time, ms); they may raise OSError."""
         self._store, self._history, self._clock = store, history, clock
         self._sampled = (
-            Sampled(health, HEALTH_EVERY_MS, HEALTH_EVERY_S_MIN, clock),
+            Sampled(health, HEALTH_EVERY_MS, EVERY_S_MIN, clock),
             Sampled(ledger, LEDGER_EVERY_MS, LEDGER_EVERY_S_MIN, clock),
-            Sampled(zones, ZONES_EVERY_MS, LEDGER_EVERY_S_MIN, clock),
+            Sampled(zones, ZONES_EVERY_MS, EVERY_S_MIN, clock),
         )
         self._samples: deque[Point] = deque()
         self._marks: tuple[int, str, int] | None = None  # last alarm change (position, alarm), last audit number

@@ -54,6 +54,7 @@ def make_recorder(
         figures["devices"] = len(live)
         now_ms = clock.now_ms()
         figures["devices_online"] = sum(device.contact(now_ms) is Contact.ONLINE for device in live.assets())
+        figures["samples_dropped"] = recorder.dropped
         figures["alarms_open"] = state.alarms(open_only=True, limit=1)[0]
         return [health_point(figures, at_ms)]
 
@@ -75,7 +76,8 @@ def make_recorder(
         things = (_thing(device, kinds.get(device.facts.kind), now_ms) for device in live.assets())
         return zones.points(things, at_ms)
 
-    return Recorder(store, state, clock, health=sample_health, ledger=sample_ledger, zones=sample_zones)
+    recorder = Recorder(store, state, clock, health=sample_health, ledger=sample_ledger, zones=sample_zones)
+    return recorder
 
 
 def run_recorder(stack: AsyncExitStack, recorder: Recorder | None) -> None:
