@@ -5,10 +5,10 @@ STAMP  := .venv/.installed
 STUBS  := .stubs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format generate test test-all bench lock clean
+.PHONY: help setup demo check format generate test test-all bench bench-ingest lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # uv installs the whole set in seconds where pip takes half a minute; both check every hash.
 $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
@@ -53,6 +53,9 @@ test-all: $(STAMP) ## Also those that need Mosquitto and Chromium
 
 bench: $(STAMP) ## Measure the way from broker to store and print the figures
 	$(BIN)/python -m bench
+
+bench-ingest: $(STAMP) ## Compare Nabd with Telegraf between Mosquitto and InfluxDB; writes docs/benchmarks.md
+	$(BIN)/python -m bench.ingest_against_telegraf --page docs/benchmarks.md $(ARGS)
 
 lock: $(STAMP) ## Resolve the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt

@@ -114,7 +114,7 @@ class Kept:
         self._client = paho.Client(CallbackAPIVersion.VERSION2, "bench-kept", protocol=paho.MQTTv311)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe(topics.topic("+", topics.KEPT), 0)
-        self._client.on_message = lambda client, userdata, message: self._heard(message.topic, message.payload)
+        self._client.on_message = lambda client, userdata, message: self._heard(message.topic, bytes(message.payload))
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
 

@@ -126,11 +126,9 @@ class Influx:
         self.token_file.write_text(self.token, encoding="utf-8")
         self.org_id = ""
         self.folder = folder
-        self._command = [
-            str(peer("influxd")), "--bolt-path", str(folder / "meta.bolt"),
-            "--sqlite-path", str(folder / "meta.sqlite"), "--engine-path", str(folder / "engine"), "--http-bind-address", f"127.0.0.1:{self.port}",
-            "--reporting-disabled", "--log-level", "warn",
-        ]  # fmt: skip
+        self._command = [str(peer("influxd")), "--http-bind-address", f"127.0.0.1:{self.port}", "--reporting-disabled"]
+        self._command += ["--bolt-path", str(folder / "meta.bolt"), "--sqlite-path", str(folder / "meta.sqlite")]
+        self._command += ["--engine-path", str(folder / "engine"), "--log-level", "warn"]
         self._child: Child | None = None
 
     @property
@@ -168,6 +166,14 @@ class Influx:
         """How many readings can be queried now: points with a `seq`."""
         rows = self.query(bucket, f'SELECT COUNT("seq") FROM "{measurement}"')
         return int(rows[0]["count"]) if rows else 0
+
+    def lines(self, bucket: str) -> int:
+        """How many lines were written into a bucket, those that overwrote an equal one included."""
+        bucket_id = self._call("GET", f"/api/v2/buckets?name={bucket}")["buckets"][0]["id"]
+        with urllib.request.urlopen(self.url + "/metrics", timeout=60.0) as answer:
+            text = answer.read().decode()
+        found = re.findall(rf'^storage_shard_write_count\{{bucket="{bucket_id}".*\}} (\S+)$', text, re.MULTILINE)
+        return round(sum(float(value) for value in found))
 
     def _answers(self) -> bool:
         assert self._child is not None
