@@ -48,7 +48,7 @@ generate: $(STAMP) ## Write what is generated from the kinds (the tests check it
 test: $(STAMP) ## The tests that need nothing but PyPI
 	$(BIN)/pytest -n 2 --dist loadfile -m "not services"
 
-test-all: $(STAMP) ## Also those that need Mosquitto and Chromium
+test-all: $(STAMP) ## Also those that need Mosquitto, Chromium and InfluxDB
 	$(BIN)/pytest -m services
 
 bench: $(STAMP) ## Measure the way from broker to store and print the figures

@@ -115,17 +115,30 @@ class Log(Protocol):
 class StoreFault(Exception):
     """The store cannot be reached or refuses; the caller keeps its position and tries again."""
 
+    def __init__(self, sentence: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s  # the store asks not to be tried before
+
+
+PutAway = Callable[[Sequence[Quarantined]], None]
+"""Makes what a store will never take durable elsewhere, or raises."""
+
 
 class Store(Protocol):
-    """Where readings live for years. `write` is idempotent on the reading's name and commits its position with it."""
+    """Where readings live for years. A reading written again, under its name, is still there once."""
 
     def position(self) -> int:
-        """The last log position whose readings are stored; 0 for an empty store."""
+        """The last log position whose readings are all stored; 0 for a store that knows none of this log.
 
-    def write(self, entries: Sequence[Entry], stored_at_ms: int) -> int:
-        """Store the readings in these entries (others are passed over) with the last position; return how many.
+        Raises StoreFault while that cannot be known. A store that was restored from a backup tells an older one than
+        before: whoever writes asks again after every fault.
+        """
 
-        Raises StoreFault.
+    def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: PutAway | None = None) -> int:
+        """Store the readings in these entries (others are passed over), then the last position; return how many.
+
+        What the store will never take, however often it is tried, goes to `put_away` before the position moves;
+        without `put_away` it is a StoreFault like any other. Raises StoreFault, and what `put_away` raises.
         """
 
     def readings(

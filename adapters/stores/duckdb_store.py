@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from contract.kind import Kind, Kinds, Metric, MetricType, Value
-from contract.ports import StoreFault
+from contract.ports import PutAway, StoreFault
 from contract.records import Entry, Telemetry
 
 SCHEMA = 1
@@ -80,7 +80,8 @@ class DuckStore:
     def position(self) -> int:
         return self._position
 
-    def write(self, entries: Sequence[Entry], stored_at_ms: int) -> int:
+    def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: PutAway | None = None) -> int:
+        """There is nothing that DuckDB would never take: nothing is put away."""
         with self._write_lock:
             if self._is_broken:
                 self._connection.close()

@@ -7,23 +7,35 @@ from pathlib import Path
 import pytest
 
 from adapters.stores.duckdb_store import DuckStore
+from adapters.stores.influx_store import InfluxStore
 from contract.kind import Kinds
 from contract.kind_file import load_kinds
-from contract.ports import Store
+from tests.influxdb import InfluxServer
 
 KINDS = load_kinds()
+STORES = ["duckdb", pytest.param("influxdb", marks=pytest.mark.services)]
 
-OpenStore = Callable[..., Store]
+AnyStore = DuckStore | InfluxStore
+OpenStore = Callable[..., AnyStore]
 """Opens the same store again each time; `kinds` when other than the shipped ones."""
 
 
-@pytest.fixture(params=["duckdb"])
+def influx_store(server: InfluxServer, bucket: str, kinds: Kinds = KINDS, *, timeout_s: float = 10.0) -> InfluxStore:
+    return InfluxStore(server.url, server.org, bucket, server.token, kinds, timeout_s)
+
+
+@pytest.fixture(params=STORES)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
-    assert request.param == "duckdb"
+    make: Callable[[Kinds], AnyStore]
+    if request.param == "duckdb":
+        make = lambda kinds: DuckStore(tmp_path / "store.duckdb", kinds)  # noqa: E731
+    else:
+        server, bucket = request.getfixturevalue("influx"), request.getfixturevalue("influx_bucket")
+        make = lambda kinds: influx_store(server, bucket, kinds)  # noqa: E731
     with ExitStack() as stack:
 
-        def open_again(kinds: Kinds = KINDS) -> Store:
+        def open_again(kinds: Kinds = KINDS) -> AnyStore:
             stack.close()
-            return stack.enter_context(closing(DuckStore(tmp_path / "store.duckdb", kinds)))
+            return stack.enter_context(closing(make(kinds)))
 
         yield open_again

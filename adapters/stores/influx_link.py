@@ -1,0 +1,208 @@
+"""The way to an InfluxDB 2: points go in, InfluxQL is answered; whatever goes wrong is one sentence with a remedy."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import urllib3
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.domain.write_precision import WritePrecision
+from influxdb_client.rest import ApiException
+
+from contract.ports import StoreFault
+
+CHUNK_ROWS = 10_000  # of an answer, in a piece: what an answer takes in memory is bounded
+RETRY_AFTER_S_MAX = 300.0
+SENTENCE_MAX = 300  # characters of the server's own words
+
+logging.getLogger("influxdb_client").setLevel(logging.CRITICAL)  # every fault is raised here, and logged by who tries
+
+
+class Refusal(Exception):
+    """The server is well and will not take some of these points, now or later: its own words, and how many it dropped.
+
+    Those it did not drop are stored; where it could not even read them (`dropped` is None), none is.
+    """
+
+    def __init__(self, sentence: str, dropped: int | None) -> None:
+        super().__init__(sentence)
+        self.dropped = dropped
+
+
+class TooLarge(Exception):
+    """More bytes in a request than the server, or a proxy before it, takes."""
+
+
+class Series(msgspec.Struct, frozen=True):
+    columns: list[str]
+    values: list[list[Any]] = []
+    name: str = ""
+    tags: dict[str, str] = {}
+
+
+class _Result(msgspec.Struct, frozen=True):
+    series: list[Series] = []
+    error: str = ""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    results: list[_Result] = []
+    error: str = ""
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: str = ""
+    message: str = ""
+
+
+_NS: Any = WritePrecision.NS
+_answer = msgspec.json.Decoder(_Answer)
+_error = msgspec.json.Decoder(_Error)
+
+
+class InfluxLink:
+    """One bucket of one server; any number of threads. The token is asked for again when the server refuses it."""
+
+    def __init__(self, url: str, org: str, bucket: str, token: str | Callable[[], str], timeout_s: float) -> None:
+        self.bucket = bucket
+        self.where = f"InfluxDB at {url} (org {org}, bucket {bucket})"
+        self._org, self._timeout_s = org, timeout_s
+        self._token = token if callable(token) else lambda: token
+        self._client = InfluxDBClient(
+            url, self._token(), org=org, timeout=round(timeout_s * 1000), enable_gzip=False, retries=False
+        )
+        self._write = self._client.write_api(write_options=SYNCHRONOUS)
+        self._api: Any = self._client.api_client
+        self._is_closed = False
+
+    def post(self, body: bytes) -> None:
+        """Write lines, times in ns; returns when the server has them on its disk.
+
+        Raises StoreFault when it may be tried again, Refusal, TooLarge.
+        """
+        with self._faults(writing=True):
+            self._write.write(self.bucket, self._org, body, write_precision=_NS)
+
+    def ask(self, query: str) -> Iterator[Series]:
+        """The answer to one InfluxQL statement, in pieces; times in ns. Raises StoreFault, also in the midst."""
+        with self._faults():
+            response = self._api.call_api(
+                "/query",
+                "POST",
+                query_params={
+                    "db": self.bucket, "org": self._org, "epoch": "ns", "chunked": "true", "chunk_size": CHUNK_ROWS,
+                },
+                header_params={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+                post_params={"q": query},
+                _preload_content=False,
+                _return_http_data_only=True,
+            )  # fmt: skip
+            try:
+                for line in response:
+                    if line.strip():
+                        yield from self._series(line)
+                response.release_conn()
+            finally:
+                response.close()
+
+    def _series(self, line: bytes) -> Sequence[Series]:
+        try:
+            answer = _answer.decode(line)
+        except msgspec.MsgspecError as error:
+            raise StoreFault(f"{self.where}: answers what is no InfluxDB's ({error}); check [influxdb] url") from None
+        for sentence in (answer.error, *(result.error for result in answer.results)):
+            if sentence.startswith("database not found"):
+                raise StoreFault(
+                    f"{self.where}: the bucket cannot be read: there is none, or the token may not read it; make the "
+                    "bucket ([influxdb] bucket), or put a token with read access into [influxdb] token_file"
+                )
+            if sentence:
+                raise StoreFault(f"{self.where}: cannot answer ({sentence[:SENTENCE_MAX]})")
+        return [series for result in answer.results for series in result.series]
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._client.close()  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _faults(self, *, writing: bool = False) -> Iterator[None]:
+        if self._is_closed:
+            raise StoreFault(f"{self.where}: is closed")
+        try:
+            yield
+        except ApiException as error:
+            raise self._refused(error, writing=writing) from None
+        except urllib3.exceptions.TimeoutError:
+            raise StoreFault(
+                f"{self.where}: gave no answer within {self._timeout_s:g} s; look at the server's load and disk, or "
+                "allow more with [influxdb] timeout_s"
+            ) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise StoreFault(
+                f"{self.where}: cannot be reached ({_cause(error)}); start it, or mend [influxdb] url"
+            ) from None
+
+    def _refused(self, error: ApiException, *, writing: bool) -> Exception:
+        try:
+            told = _error.decode(_body(error))
+        except msgspec.MsgspecError:
+            told = _Error()
+        status, words = error.status, (told.message or str(error.reason or ""))[:SENTENCE_MAX].strip()
+        if status == 413:
+            return TooLarge(f"{self.where}: takes no request of this size")
+        if writing and status in (400, 422) and told.code in ("invalid", "unprocessable entity"):
+            if "partial write" in told.message:
+                return Refusal(words, _dropped(told.message))
+            if "unable to parse" in told.message:
+                return Refusal(words, None)
+        sentence, retry_after_s = f"answers {status} ({words})", 0.0
+        if status == 401:
+            self._api.set_default_header("Authorization", f"Token {self._token()}")
+            sentence += "; the token is wrong or no longer holds: put one that does into [influxdb] token_file"
+        elif status == 403:
+            sentence += "; the token may not do this: it needs read and write access to the bucket, see docs/deploy.md"
+        elif status == 404:
+            sentence += "; make the organisation and the bucket, or mend [influxdb] org and bucket"
+        elif status in (429, 503):
+            retry_after_s = _retry_after_s(error)
+            sentence += "; it has too much to do, and is tried again"
+        elif "no space left" in words:
+            sentence += "; make room on the server's disk"
+        elif status == 0:
+            sentence = f"cannot be reached ({words}); check [influxdb] url and the server's certificate"
+        else:
+            sentence += "; the server's own log tells more"
+        return StoreFault(f"{self.where}: {sentence}", retry_after_s)
+
+
+def _body(error: ApiException) -> bytes | str:
+    if error.body:
+        return error.body  # type: ignore[no-any-return]
+    data = getattr(error.response, "data", b"")
+    return data if isinstance(data, (bytes, str)) else b""
+
+
+def _dropped(sentence: str) -> int | None:
+    """How many points of a partial write were dropped: ``dropped=3``, or ``dropped 3 points``."""
+    for mark in ("dropped=", "dropped "):
+        digits = sentence.rpartition(mark)[2] if mark == "dropped=" else sentence.partition(mark)[2]
+        digits = digits.split(" ")[0].strip()
+        if digits.isdigit():
+            return int(digits)
+    return None
+
+
+def _retry_after_s(error: ApiException) -> float:
+    headers: Any = error.headers
+    text = str(headers.get("Retry-After", "")) if headers else ""
+    return min(float(text), RETRY_AFTER_S_MAX) if text.isdigit() else 0.0
+
+
+def _cause(error: BaseException) -> str:
+    """The system's words, without the object and address they stand beside."""
+    reason = getattr(error, "reason", None)
+    text = str(reason if isinstance(reason, Exception) else error)
+    return text.rpartition(">: ")[2].rpartition("(")[0].strip(" :,(") or text if ">: " in text else text

@@ -1,0 +1,151 @@
+"""Questions to InfluxDB, in InfluxQL: what DuckDB answers, to the value and the order.
+
+InfluxQL knows no null in a condition: `_is_there` says it by a comparison that every value passes. It orders by time in
+ns, where readings of one millisecond stand in no order that means something: they are put in order here, by seq.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+from adapters.stores.influx_lines import NS_PER_MS, tag_text, tag_value
+from adapters.stores.influx_link import InfluxLink
+from contract.kind import Kinds, Metric, MetricType, Value
+
+NS_MAX = 9_223_372_036_854_775_806  # InfluxDB's last moment, in the year 2262
+LATEST_WITHIN_MS = 7 * 86_400_000  # who was silent for longer has no latest reading; bounds the look at a start
+
+
+class Chosen(NamedTuple):
+    """What is asked for: a metric of a kind, and the condition that holds for its points."""
+
+    metric: Metric
+    source: str  # FROM … WHERE …, without the bounds of time
+    start_ns: int
+    end_ns: int
+
+    def within(self, start_ns: int | None = None, end_ns: int | None = None) -> str:
+        start_ns, end_ns = self.start_ns if start_ns is None else start_ns, self.end_ns if end_ns is None else end_ns
+        return f"{self.source} AND time >= {start_ns} AND time < {end_ns}"
+
+
+class InfluxReader:
+    """The reading half of InfluxStore. Everything here raises StoreFault."""
+
+    def __init__(self, link: InfluxLink, kinds: Kinds) -> None:
+        self._link, self._kinds = link, kinds
+
+    def position(self, measurement: str, log: str, at_ns: int) -> int:
+        source = f'FROM {name(measurement)} WHERE "log" = {text(tag_text(log))} AND time = {at_ns}'
+        positions = [int(position) for _, position in self._rows(f'SELECT "position" {source}')]
+        return positions[0] if positions else 0
+
+    def choose(
+        self, kind: str, metric: str, start_ms: int, end_ms: int, device: str | None, asset: str | None
+    ) -> Chosen:
+        known = self._kinds[kind].metrics[metric]
+        wheres = [_is_there(known)]
+        wheres += [
+            f'"{tag}" = {text(tag_text(value))}'
+            for tag, value in (("device", device), ("asset", asset))
+            if value is not None
+        ]
+        source = f"FROM {name(kind)} WHERE {' AND '.join(wheres)}"
+        return Chosen(known, source, *_bounds_ns(start_ms, end_ms))
+
+    def raw(self, chosen: Chosen, limit: int) -> list[tuple[int, Value]]:
+        columns = f'SELECT {name(chosen.metric.name)}, "stream", "seq"'
+        rows = list(self._rows(f"{columns} {chosen.within()} LIMIT {limit}"))
+        if len(rows) == limit > 0:  # the last millisecond may be torn apart
+            start_ns = _ms(rows[-1][0]) * NS_PER_MS
+            rest = self._rows(f"{columns} {chosen.within(start_ns, min(chosen.end_ns, start_ns + NS_PER_MS))}")
+            rows = [row for row in rows if row[0] < start_ns] + list(rest)
+        ordered = sorted((_ms(at_ns), stream, seq, value) for at_ns, value, stream, seq in rows)
+        return [(at_ms, _value(value)) for at_ms, _, _, value in ordered[:limit]]
+
+    def steps(self, chosen: Chosen, every_ms: int, limit: int) -> list[tuple[int, Value]]:
+        column = name(chosen.metric.name)
+        if chosen.metric.type is MetricType.NUMBER:
+            means = self._rows(
+                f"SELECT mean({column}) {chosen.within()} GROUP BY time({every_ms}ms) fill(none) LIMIT {limit}"
+            )
+            return [(_ms(at_ns), float(value)) for at_ns, value in means]
+        rows = self._rows(f'SELECT {column}, "seq" {chosen.within()}')
+        return list(islice(_last_of_steps(rows, every_ms), limit))
+
+    def latest(self) -> Iterator[tuple[str, str, int, Mapping[str, Value]]]:
+        for kind in self._kinds.values():
+            source, metrics = f"FROM {name(kind.name)}", list(kind.metrics)
+            newest = next(self._rows(f'SELECT last("seq") {source}'), None)
+            if newest is None:
+                continue
+            columns = ", ".join(map(name, (*metrics, "seq")))
+            since_ns = max(0, _ms(newest[0]) - LATEST_WITHIN_MS) * NS_PER_MS
+            answer = self._link.ask(
+                f'SELECT {columns} {source} WHERE time >= {since_ns} GROUP BY "device" ORDER BY time DESC LIMIT 2'
+            )
+            for series in answer:
+                device, rows = series.tags.get("device", ""), series.values
+                at_ms = _ms(rows[0][0])
+                if len(rows) == 2 and _ms(rows[1][0]) == at_ms:  # of one millisecond: the one of the highest seq
+                    start_ns = at_ms * NS_PER_MS
+                    rows = list(self._rows(
+                        f'SELECT {columns} {source} WHERE "device" = {text(device)} AND time >= {start_ns} '
+                        f"AND time < {start_ns + NS_PER_MS}"
+                    ))  # fmt: skip
+                row = max(rows, key=lambda row: (_ms(row[0]), row[-1]))
+                known = {
+                    metric: _value(value) for metric, value in zip(metrics, row[1:-1], strict=True) if value is not None
+                }
+                yield tag_value(device), kind.name, at_ms, known
+
+    def count(self) -> int:
+        """Whatever has a seq is a reading, of kinds that are not loaded any more, too."""
+        return sum(int(row[1]) for row in self._rows('SELECT count("seq") FROM /.*/'))
+
+    def _rows(self, query: str) -> Iterator[list[Any]]:
+        for series in self._link.ask(query):
+            yield from series.values
+
+
+def name(text: str) -> str:
+    """A measurement, tag or field as InfluxQL writes it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def text(value: str) -> str:
+    """A text as InfluxQL writes it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _is_there(metric: Metric) -> str:
+    column = name(metric.name)
+    return f"{column} != ''" if metric.type is MetricType.ENUM else f"({column} >= 0 OR {column} < 0)"
+
+
+def _bounds_ns(start_ms: int, end_ms: int) -> tuple[int, int]:
+    return min(max(start_ms, 0) * NS_PER_MS, NS_MAX), min(max(end_ms, 0) * NS_PER_MS, NS_MAX)
+
+
+def _last_of_steps(rows: Iterator[list[Any]], every_ms: int) -> Iterator[tuple[int, Value]]:
+    step, best = -1, (-1, -1.0)
+    last: Value | None = None
+    for at_ns, value, seq in rows:
+        at_ms = _ms(at_ns)
+        if at_ms - at_ms % every_ms != step:
+            if last is not None:
+                yield step, last
+            step, best, last = at_ms - at_ms % every_ms, (at_ms, seq), _value(value)
+        elif (at_ms, seq) > best:
+            best, last = (at_ms, seq), _value(value)
+    if last is not None:
+        yield step, last
+
+
+def _ms(at_ns: int) -> int:
+    return at_ns // NS_PER_MS
+
+
+def _value(value: Any) -> Value:
+    """JSON writes the number 5.0 as 5."""
+    return value if isinstance(value, str) else float(value)

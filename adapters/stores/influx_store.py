@@ -1,0 +1,158 @@
+"""InfluxDB 2 as the store: one measurement a kind, in one bucket, asked in InfluxQL.
+
+Theory of operation. A reading is one point. Its tags say of which device, asset, commune, zone and group it is; its
+time is the measured time in ns, whose digits below the millisecond are made from stream and seq, so that a reading
+written again is the same point and two of one millisecond are two (see `influx_lines`). Nothing in InfluxDB is a
+transaction: `write` first hands over the readings, then what the server will never take goes to quarantine, and only
+then does the position move, as a point of its own. Whatever happens in between, the writer begins again from the
+position, and writing again changes nothing. The position is one point a log, overwritten, at a time far ahead, where
+no retention period takes it away; InfluxDB put back from a backup tells an older one, and the log fills the rest.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from adapters.stores.influx_lines import Batch, LineMaker, WrongType, find, point_line
+from adapters.stores.influx_link import InfluxLink
+from adapters.stores.influx_reading import InfluxReader
+from adapters.stores.influx_refused import Refused, deliver
+from contract.kind import Kinds, Value
+from contract.ports import Point, PutAway, Quarantined, StoreFault
+from contract.records import Entry, Telemetry
+from contract.wire import topics
+
+LINES_MAX = 5_000  # in a request
+POSITION = "nabd_position"
+POSITION_AT_NS = 7_258_118_400_000_000_000  # the year 2200
+REFUSED = "store_refused"
+_STORED_AT = re.compile(r",stored_at_ms=\d+,")
+
+
+class InfluxStore:
+    """Implements contract.ports.Store, Archive and Annals. Making one asks nothing of the server.
+
+    `log` names the log whose positions are kept. `token` may be a function that reads it anew.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        org: str,
+        bucket: str,
+        token: str | Callable[[], str],
+        kinds: Kinds,
+        timeout_s: float = 10.0,
+        *,
+        log: str = "log",
+    ) -> None:
+        self._link = InfluxLink(url, org, bucket, token, timeout_s)
+        self.where = self._link.where
+        self._kinds, self._log = kinds, log
+        self._reader = InfluxReader(self._link, kinds)
+        self._maker = LineMaker(kinds)
+        self._write_lock = threading.Lock()
+        self.passed_over = 0  # readings of kinds that are not loaded any more
+
+    # -- writing
+
+    def position(self) -> int:
+        return self._reader.position(POSITION, self._log, POSITION_AT_NS)
+
+    def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: PutAway | None = None) -> int:
+        if not entries:
+            return 0
+        with self._write_lock:
+            offered = 0
+            for entry in entries:
+                if isinstance(entry.record, Telemetry):
+                    offered += len(entry.record.readings)
+                    self._maker.add(entry.record, entry.at_ms, stored_at_ms)
+            lines, refused = self._send()
+            if refused:
+                self._put_away(refused, put_away)
+            self._move(entries[-1].position)
+            self.passed_over += offered - lines
+        return lines - len(refused)
+
+    def record(self, points: Sequence[Point]) -> None:
+        lines = [point_line(point) for point in points]
+        for at in range(0, len(lines), LINES_MAX):
+            refused = deliver(self._link.post, lines[at : at + LINES_MAX])
+            if refused:
+                raise StoreFault(f"{self.where}: refuses {refused[0].line[:200]!r}: {refused[0].sentence}")
+
+    def _send(self) -> tuple[int, list[tuple[Batch, Refused]]]:
+        """(how many lines were made of what the maker gathered, those that were refused)."""
+        try:
+            made = self._maker.take()
+        except WrongType as error:
+            raise StoreFault(
+                f"{self.where}: the log holds a value of another type than its kind says ({error})"
+            ) from None
+        refused = []
+        for batch, lines in made:
+            for at in range(0, len(lines), LINES_MAX):
+                found = deliver(self._link.post, lines[at : at + LINES_MAX])
+                refused += [(batch, one._replace(number=at + one.number)) for one in found]
+        return sum(len(lines) for _, lines in made), refused
+
+    def _put_away(self, refused: Sequence[tuple[Batch, Refused]], put_away: PutAway | None) -> None:
+        if put_away is None:
+            first = refused[0][1]
+            raise StoreFault(
+                f"{self.where}: refuses {len(refused)} readings, the first {first.line[:200]!r}: {first.sentence}"
+            )
+        put_away([self._quarantined(batch, one) for batch, one in refused])
+
+    def _quarantined(self, batch: Batch, one: Refused) -> Quarantined:
+        record, reading, received_at_ms = find(batch, one.number)
+        line = _STORED_AT.sub(",stored_at_ms=0,", one.line, count=1)  # it never was; and the same each time
+        return Quarantined(
+            topic=topics.topic(record.device, topics.TELEMETRY),
+            payload=line.encode(),
+            code=REFUSED,
+            sentence=f"{self.where} refuses this line for good: {one.sentence}",
+            received_at_ms=received_at_ms,
+            device=record.device,
+            stream=record.stream,
+            seq=reading.seq,
+        )
+
+    def _move(self, position: int) -> None:
+        point = Point(
+            measurement=POSITION, tags={"log": self._log}, fields={"position": float(position)}, at_ns=POSITION_AT_NS
+        )
+        self.record([point])
+
+    # -- reading
+
+    def readings(
+        self,
+        *,
+        kind: str,
+        metric: str,
+        start_ms: int,
+        end_ms: int,
+        device: str | None = None,
+        asset: str | None = None,
+        every_ms: int | None = None,
+        limit: int = 10_000,
+    ) -> Sequence[tuple[int, Value]]:
+        """Raw values, or one a step: the mean of a number, the last of a counter, a boolean or an enum.
+
+        A step is named by its first millisecond. Raises KeyError for a kind or metric there is none of, StoreFault.
+        """
+        chosen = self._reader.choose(kind, metric, start_ms, end_ms, device, asset)
+        if every_ms is None:
+            return self._reader.raw(chosen, limit)
+        return self._reader.steps(chosen, every_ms, limit)
+
+    def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
+        return self._reader.latest()
+
+    def count(self) -> int:
+        return self._reader.count()
+
+    def close(self) -> None:
+        self._link.close()
