@@ -51,7 +51,7 @@ def _sent(work: list[tuple[str, bytes]]) -> list[Point]:
 
 def _stored(servers: Servers, bucket: str) -> list[Point]:
     fields = ", ".join(f'"{name}"' for name in ("device", "seq", *METRICS))
-    rows = servers[1].query(bucket, f'SELECT {fields} FROM "{KIND}"')
+    rows = servers[1].ask(f'SELECT {fields} FROM "{KIND}"', bucket)
     return [
         (row["device"], row["time"] // 1_000_000, *(float(row[name]) for name in ("seq", *METRICS)))
         for row in rows

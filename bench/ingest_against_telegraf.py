@@ -22,6 +22,7 @@ from bench.servers import Servers, serving
 from bench.sides import Side
 from bench.sides_nabd import IngestOnly, WholePlatform
 from nabd.fault import Refused
+from tests.peers import PeerMissing
 
 READINGS = 16  # of a message in the second series
 QUICK = {"messages": 20_000, "rounds": 1, "seconds": 4, "kill_messages": 20_000}
@@ -46,7 +47,7 @@ def main() -> None:
         try:
             with serving(Path(folder) / "servers") as servers:
                 measure(results, servers, Path(folder), chosen)
-        except Refused as refused:
+        except (Refused, PeerMissing) as refused:
             sys.exit(f"bench-ingest: {refused}")
     if chosen.page is not None:
         chosen.page.write_text(page(results), encoding="utf-8")

@@ -1,7 +1,7 @@
 """Nabd's ingest and store writer alone, in one process: the part of `nabd up` that does what Telegraf does.
 
-    python -m bench.ingest_only --data DIR --mqtt-port 1883 --url http://127.0.0.1:8086 --bucket b --token-file FILE \
-        --devices 200
+    python -m bench.ingest_only --data DIR --mqtt-port 1883 --url http://127.0.0.1:8086 --org nabd --bucket b \
+        --token-file FILE --devices 200
 
 Everything here is what `nabd up` runs, joined as it joins it: the receiver on four shared connections, the pipeline
 (validation, ledger, duplicates, quarantine), the log on the disk with fsync before anything is acknowledged, `kept` to
@@ -10,7 +10,6 @@ every device, the store writer behind the log. What is left out: rules, actuatio
 
 import argparse
 import asyncio
-import cProfile
 import signal
 import sys
 from pathlib import Path
@@ -22,19 +21,18 @@ from adapters.log.sqlite_log import SqliteLog
 from adapters.mqtt.receiver import Receiver
 from adapters.stores.influx_store import InfluxStore
 from bench.load import COMMUNE, KIND, PROBE, names
-from bench.servers import ORG
 from contract.kind_file import load_kinds
 from contract.ports import Device
 from ingest.pipeline import Pipeline
 from ingest.service import IngestService
 from nabd.consumers import StoreWriter
 from nabd.lifetimes import signal_event
-from nabd.wiring import SWITCH_S
 
 CONNECTIONS = 4
 CLIENT_ID = "nabd-ingest"
 LOG_BYTES_MAX = 4_000_000_000
 LOG_DAYS_MAX = 30
+SWITCH_S = 0.0005  # as in nabd.wiring, which would bring console and rules into this process
 
 
 def main() -> None:
@@ -42,20 +40,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--mqtt-port", type=int, required=True)
     parser.add_argument("--url", required=True)
+    parser.add_argument("--org", required=True)
     parser.add_argument("--bucket", required=True)
     parser.add_argument("--token-file", type=Path, required=True)
     parser.add_argument("--devices", type=int, required=True)
-    parser.add_argument("--profile", type=Path, help="write a cProfile of the event loop's thread here")
     chosen = parser.parse_args()
     sys.setswitchinterval(SWITCH_S)
-    profile = cProfile.Profile() if chosen.profile else None
-    if profile is not None:
-        profile.enable()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(chosen))
-    if profile is not None:
-        profile.disable()
-        profile.dump_stats(chosen.profile)
 
 
 async def _serve(chosen: argparse.Namespace) -> None:
@@ -64,7 +56,7 @@ async def _serve(chosen: argparse.Namespace) -> None:
     chosen.data.mkdir(parents=True, exist_ok=True)
     log = SqliteLog(chosen.data / "log.db", bytes_max=LOG_BYTES_MAX, days_max=LOG_DAYS_MAX)
     token = chosen.token_file.read_text(encoding="utf-8").strip()
-    store = InfluxStore(chosen.url, ORG, chosen.bucket, token, kinds)
+    store = InfluxStore(chosen.url, chosen.org, chosen.bucket, token, kinds)
     writer = StoreWriter(log, store, clock)
     devices = {name: device(name) for name in (PROBE, *names(chosen.devices))}
     receiver = Receiver("127.0.0.1", chosen.mqtt_port, client_id=CLIENT_ID, connections=CONNECTIONS)

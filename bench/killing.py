@@ -82,5 +82,5 @@ def _settled(servers: Servers, bucket: str, wanted: int) -> int:
 
 def _distinct(servers: Servers, bucket: str) -> int:
     """How many different readings are stored: of each device, by number."""
-    rows = servers[1].query(bucket, f'SELECT COUNT(DISTINCT("seq")) FROM "{KIND}" GROUP BY "device"')
+    rows = servers[1].ask(f'SELECT COUNT(DISTINCT("seq")) FROM "{KIND}" GROUP BY "device"', bucket)
     return sum(int(row["count"]) for row in rows) - 1

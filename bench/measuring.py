@@ -80,7 +80,7 @@ def publishing(port: int, load: Load, *options: str) -> Iterator[PublisherProces
 
 def new_bucket(servers: Servers) -> str:
     name = f"run-{next(_numbers)}"
-    servers[1].make_bucket(name)
+    servers[1].add_bucket(name)
     return name
 
 

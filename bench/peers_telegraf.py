@@ -7,8 +7,9 @@ device, time, seq and the metrics; it writes no stream, boot, quality, asset, co
 from pathlib import Path
 
 from bench.load import KIND
-from bench.servers import ORG, Servers, peer
+from bench.servers import Servers
 from nabd.process import Child
+from tests.peers import peer
 
 CLIENT_ID = "bench-telegraf"
 CONFIGURATION = """\
@@ -67,7 +68,7 @@ class Telegraf:
             client_id=CLIENT_ID,
             kind=KIND,
             influx_url=self._influx.url,
-            org=ORG,
+            org=self._influx.org,
             bucket=bucket,
             token=self._influx.token,
         )

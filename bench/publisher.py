@@ -30,7 +30,7 @@ WINDOW = 2_000
 CHUNK = 64  # packets a write
 IDS = 60_000  # packet ids in use, far more than WINDOW
 AWAY_S_MAX = 60.0
-RESEND_S = 1.0  # between two looks at what is not kept; a device waits longer
+STILL_S = 4.0  # `kept` names nothing new for so long: send again what it has not named. A device waits for 60 s
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,17 @@ class Kept:
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
 
-    def waiting(self) -> list[int]:
-        """Numbers of the messages that are not kept whole."""
-        with self._lock:
-            return sorted(number for of_device in self._open.values() for number in of_device)
+    def wait_while_heard(self, still_s: float) -> list[int]:
+        """When all is kept, or nothing new was for so long: numbers of the messages that are not kept whole."""
+        before, since_s = -1, time.monotonic()
+        while True:
+            with self._lock:
+                waiting = sorted(number for of_device in self._open.values() for number in of_device)
+            if len(waiting) != before:
+                before, since_s = len(waiting), time.monotonic()
+            if not waiting or time.monotonic() - since_s > still_s:
+                return waiting
+            time.sleep(0.1)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -159,11 +166,9 @@ def main() -> None:
     done_s = time.monotonic()
     resent = 0
     if kept is not None:
-        while waiting := kept.waiting():
-            time.sleep(RESEND_S)
-            again = [number for number in kept.waiting() if number in set(waiting)]
-            publisher.send(_packets([work[number] for number in again]), 0)
-            resent += len(again)
+        while waiting := kept.wait_while_heard(STILL_S):
+            publisher.send(_packets([work[number] for number in waiting]), 0)
+            resent += len(waiting)
         kept.close()
     publisher.close()
     print(json.dumps(asdict(Sent(began_s, done_s, len(packets), publisher.connections, resent))), flush=True)

@@ -4,25 +4,22 @@ Both sides use the same two processes. Each run has a fresh bucket, and afterwar
 broker are forgotten, so that nothing queues up for a side that is not its turn.
 """
 
-import json
 import os
 import re
 import shutil
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
+
+import httpx
 
 from bench.city import FastPublisher
 from nabd.fault import Refused
 from nabd.process import Child, free_port
+from tests.influxdb import InfluxServer
 
-PEERS = Path(os.environ.get("NABD_PEERS", Path.home() / ".cache" / "nabd-peers"))
-ORG = "nabd"
 MOSQUITTO_CONF = """\
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -45,14 +42,6 @@ def wait_for(look: Callable[[], Seen], what: str, within_s: float = UP_S_MAX, ev
             raise Refused(f"not within {within_s:g} s: {what}")
         time.sleep(every_s)
     return seen
-
-
-def peer(name: str) -> Path:
-    """A program that bench/peers builds. Raises Refused when it is not there."""
-    program = PEERS / name
-    if not program.exists():
-        raise Refused(f"{program} is not there; build it with bench/peers/build.sh {name} (needs Go)")
-    return program
 
 
 def peer_version(name: str, module: str) -> str:
@@ -113,83 +102,26 @@ class Mosquitto:
         return True
 
 
-class Influx:
-    """InfluxDB 2 with an organisation, a token of all rights, and a bucket a run."""
+class Influx(InfluxServer):
+    """InfluxDB with a bucket a run, and a token of all rights that is also in a file."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.token = os.urandom(24).hex()
+        super().__init__(folder)
         self.token_file = folder / "token"
         self.token_file.touch(0o600)
         self.token_file.write_text(self.token, encoding="utf-8")
-        self.org_id = ""
-        self.folder = folder
-        self._command = [str(peer("influxd")), "--http-bind-address", f"127.0.0.1:{self.port}", "--reporting-disabled"]
-        self._command += ["--bolt-path", str(folder / "meta.bolt"), "--sqlite-path", str(folder / "meta.sqlite")]
-        self._command += ["--engine-path", str(folder / "engine"), "--log-level", "warn"]
-        self._child: Child | None = None
-
-    @property
-    def pid(self) -> int:
-        assert self._child is not None
-        return self._child.pid
-
-    def start(self) -> None:
-        with (self.folder / "influxd.log").open("ab") as output:
-            self._child = Child(self._command, output=output)
-        wait_for(self._answers, "InfluxDB answers; see influxd.log")
-        body = {"username": "bench", "password": os.urandom(16).hex(), "org": ORG, "bucket": "first"}
-        self.org_id = self._call("POST", "/api/v2/setup", {**body, "token": self.token})["org"]["id"]
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()
-
-    def make_bucket(self, name: str) -> None:
-        self._call("POST", "/api/v2/buckets", {"orgID": self.org_id, "name": name, "retentionRules": []})
-
-    def query(self, bucket: str, text: str) -> list[dict[str, Any]]:
-        """Rows of one InfluxQL statement, times in ns."""
-        parameters = urllib.parse.urlencode({"db": bucket, "epoch": "ns", "q": text})
-        result = self._call("GET", f"/query?{parameters}")["results"][0]
-        if "error" in result:
-            raise Refused(f"InfluxDB refuses {text!r}: {result['error']}")
-        return [
-            dict(zip(series["columns"], row, strict=True))
-            for series in result.get("series", ())
-            for row in series["values"]
-        ]
 
     def count(self, bucket: str, measurement: str) -> int:
         """How many readings can be queried now: points with a `seq`."""
-        rows = self.query(bucket, f'SELECT COUNT("seq") FROM "{measurement}"')
+        rows = self.ask(f'SELECT COUNT("seq") FROM "{measurement}"', bucket)
         return int(rows[0]["count"]) if rows else 0
 
     def lines(self, bucket: str) -> int:
         """How many lines were written into a bucket, those that overwrote an equal one included."""
-        bucket_id = self._call("GET", f"/api/v2/buckets?name={bucket}")["buckets"][0]["id"]
-        with urllib.request.urlopen(self.url + "/metrics", timeout=60.0) as answer:
-            text = answer.read().decode()
+        bucket_id = self.api("GET", f"/api/v2/buckets?name={bucket}")["buckets"][0]["id"]
+        text = httpx.get(f"{self.url}/metrics", timeout=60.0).text
         found = re.findall(rf'^storage_shard_write_count\{{bucket="{bucket_id}".*\}} (\S+)$', text, re.MULTILINE)
         return round(sum(float(value) for value in found))
-
-    def _answers(self) -> bool:
-        assert self._child is not None
-        if not self._child.alive():
-            raise Refused(f"InfluxDB ended: {(self.folder / 'influxd.log').read_text(errors='replace')}")
-        try:
-            return bool(self._call("GET", "/health")["status"] == "pass")
-        except urllib.error.URLError:
-            return False
-
-    def _call(self, method: str, path: str, body: object = None) -> Any:
-        headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
-        data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=60.0) as answer:
-            return json.loads(answer.read())
 
 
 Servers = tuple[Mosquitto, Influx]
@@ -198,11 +130,11 @@ Servers = tuple[Mosquitto, Influx]
 @contextmanager
 def serving(folder: Path) -> Iterator[Servers]:
     """Both servers, up; ended afterwards."""
-    mosquitto, influx = Mosquitto(folder / "mosquitto"), Influx(folder / "influxdb")
+    mosquitto = Mosquitto(folder / "mosquitto")
+    influx = Influx(folder / "influxdb")
     try:
         mosquitto.start()
-        influx.start()
         yield mosquitto, influx
     finally:
-        influx.stop()
         mosquitto.stop()
+        influx.end()

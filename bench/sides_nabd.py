@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.ingest_only import CLIENT_ID, CONNECTIONS
 from bench.load import COMMUNE, KIND
-from bench.servers import ORG, Servers
+from bench.servers import Servers
 from nabd.process import Child, PlatformProcess, free_port
 
 SESSIONS = tuple(f"{CLIENT_ID}-{number}" for number in range(CONNECTIONS))
@@ -29,16 +29,15 @@ class IngestOnly:
     name = "Nabd, ingest and store writer"
     sessions = SESSIONS
 
-    def __init__(self, servers: Servers, *options: str) -> None:
+    def __init__(self, servers: Servers) -> None:
         self._mosquitto, self._influx = servers
-        self._options = options
         self._child: Child | None = None
 
     def start(self, folder: Path, bucket: str, devices: list[str]) -> int:
         """`devices` are the probe and those of bench.load, which it makes itself."""
         command = [sys.executable, "-m", "bench.ingest_only", "--data", str(folder / "data"), "--bucket", bucket]
-        command += ["--mqtt-port", str(self._mosquitto.port), "--url", self._influx.url]
-        command += ["--token-file", str(self._influx.token_file), "--devices", str(len(devices) - 1), *self._options]
+        command += ["--mqtt-port", str(self._mosquitto.port), "--url", self._influx.url, "--org", self._influx.org]
+        command += ["--token-file", str(self._influx.token_file), "--devices", str(len(devices) - 1)]
         with (folder / "ingest.log").open("ab") as output:
             self._child = Child(command, output=output)
         return self._child.pid
@@ -69,7 +68,7 @@ class WholePlatform:
             SETTINGS.format(
                 connections=CONNECTIONS,
                 url=self._influx.url,
-                org=ORG,
+                org=self._influx.org,
                 bucket=bucket,
                 token_file=self._influx.token_file,
             ),
