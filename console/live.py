@@ -104,13 +104,21 @@ class LiveView:
         self.position = 0
 
     def restore(self, devices: Iterable[Device], latest: Iterable[tuple[str, str, int, Mapping[str, Value]]]) -> None:
-        """Start from the registry and the store's newest readings. `latest` yields what `Store.latest` does."""
+        """Start from the registry and the store's newest readings. `latest` yields what `Store.latest` does.
+
+        It may come later: what the log has told since then stays.
+        """
         for facts in devices:
             self._put(facts)
         for device, _kind, measured_at_ms, values in latest:
             live = self._devices.get(device)
             if live is not None:
-                self._take_values(live, values, measured_at_ms, None, 0)
+                older = {
+                    metric: value
+                    for metric, value in values.items()
+                    if metric not in live.values or live.values[metric].measured_at_ms < measured_at_ms
+                }
+                self._take_values(live, older, measured_at_ms, None, 0)
                 live.heard_at_ms = max(live.heard_at_ms or 0, measured_at_ms)
                 self._touch(live)
 

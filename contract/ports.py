@@ -1,13 +1,13 @@
 """The doors to the outside world, as Protocols. `adapters/` implements them; nobody else knows who is behind one."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from contract.decisions import Alarm, Decision, IntentState, Lease
 from contract.kind import Value
-from contract.records import Entry, Reading, Record, Registered
+from contract.records import Entry, Reading, Record, Registered, Telemetry
 
 # ---------------------------------------------------------------------------------------------------------- time
 
@@ -101,6 +101,9 @@ class Log(Protocol):
     def consumed(self, consumer: str, position: int) -> None:
         """Register `consumer` or move its position: nothing behind it is cut."""
 
+    def consumers(self) -> Mapping[str, int]:
+        """The position of each registered consumer, as `consumed` told it last."""
+
     def cut(self, now_ms: int) -> int:
         """Drop what is older than the bounds and behind every consumer; return how many entries went."""
 
@@ -162,6 +165,36 @@ class Store(Protocol):
         """How many readings are stored."""
 
     def close(self) -> None: ...
+
+
+class StoredReading(msgspec.Struct, frozen=True, kw_only=True):
+    """One reading as a store holds it, whole."""
+
+    received_at_ms: int
+    stored_at_ms: int
+    record: Telemetry  # of this one reading
+
+
+class Archive(Protocol):
+    """The part of a store by which its history moves into another. It knows the readings of the kinds that are loaded.
+
+    Times are measured times, Unix ms; a range has its start in it and its end not. Everything raises StoreFault.
+    """
+
+    def span(self) -> tuple[int, int] | None:
+        """When the first and the last reading were measured; None when there is none."""
+
+    def held(self, start_ms: int, end_ms: int) -> Mapping[str, int]:
+        """Kind → how many readings are there."""
+
+    def history(self, start_ms: int, end_ms: int) -> Iterator[StoredReading]:
+        """Every reading, one kind after the other, each in order of time; metrics that their kind has lost, too."""
+
+    def take(self, readings: Sequence[StoredReading]) -> int:
+        """Store these, each once, whatever was written or taken before; how many were new, or all if that is unknown.
+
+        Readings that the log brings later are not doubled either.
+        """
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):

@@ -190,6 +190,29 @@ def devices_add(device: str, data: Path, url: str | None, settings: tuple[str, .
     registering.add_device(data, url, device, facts, settings)
 
 
+@cli.group("data")
+def data_group() -> None:
+    """Move what a city has stored."""
+
+
+@data_group.command("copy")
+@click.option("--from", "source", required=True, metavar="STORE", help="duckdb:PATH or influxdb.")
+@click.option("--to", "target", required=True, metavar="STORE", help="duckdb:PATH or influxdb.")
+@click.option("--since", default="", metavar="DAY", help="Only what was measured from this day (UTC) on.")
+@data_option
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
+@refuse_clearly
+def data_copy(source: str, target: str, since: str, data: Path, config: Path | None) -> None:
+    """Copy the history of readings from one store into another.
+
+    A reading is stored once however often it is copied. influxdb is the bucket of the settings. A DuckDB file must not
+    be in use: stop the platform first.
+    """
+    from nabd import copying
+
+    sys.exit(copying.run(data, config, source, target, since))
+
+
 @cli.command()
 @data_option
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")

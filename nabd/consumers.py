@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections.abc import Sequence
+from math import inf
 
 from console.live import LiveView
-from contract.ports import Clock, Log, LogFull, Store, StoreFault
+from contract.ports import Clock, Log, LogFull, Quarantined, Store, StoreFault
 from contract.records import TICK_MS, Tick
 
 logger = logging.getLogger("consumers")
@@ -14,7 +16,9 @@ logger = logging.getLogger("consumers")
 STORE = "store"
 STORE_BATCH = 5_000
 GATHER_S = 0.2  # a writer that waits a little writes far fewer, larger batches
+BACKOFF_S_MIN = 0.5
 BACKOFF_S_MAX = 30.0
+STOP_S = 5.0
 RETRY_S = 1.0
 LIVE_BATCH = 1_000
 TICK_REAL_S_MIN = 0.05  # twenty ticks a real second are enough for a city that runs fast
@@ -22,23 +26,32 @@ CUT_EVERY_TICKS = 30
 
 
 class StoreWriter:
-    """Log → store. The store commits its position with its rows; here it is only remembered and told to the log."""
+    """Log → store.
+
+    The store keeps a position with its rows, and the log is told of it after each write. At a start, and after every
+    fault, the writer goes on from the smaller of the two: a store put back from a backup is behind what the log was
+    told, and a log put back is behind the store, whose position then counts entries that this log never had. What is
+    written again is stored once.
+    """
 
     def __init__(self, log: Log, store: Store, clock: Clock) -> None:
         self._log, self._store, self._clock = log, store, clock
-        self.position = store.position()
+        self.position = log.consumers().get(STORE, 0)  # at most, until the store has been asked
         self.fault = ""
         self.written = 0
+        self._is_placed = False  # has the store been asked?
+        self._stop_by_s = inf
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=STORE, daemon=True)
-        log.consumed(STORE, self.position)
+        log.consumed(STORE, self.position)  # from now on nothing is cut before the store has it
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is in the log and end the thread."""
+        """Write what is in the log, as far as that goes in STOP_S, and end the thread."""
+        self._stop_by_s = self._clock.monotonic_s() + STOP_S
         self._stop.set()
         self._wake.set()
         self._thread.join()
@@ -47,18 +60,21 @@ class StoreWriter:
         self._wake.set()
 
     def _run(self) -> None:
-        backoff_s = 0.5
+        backoff_s = BACKOFF_S_MIN
         while True:
             stopping = self._stop.is_set()
             self._wake.clear()
             try:
-                while self._write_batch():
-                    pass
-                self.fault, backoff_s = "", 0.5
-            except (StoreFault, OSError) as error:
+                self._place()
+                while self._clock.monotonic_s() < self._stop_by_s and self._write_batch():
+                    backoff_s = BACKOFF_S_MIN
+                self._is_well()
+                backoff_s = BACKOFF_S_MIN
+            except (StoreFault, LogFull, OSError) as error:
                 if not self.fault:
                     logger.error("event=store_away reason=%s", error)
-                self.fault = str(error)
+                self.fault, self._is_placed = str(error), False
+                backoff_s = max(backoff_s, getattr(error, "retry_after_s", 0.0))
             except Exception as error:  # ours; without this thread nothing would be stored, and nobody would know
                 if not self.fault:
                     logger.exception("event=store_failed")
@@ -67,19 +83,39 @@ class StoreWriter:
                 return
             if self.fault:
                 self._stop.wait(backoff_s)
-                backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
+                backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)  # a longer wait that the store asked for is over now
             else:
                 self._wake.wait(1.0)
                 self._stop.wait(GATHER_S)
+
+    def _place(self) -> None:
+        """Ask the store where it is, unless it has told. Raises StoreFault."""
+        if not self._is_placed:
+            self.position = min(self._store.position(), self._log.consumers()[STORE])
+            self._log.consumed(STORE, self.position)
+            self._is_placed = True
 
     def _write_batch(self) -> bool:
         entries = self._log.read(self.position, STORE_BATCH)
         if not entries:
             return False
-        self.written += self._store.write(entries, self._clock.now_ms())
+        if entries[0].position > self.position + 1:
+            logger.error("event=log_begins_later store_has=%d log_has=%d", self.position, entries[0].position)
+        self.written += self._store.write(entries, self._clock.now_ms(), self._put_away)
         self.position = entries[-1].position
         self._log.consumed(STORE, self.position)
+        self._is_well()
         return True
+
+    def _is_well(self) -> None:
+        if self.fault:
+            logger.info("event=store_back position=%d", self.position)
+        self.fault = ""
+
+    def _put_away(self, refused: Sequence[Quarantined]) -> None:
+        """What the store will never take stands in the log's quarantine, with the line and the store's own words."""
+        logger.error("event=store_refused readings=%d first=%s", len(refused), refused[0].sentence)
+        self._log.append([], self._clock.now_ms(), quarantine=refused, counts={"store_refused": len(refused)})
 
 
 class LiveFeeder:

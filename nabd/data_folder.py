@@ -2,7 +2,7 @@
 
 ::
 
-    DATA/format.json   layout version and city clock, written once
+    DATA/format.json   layout version, city clock and the name of its log, written once
     DATA/lock          held by the running `nabd up` (an operating-system lock: a killed process leaves none behind)
     DATA/run.json      where the running one answers
     DATA/log.db        the log            DATA/state.db   registry, alarms, intents, audit
@@ -11,6 +11,7 @@
 
 import fcntl
 import os
+import secrets
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -29,6 +30,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     layout: int
     clock: ClockOrigin
     clock_given: str = ""  # the --start it was made with, to compare
+    log_id: str = ""  # names its log in a store that several may write to
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,11 +106,8 @@ class DataFolder:
     def _open_format(self, start_ms: int | None, start_text: str, speed: float | None) -> Format:
         file = self.path / "format.json"
         if not file.exists():
-            known = Format(layout=LAYOUT, clock=_new_clock(start_ms, speed), clock_given=start_text)
-            temporary = file.with_suffix(".new")
-            temporary.write_bytes(msgspec.json.encode(known))
-            temporary.replace(file)
-            return known
+            clock = _new_clock(start_ms, speed)
+            return _written(file, Format(layout=LAYOUT, clock=clock, clock_given=start_text, log_id=_new_id()))
         try:
             known = msgspec.json.decode(file.read_bytes(), type=Format)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -135,7 +134,7 @@ class DataFolder:
                 f"{file}: this folder's clock started at {known.clock_given or 'real time'}, not {start_text}; "
                 f"leave --start out, or use another folder with --data"
             )
-        return known
+        return known if known.log_id else _written(file, msgspec.structs.replace(known, log_id=_new_id()))
 
     def _seed_site(self) -> None:
         """Copy the shipped rules and sites once; afterwards the folder is the city's own."""
@@ -147,6 +146,18 @@ class DataFolder:
         with as_file(files("nabd") / "site") as shipped:
             shutil.copytree(shipped, partial, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
         partial.replace(target)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _written(file: Path, known: Format) -> Format:
+    """Whole or not at all. Raises OSError."""
+    temporary = file.with_suffix(".new")
+    temporary.write_bytes(msgspec.json.encode(known))
+    temporary.replace(file)
+    return known
 
 
 def _trouble(path: Path, error: OSError) -> str:

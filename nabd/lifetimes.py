@@ -46,8 +46,8 @@ def watched(name: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
     return task
 
 
-def run_until_exit(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) -> None:
-    """Run a loop until the stack unwinds."""
+def run_until_exit(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    """Run a loop until the stack unwinds, or it ends by itself."""
     task = watched(name, work)
 
     async def end() -> None:
@@ -55,3 +55,4 @@ def run_until_exit(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, N
         await asyncio.gather(task, return_exceptions=True)
 
     stack.push_async_callback(end)
+    return task

@@ -18,6 +18,7 @@ from nabd.fault import Refused
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Host = Annotated[str, Meta(min_length=1, max_length=255)]  # an empty one would mean every address
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Count = Annotated[int, Meta(ge=0, le=100_000)]
 SPEED_MAX = 3600.0
 FILE_NAME = "nabd.toml"
@@ -36,6 +37,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mqtt_password_file: str = ""
     mqtt_connections: Annotated[int, Meta(ge=1, le=64)] = 1  # to receive; the embedded broker takes one only
     store_kind: str = "duckdb"
+    influxdb_url: Annotated[str, Meta(pattern=r"^https?://[^/\s]+(/\S*)?$")] = "http://127.0.0.1:8086"
+    influxdb_org: Name = "nabd"
+    influxdb_bucket: Name = "nabd"
+    influxdb_token_file: str = ""  # empty: DATA/secrets/influxdb_token
+    influxdb_timeout_s: Annotated[float, Meta(ge=0.1, le=600)] = 10.0  # for an answer, or the next part of one
     log_bytes_max: Annotated[int, Meta(ge=1_000_000)] = 4_000_000_000
     log_days_max: Annotated[int, Meta(ge=1)] = 30
     audit_days_max: Annotated[int, Meta(ge=1)] = 400
@@ -56,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FIELDS: Mapping[str, Any] = get_type_hints(Settings, include_extras=True)
-CHOICES = {"store_kind": ("duckdb",), "logging_level": ("debug", "info", "warning", "error")}
+CHOICES = {"store_kind": ("duckdb", "influxdb"), "logging_level": ("debug", "info", "warning", "error")}
 
 
 def load(data: Path, config: Path | None, arguments: Mapping[str, Any]) -> Settings:

@@ -29,7 +29,6 @@ from adapters.mqtt.receiver import Receiver
 from adapters.mqtt.sender import Sender
 from adapters.state.sqlite_state import SqliteState
 from adapters.state.upgrading import StateFault
-from adapters.stores.duckdb_store import DuckStore
 from console.app import create_app
 from console.live import LiveView
 from console.platform import Platform
@@ -51,6 +50,7 @@ from nabd.fault import Refused
 from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.ports import listen
 from nabd.settings import Settings
+from nabd.storing import open_store, restore_live
 from rules import loader
 from rules.engine import Engine
 from simulators.fleet import Fleet
@@ -60,6 +60,7 @@ logger = logging.getLogger("wiring")
 LIVE_REPLAY = 50_000  # entries before the store's position that tell the live view who is on line
 AUDIT_DAY_MS = 86_400_000
 POLL_S = 0.25
+RESTORE_S = 2.0  # a start waits so long for the store's newest readings; later ones are taken in when they come
 SWITCH_S = 0.0005  # threads that come back from the disk wait this long for a busy one, not Python's 5 ms
 
 
@@ -126,7 +127,7 @@ class House:
         try:
             self.log = SqliteLog(path / "log.db", bytes_max=settings.log_bytes_max, days_max=settings.log_days_max)
             self.state = SqliteState(path / "state.db")
-            self.store = DuckStore(path / "store.duckdb", kinds)
+            self.store = open_store(settings, folder, kinds)
         except (LogFault, StateFault, StoreFault) as fault:
             raise Refused(str(fault)) from None
         self._check_positions()
@@ -166,8 +167,14 @@ class House:
         self.listening = asyncio.Event()
 
     def _check_positions(self) -> None:
-        """A log that is behind its consumers is another log: what it gets now would be passed over in silence."""
-        for name, position in (("store.duckdb", self.store.position()), ("state.db", self.state.position())):
+        """A log that is behind its consumers is another log: what it gets now would be passed over in silence.
+
+        InfluxDB passes nothing over, and is not asked: it may be away.
+        """
+        positions = {"state.db": self.state.position()}
+        if self.settings.store_kind == "duckdb":
+            positions["store.duckdb"] = self.store.position()
+        for name, position in positions.items():
             if position > self.log.last():
                 raise Refused(
                     f"{self.folder.path / name}: has read the log up to {position}, but log.db ends at "
@@ -192,9 +199,8 @@ class House:
             if news:
                 self.log.append(news, self.clock.now_ms())
         self.decider.catch_up()
-        before = max(0, self.store.position() - LIVE_REPLAY)
-        self.live.restore(self.state.devices()[1], self.store.latest())
-        self.live_feeder = LiveFeeder(self.log, self.live, before)
+        self.live.restore(self.state.devices()[1], ())
+        self.live_feeder = LiveFeeder(self.log, self.live, max(0, self.writer.position - LIVE_REPLAY))
 
     def load_rules(self, rule_files: dict[str, str]) -> None:
         """Put the rules into the log when they are other than those that hold."""
@@ -216,6 +222,8 @@ class House:
         server = Server(create_app(self._platform()), listener)
         await server.start()
         on_exit(stack, "console", server.stop)
+        restoring = run_until_exit(stack, "live_restore", restore_live(self.store, self.live))
+        await asyncio.wait([restoring], timeout=RESTORE_S)
         self._start_consumers(stack)
         await self._start_wire(stack)
         if self.fleet is not None:

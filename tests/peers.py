@@ -20,8 +20,8 @@ def peer(name: str) -> Path:
         return program
     if shutil.which("go") is None:
         raise PeerMissing(
-            f"{program} is missing and Go is not installed to build it; install Go 1.26, or let NABD_PEERS name a "
-            f"folder that has {name}"
+            f"{program} is missing and Go is not installed to build it; install Go 1.26, Rust and a C compiler, or let "
+            f"NABD_PEERS name a folder that has {name}"
         )
     done = subprocess.run([BUILD, name, FOLDER], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -276,6 +276,10 @@ class SqliteLog:
                 )
                 self._last = position
 
+    def consumers(self) -> Mapping[str, int]:
+        with self._lock:
+            return dict(self._consumers)
+
     def cut(self, now_ms: int) -> int:
         """Old entries go in steps; when space is short, read entries go though they are not old."""
         total = 0

@@ -2,16 +2,19 @@
 
 Theory of operation. The tables follow from the kinds: fixed columns that say what a reading is, one column a metric.
 A kind that gains a metric gains a column; a column whose metric went stays, and is still filled from old entries. A
-metric never changes its type: a file in which it has another one is refused. `write` turns a batch of log entries into
-Arrow columns and inserts them together with the log position in one transaction, so that a crash leaves both or
-neither; entries at or before the position are passed over: written twice is stored once. Readers get a cursor each,
-and so see the last committed state while a batch is being written. After a fault such as a full disk in the midst of a
-checkpoint DuckDB refuses everything until the file is opened anew: the next `write` does so, and goes on from what the
-file says.
+metric never changes its type: a file in which it has another one is refused. Files from before commune, zone and group
+were stored gain these, empty. `write` turns a batch of log entries into Arrow columns and inserts them together with
+the log position in one transaction, so that a crash leaves both or neither; entries at or before the position are
+passed over: written twice is stored once. Readers get a cursor each, and so see the last committed state while a batch
+is being written. After a fault such as a full disk in the midst of a checkpoint DuckDB refuses everything until the
+file is opened anew: the next `write` does so, and goes on from what the file says.
+
+History that was copied in did not come by the log: the log may bring the same readings once more. The table `copied`
+remembers from when to when it reaches, and in that time each reading is looked up before it is inserted.
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,22 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from adapters.stores.duckdb_tables import (
+    FIXED,
+    LATER,
+    PREFIX,
+    Row,
+    arrow,
+    insert_batch,
+    quoted,
+    span_of,
+    sql_type,
+    stored_readings,
+    table,
+    touches,
+)
 from contract.kind import Kind, Kinds, Metric, MetricType, Value
-from contract.ports import PutAway, StoreFault
+from contract.ports import PutAway, StoredReading, StoreFault
 from contract.records import Entry, Telemetry
 
 SCHEMA = 1
@@ -31,21 +48,8 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": THREADS,
     "autoinstall_known_extensions": False,  # nothing is fetched from the internet
 }
+HISTORY_ROWS = 5_000  # fetched at one time
 LATEST_WITHIN_MS = 7 * 86_400_000  # who was silent for longer has no latest reading; bounds the look at a start
-PREFIX = "readings_"
-
-# What a reading is, before what it measured. `time` words are Unix ms, UTC.
-FIXED: tuple[tuple[str, str, Any], ...] = (
-    ("measured_at_ms", "BIGINT", pa.int64()),
-    ("received_at_ms", "BIGINT", pa.int64()),
-    ("stored_at_ms", "BIGINT", pa.int64()),
-    ("device", "VARCHAR", pa.string()),
-    ("asset", "VARCHAR", pa.string()),
-    ("stream", "VARCHAR", pa.string()),
-    ("seq", "BIGINT", pa.int64()),
-    ("boot", "BIGINT", pa.int64()),
-    ("quality", "INTEGER", pa.int32()),
-)
 
 
 class DuckStore:
@@ -57,6 +61,7 @@ class DuckStore:
         self._write_lock = threading.Lock()
         self.passed_over = 0  # readings of kinds that are not loaded any more
         self._columns: dict[str, dict[str, bool]] = {}  # kind → metric column → is it text?
+        self._copied: dict[str, tuple[int, int]] = {}  # kind → when the first and last copied reading were measured
         self._open()
 
     def _open(self) -> None:
@@ -90,31 +95,40 @@ class DuckStore:
             if not news:
                 return 0
             try:
-                batches = self._batches(news, stored_at_ms)
+                batches = self._batches(_rows_of(news, stored_at_ms))
             except pa.ArrowException as error:
                 raise StoreFault(
                     f"{self.path}: the log holds a value of another type than its kind says ({error})"
                 ) from None
-            try:
-                self._insert(batches, news[-1].position)
-            except duckdb.Error as error:
-                self._is_broken = isinstance(error, (duckdb.FatalException, duckdb.InternalException))
-                raise StoreFault(f"{self.path}: cannot be written ({_sentence(error)})") from None
+            stored = self._insert(batches, news[-1].position)
             self._position = news[-1].position
-            stored = sum(int(batch.num_rows) for batch in batches.values())
-            self.passed_over += sum(map(_readings_of, news)) - stored
+            offered = sum(int(batch.num_rows) for batch in batches.values())
+            self.passed_over += sum(map(_readings_of, news)) - offered
         return stored
 
-    def _insert(self, batches: Mapping[str, pa.Table], position: int) -> None:
-        """All of it or nothing; closing a cursor ends a transaction that a fault left open."""
-        with closing(self._connection.cursor()) as cursor:
-            cursor.begin()
-            for kind, batch in batches.items():
-                cursor.register("batch", batch)
-                cursor.execute(f"INSERT INTO {_table(kind)} BY NAME SELECT * FROM batch")  # noqa: S608  # a kind's name
-                cursor.unregister("batch")
-            cursor.execute("UPDATE position SET position = ?", [position])
-            cursor.commit()
+    def _insert(self, batches: Mapping[str, pa.Table], position: int | None, *, copied: bool = False) -> int:
+        """All of it or nothing; closing a cursor ends a transaction that a fault left open. How many rows were new."""
+        stored, spans = 0, dict(self._copied)
+        try:
+            with closing(self._connection.cursor()) as cursor:
+                cursor.begin()
+                for kind, batch in batches.items():
+                    span = span_of(batch)
+                    cursor.register("batch", batch)
+                    stored += insert_batch(cursor, kind, span, once=copied or touches(self._copied.get(kind), span))
+                    cursor.unregister("batch")
+                    if copied:
+                        known = spans.get(kind, span)
+                        spans[kind] = min(known[0], span[0]), max(known[1], span[1])
+                        cursor.execute("INSERT OR REPLACE INTO copied VALUES (?, ?, ?)", [kind, *spans[kind]])
+                if position is not None:
+                    cursor.execute("UPDATE position SET position = ?", [position])
+                cursor.commit()
+        except duckdb.Error as error:
+            self._is_broken = isinstance(error, (duckdb.FatalException, duckdb.InternalException))
+            raise StoreFault(f"{self.path}: cannot be written ({_sentence(error)})") from None
+        self._copied = spans
+        return stored
 
     def readings(
         self,
@@ -132,14 +146,14 @@ class DuckStore:
 
         A step is named by its first millisecond. Raises KeyError for a kind or metric there is none of, StoreFault.
         """
-        column = _quoted(self._kinds[kind].metrics[metric].name)
+        column = quoted(self._kinds[kind].metrics[metric].name)
         wheres = ["measured_at_ms >= ?", "measured_at_ms < ?", f"{column} IS NOT NULL"]
         arguments: list[Any] = [start_ms, end_ms]
         for name, value in (("device", device), ("asset", asset)):
             if value is not None:
                 wheres.append(f"{name} = ?")
                 arguments.append(value)
-        source = f"FROM {_table(kind)} WHERE {' AND '.join(wheres)}"
+        source = f"FROM {table(kind)} WHERE {' AND '.join(wheres)}"
         if every_ms is None:
             query = f"SELECT measured_at_ms, {column} {source} ORDER BY measured_at_ms, stream, seq LIMIT ?"
         else:
@@ -151,10 +165,10 @@ class DuckStore:
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         for kind in self._kinds.values():
             metrics = list(kind.metrics)
-            columns = ", ".join(map(_quoted, metrics))
+            columns = ", ".join(map(quoted, metrics))
             rows = self._fetch(
-                f"SELECT device, measured_at_ms, {columns} FROM {_table(kind.name)} "  # noqa: S608  # the kinds' names
-                f"WHERE measured_at_ms >= (SELECT max(measured_at_ms) - ? FROM {_table(kind.name)}) "
+                f"SELECT device, measured_at_ms, {columns} FROM {table(kind.name)} "  # noqa: S608  # the kinds' names
+                f"WHERE measured_at_ms >= (SELECT max(measured_at_ms) - ? FROM {table(kind.name)}) "
                 "QUALIFY row_number() OVER (PARTITION BY device ORDER BY measured_at_ms DESC, seq DESC) = 1",
                 [LATEST_WITHIN_MS],
             )
@@ -164,7 +178,60 @@ class DuckStore:
 
     def count(self) -> int:
         tables = self._fetch("SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, ?)", [PREFIX])
-        return sum(int(self._fetch(f"SELECT count(*) FROM {_quoted(name)}", [])[0][0]) for (name,) in tables)  # noqa: S608
+        return sum(int(self._fetch(f"SELECT count(*) FROM {quoted(name)}", [])[0][0]) for (name,) in tables)  # noqa: S608
+
+    # -- history
+
+    def span(self) -> tuple[int, int] | None:
+        bounds = [
+            self._fetch(f"SELECT min(measured_at_ms), max(measured_at_ms) FROM {table(kind)}", [])[0]  # noqa: S608
+            for kind in self._kinds
+        ]
+        known = [(int(first), int(last)) for first, last in bounds if first is not None]
+        return (min(first for first, _ in known), max(last for _, last in known)) if known else None
+
+    def held(self, start_ms: int, end_ms: int) -> Mapping[str, int]:
+        where = "WHERE measured_at_ms >= ? AND measured_at_ms < ?"
+        return {
+            kind: int(self._fetch(f"SELECT count(*) FROM {table(kind)} {where}", [start_ms, end_ms])[0][0])  # noqa: S608
+            for kind in self._kinds
+        }
+
+    def history(self, start_ms: int, end_ms: int) -> Iterator[StoredReading]:
+        for kind in self._kinds:
+            columns = [*(name for name, _, _ in FIXED), *self._columns[kind]]
+            query = (
+                f"SELECT {', '.join(map(quoted, columns))} FROM {table(kind)} "  # noqa: S608  # the kinds' names
+                "WHERE measured_at_ms >= ? AND measured_at_ms < ? ORDER BY measured_at_ms, device, stream, seq"
+            )
+            try:
+                with closing(self._connection.cursor()) as cursor:
+                    found = cursor.execute(query, [start_ms, end_ms])
+                    while rows := found.fetchmany(HISTORY_ROWS):
+                        yield from stored_readings(kind, columns, rows)
+            except duckdb.Error as error:
+                raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)})") from None
+
+    def take(self, readings: Sequence[StoredReading]) -> int:
+        with self._write_lock:
+            try:
+                self._widen(readings)
+                batches = self._batches((one.received_at_ms, one.stored_at_ms, one.record) for one in readings)
+            except (pa.ArrowException, duckdb.Error) as error:
+                raise StoreFault(f"{self.path}: cannot take these readings ({_sentence(error)})") from None
+            return self._insert(batches, None, copied=True)
+
+    def _widen(self, readings: Sequence[StoredReading]) -> None:
+        """A column for each metric that its kind has lost, and that these still have."""
+        for one in readings:
+            columns = self._columns.get(one.record.kind)
+            if columns is None:
+                continue
+            for name, value in one.record.readings[0].values.items():
+                if name not in columns:
+                    type_ = "VARCHAR" if isinstance(value, str) else "DOUBLE"
+                    self._ask(f"ALTER TABLE {table(one.record.kind)} ADD COLUMN IF NOT EXISTS {quoted(name)} {type_}")
+                    columns[name] = type_ == "VARCHAR"
 
     def close(self) -> None:
         with self._write_lock:
@@ -178,13 +245,10 @@ class DuckStore:
         except duckdb.Error as error:
             raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)})") from None
 
-    def _batches(self, entries: Sequence[Entry], stored_at_ms: int) -> dict[str, pa.Table]:
+    def _batches(self, found: Iterable[Row]) -> dict[str, pa.Table]:
         rows: dict[str, list[tuple[Any, ...]]] = {}
         values: dict[str, list[Mapping[str, Value]]] = {}
-        for entry in entries:
-            record = entry.record
-            if not isinstance(record, Telemetry):
-                continue
+        for received_at_ms, stored_at_ms, record in found:
             if record.kind not in self._kinds:
                 continue
             fixed = rows.setdefault(record.kind, [])
@@ -193,7 +257,7 @@ class DuckStore:
                 fixed.append(
                     (
                         reading.measured_at_ms,
-                        entry.at_ms,
+                        received_at_ms,
                         stored_at_ms,
                         record.device,
                         record.asset,
@@ -201,10 +265,13 @@ class DuckStore:
                         reading.seq,
                         record.boot,
                         reading.quality,
+                        record.commune,
+                        record.zone,
+                        record.group,
                     )
                 )
                 measured.append(reading.values)
-        return {kind: _arrow(self._columns[kind], rows[kind], values[kind]) for kind in rows}
+        return {kind: arrow(self._columns[kind], rows[kind], values[kind]) for kind in rows}
 
     def _ask(self, query: str, *arguments: object) -> list[Any]:
         """On the writing connection, while nobody else has it. To the last row: a result left half read is an open
@@ -216,6 +283,9 @@ class DuckStore:
         connection = self._connection
         connection.begin()
         connection.execute("CREATE TABLE IF NOT EXISTS position (position BIGINT NOT NULL, schema INTEGER NOT NULL)")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS copied (kind VARCHAR PRIMARY KEY, first_ms BIGINT, last_ms BIGINT)"
+        )
         schemas = [schema for (schema,) in self._ask("SELECT schema FROM position")]
         if not schemas:
             connection.execute("INSERT INTO position VALUES (0, ?)", [SCHEMA])
@@ -227,11 +297,14 @@ class DuckStore:
             )
         for kind in self._kinds.values():
             fixed = ", ".join(f"{name} {sql} NOT NULL" for name, sql, _ in FIXED)
-            connection.execute(f"CREATE TABLE IF NOT EXISTS {_table(kind.name)} ({fixed})")
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table(kind.name)} ({fixed})")
+            for name in LATER:
+                connection.execute(f"ALTER TABLE {table(kind.name)} ADD COLUMN IF NOT EXISTS {name} VARCHAR DEFAULT ''")
             for metric in kind.metrics.values():
-                column = f"{_quoted(metric.name)} {_sql_type(metric)}"
-                connection.execute(f"ALTER TABLE {_table(kind.name)} ADD COLUMN IF NOT EXISTS {column}")
+                column = f"{quoted(metric.name)} {sql_type(metric)}"
+                connection.execute(f"ALTER TABLE {table(kind.name)} ADD COLUMN IF NOT EXISTS {column}")
             self._columns[kind.name] = self._metric_columns(kind)
+        self._copied = {kind: (first, last) for kind, first, last in self._ask("SELECT * FROM copied")}
         connection.commit()
 
     def _metric_columns(self, kind: Kind) -> dict[str, bool]:
@@ -240,7 +313,7 @@ class DuckStore:
         fixed = {name for name, _, _ in FIXED}
         types = {name: str(type_) for name, type_ in rows if name not in fixed}
         for metric in kind.metrics.values():
-            if types[metric.name] != _sql_type(metric):
+            if types[metric.name] != sql_type(metric):
                 raise StoreFault(
                     f"{self.path}: metric {metric.name} of {kind.name} is stored as {types[metric.name]} and the kind "
                     f"now says {metric.type}; a metric never changes its type: give the new one another name"
@@ -248,28 +321,14 @@ class DuckStore:
         return {name: type_ == "VARCHAR" for name, type_ in types.items()}
 
 
-def _arrow(columns: Mapping[str, bool], rows: list[tuple[Any, ...]], values: list[Mapping[str, Value]]) -> pa.Table:
-    fixed = zip(FIXED, zip(*rows, strict=True), strict=True)
-    arrays = {name: pa.array(column, type_) for (name, _, type_), column in fixed}
-    for name, is_text in columns.items():
-        arrays[name] = pa.array([reading.get(name) for reading in values], pa.string() if is_text else pa.float64())
-    return pa.table(arrays)
+def _rows_of(entries: Iterable[Entry], stored_at_ms: int) -> Iterator[Row]:
+    for entry in entries:
+        if isinstance(entry.record, Telemetry):
+            yield entry.at_ms, stored_at_ms, entry.record
 
 
 def _readings_of(entry: Entry) -> int:
     return len(entry.record.readings) if isinstance(entry.record, Telemetry) else 0
-
-
-def _table(kind: str) -> str:
-    return _quoted(PREFIX + kind)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _sql_type(metric: Metric) -> str:
-    return "VARCHAR" if metric.type is MetricType.ENUM else "DOUBLE"
 
 
 def _per_step(metric: Metric, column: str) -> str:
@@ -284,5 +343,5 @@ def _opening_sentence(path: Path, error: duckdb.Error) -> str:
     return f"{path}: cannot be opened ({_sentence(error)}); make room on the disk, or restore it from a backup"
 
 
-def _sentence(error: duckdb.Error) -> str:
+def _sentence(error: Exception) -> str:
     return str(error).splitlines()[0].removesuffix(".")

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from adapters.stores.influx_lines import NS_PER_MS, tag_text, tag_value
+from adapters.stores.influx_lines import FIELDS, NS_PER_MS, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
-from contract.kind import Kinds, Metric, MetricType, Value
+from contract.kind import Kind, Kinds, Metric, MetricType, Value
+from contract.ports import StoredReading
+from contract.records import Reading, Telemetry
 
 NS_MAX = 9_223_372_036_854_775_806  # InfluxDB's last moment, in the year 2262
 LATEST_WITHIN_MS = 7 * 86_400_000  # who was silent for longer has no latest reading; bounds the look at a start
@@ -103,9 +105,55 @@ class InfluxReader:
         """Whatever has a seq is a reading, of kinds that are not loaded any more, too."""
         return sum(int(row[1]) for row in self._rows('SELECT count("seq") FROM /.*/'))
 
+    def span(self) -> tuple[int, int] | None:
+        ends: list[int] = []
+        for kind in self._kinds:
+            for end in ("first", "last"):
+                found = self._rows(f'SELECT {end}("seq") FROM {name(kind)}')  # noqa: S608  # a kind's name
+                ends += [_ms(row[0]) for row in found]
+        return (min(ends), max(ends)) if ends else None
+
+    def held(self, start_ms: int, end_ms: int) -> dict[str, int]:
+        counts = {}
+        for kind in self._kinds:
+            rows = self._rows(f'SELECT count("seq") {_within(kind, start_ms, end_ms)}')
+            counts[kind] = sum(int(row[1]) for row in rows)
+        return counts
+
+    def history(self, start_ms: int, end_ms: int) -> Iterator[StoredReading]:
+        for kind in self._kinds.values():
+            for series in self._link.ask(f"SELECT * {_within(kind.name, start_ms, end_ms)}"):
+                for row in series.values:
+                    known = {key: value for key, value in zip(series.columns, row, strict=True) if value is not None}
+                    yield _stored(kind, known)
+
     def _rows(self, query: str) -> Iterator[list[Any]]:
         for series in self._link.ask(query):
             yield from series.values
+
+
+def _stored(kind: Kind, known: dict[str, Any]) -> StoredReading:
+    """A point with all its columns, which this empties: what is left in the end are its metrics."""
+    tags = [tag_value(known.pop(tag, "")) for tag in ("device", "asset", "commune", "zone", kind.group or "group")]
+    device, asset, commune, zone, group = tags
+    at_ms, stream = _ms(known.pop("time")), known.pop("stream", "")
+    boot, received_at_ms, stored_at_ms, quality, seq = (int(known.pop(field, 0)) for field in FIELDS[1:])
+    values = {metric: _value(value) for metric, value in known.items()}
+    return StoredReading(
+        received_at_ms=received_at_ms,
+        stored_at_ms=stored_at_ms,
+        record=Telemetry(
+            device=device,
+            asset=asset,
+            kind=kind.name,
+            stream=stream,
+            boot=boot,
+            commune=commune,
+            zone=zone,
+            group=group,
+            readings=(Reading(seq, at_ms, values, quality),),
+        ),
+    )
 
 
 def name(text: str) -> str:
@@ -125,6 +173,11 @@ def _is_there(metric: Metric) -> str:
 
 def _bounds_ns(start_ms: int, end_ms: int) -> tuple[int, int]:
     return min(max(start_ms, 0) * NS_PER_MS, NS_MAX), min(max(end_ms, 0) * NS_PER_MS, NS_MAX)
+
+
+def _within(kind: str, start_ms: int, end_ms: int) -> str:
+    start_ns, end_ns = _bounds_ns(start_ms, end_ms)
+    return f"FROM {name(kind)} WHERE time >= {start_ns} AND time < {end_ns}"
 
 
 def _last_of_steps(rows: Iterator[list[Any]], every_ms: int) -> Iterator[tuple[int, Value]]:

@@ -11,14 +11,14 @@ no retention period takes it away; InfluxDB put back from a backup tells an olde
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from adapters.stores.influx_lines import Batch, LineMaker, WrongType, find, point_line
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_reading import InfluxReader
 from adapters.stores.influx_refused import Refused, deliver
 from contract.kind import Kinds, Value
-from contract.ports import Point, PutAway, Quarantined, StoreFault
+from contract.ports import Point, PutAway, Quarantined, StoredReading, StoreFault
 from contract.records import Entry, Telemetry
 from contract.wire import topics
 
@@ -153,6 +153,26 @@ class InfluxStore:
 
     def count(self) -> int:
         return self._reader.count()
+
+    # -- history
+
+    def span(self) -> tuple[int, int] | None:
+        return self._reader.span()
+
+    def held(self, start_ms: int, end_ms: int) -> Mapping[str, int]:
+        return self._reader.held(start_ms, end_ms)
+
+    def history(self, start_ms: int, end_ms: int) -> Iterator[StoredReading]:
+        return self._reader.history(start_ms, end_ms)
+
+    def take(self, readings: Sequence[StoredReading]) -> int:
+        with self._write_lock:
+            for one in readings:
+                self._maker.add(one.record, one.received_at_ms, one.stored_at_ms)
+            lines, refused = self._send()
+            if refused:
+                self._put_away(refused, None)
+        return lines
 
     def close(self) -> None:
         self._link.close()

@@ -3,6 +3,7 @@
 Times stand on the axis in the site's zone, whatever the browser's; in Arabic time runs from right to left.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +11,16 @@ from nicegui import events, ui
 
 from console.desk import Desk
 from console.language import SHOWN, utc_offset_ms
-from console.markup import h
+from console.markup import Html, h
 from console.pages.frame import Frame
 from contract.kind import Kind, Metric, MetricType, Value
+from contract.ports import StoreFault
 
 DAY_MS = 86_400_000
 RANGES = {"day": (DAY_MS, None), "week": (7 * DAY_MS, 1_800_000)}
 READINGS_MAX = 6_000
 REFRESH_EVERY = 10
+PATIENCE_S = 1.5  # a page must not wait for a slow store: it has more to show than this
 GAP_PERIODS = 2.5
 INK, LINE, AXIS = "#0d9488", "#8fa39d55", "#7d918b"
 
@@ -69,7 +72,16 @@ class Chart:
         metric = self.kind.metrics[self._metric]
         name = self._range
         key = ("chart", self.asset, metric.name, name)
-        rows = await self.desk.shared(key, lambda: read_rows(self.desk, self.asset, self.kind, metric, name), 5.0)
+        try:
+            async with asyncio.timeout(PATIENCE_S):  # the question itself goes on, and its answer is there next time
+                rows = await self.desk.shared(
+                    key, lambda: read_rows(self.desk, self.asset, self.kind, metric, name), 5.0
+                )
+        except (StoreFault, TimeoutError) as fault:
+            self._note.content = self._away_html(fault)
+            self._drawn = None
+            self._round = -1  # ask again at the next refresh
+            return
         if rows == self._drawn:
             return
         self._drawn = rows
@@ -77,6 +89,12 @@ class Chart:
         self._chart.options.clear()
         self._chart.options.update(self._options(metric, rows))
         self._chart.update()
+
+    def _away_html(self, fault: Exception) -> Html:
+        """What is drawn already stays, and why nothing newer is: English and exact, as the store says it."""
+        text = self.language.text
+        sentence = h("div", h("bdi", str(fault), dir="ltr"), class_="small") if str(fault) else None
+        return h("div", text("chart.away"), sentence, class_="faults", data_store="away")
 
     def _options(self, metric: Metric, rows: list[tuple[int, Value]]) -> dict[str, Any]:
         factor, symbol, decimals = SHOWN.get(metric.unit, (1.0, metric.unit, 2))

@@ -18,6 +18,7 @@ def telemetry(
     kind: str = "street_light",
     asset: str = "pole-1",
     readings: int = 1,
+    place: tuple[str, str, str] = ("", "", ""),
 ) -> Entry:
     """One message with `readings` readings from `seq` on, a second apart."""
     first_ms = AT_MS + seq * 1000 if at_ms is None else at_ms
@@ -30,6 +31,9 @@ def telemetry(
             kind=kind,
             stream="9f3c01aa",
             boot=3,
+            commune=place[0],
+            zone=place[1],
+            group=place[2],
             readings=tuple(
                 Reading(seq + n, first_ms + n * 1000, {"power_w": float(seq + n)} if values is None else values, 4)
                 for n in range(readings)

@@ -1,13 +1,16 @@
 """What every store promises, whoever is behind the port."""
 
 import threading
+from collections.abc import Iterable
+from itertools import groupby
 
 import msgspec
 import pytest
 
 from adapters.stores.duckdb_store import DuckStore
 from contract.kind import Metric, MetricType
-from contract.ports import Store, StoreFault
+from contract.ports import Store, StoredReading, StoreFault
+from contract.records import Reading, Telemetry
 from tests.adapters_stores.conftest import KINDS, OpenStore
 from tests.adapters_stores.entries import AT_MS, telemetry, tick
 
@@ -203,3 +206,83 @@ def test_queries_of_other_threads_see_whole_batches_of_duckdb_while_one_writes(o
 def test_a_kind_or_metric_there_is_none_of_is_a_key_error(open_store: OpenStore, asked: dict[str, str]) -> None:
     with pytest.raises(KeyError):
         powers(open_store(), **asked)
+
+
+def test_history_holds_all_that_a_reading_is_in_order_of_time(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write(
+        [
+            telemetry(1, 2, {"power_w": 2.0, "level_by": "lease"}, place=("berkane", "centre", "c-12")),
+            telemetry(2, 1, {}),
+            telemetry(3, 5, {"fill_level": 0.5}, kind="waste_bin", device="bin-1", asset="", place=("berkane", "", "")),
+        ],
+        999,
+    )
+    assert store.span() == (AT_MS + 1000, AT_MS + 5000)
+    lamps, bins = by_kind(store.history(0, 2**53))
+    assert [one.record.readings[0].seq for one in lamps] == [1, 2]
+    assert lamps[1] == StoredReading(
+        received_at_ms=AT_MS + 1,
+        stored_at_ms=999,
+        record=Telemetry(
+            device="lamp-1",
+            asset="pole-1",
+            kind="street_light",
+            stream="9f3c01aa",
+            boot=3,
+            commune="berkane",
+            zone="centre",
+            group="c-12",
+            readings=(Reading(2, AT_MS + 2000, {"power_w": 2.0, "level_by": "lease"}, 4),),
+        ),
+    )
+    assert (bins[0].record.asset, bins[0].record.commune, bins[0].record.zone) == ("", "berkane", "")
+    assert [one.record.readings[0].seq for one in store.history(AT_MS + 1000, AT_MS + 2000)] == [1]
+    assert store.held(AT_MS + 1000, AT_MS + 2000)["street_light"] == 1
+    assert store.held(0, 2**53) == {**dict.fromkeys(KINDS, 0), "street_light": 2, "waste_bin": 1}
+
+
+def test_an_empty_store_has_no_history(open_store: OpenStore) -> None:
+    store = open_store()
+    assert (store.span(), list(store.history(0, 2**53))) == (None, [])
+
+
+def test_history_taken_in_is_there_once_however_often_it_comes_and_by_whatever_way(open_store: OpenStore) -> None:
+    store = open_store()
+    entries = [telemetry(n, n, {"power_w": float(n), "level_by": "safe"}) for n in range(1, 21)]
+    store.write(entries[:5], AT_MS)
+    told = [
+        StoredReading(received_at_ms=entry.at_ms, stored_at_ms=AT_MS, record=entry.record)
+        for entry in entries
+        if isinstance(entry.record, Telemetry)
+    ]
+    for _ in range(2):
+        store.take(told[:12])
+        store.take(told[8:15])
+        assert (store.count(), store.position()) == (15, 5)
+    store = open_store()
+    store.write(entries[5:18], AT_MS)  # the log brings what was taken in, and more
+    store.write(entries[18:], AT_MS)
+    assert (store.count(), store.position()) == (20, 20)
+    assert [value for _, value in powers(store)] == [float(n) for n in range(1, 21)]
+    assert sorted((one for one in store.history(0, 2**53)), key=lambda one: one.record.readings[0].seq) == told[:15] + [
+        StoredReading(received_at_ms=entry.at_ms, stored_at_ms=AT_MS, record=entry.record)
+        for entry in entries[15:]
+        if isinstance(entry.record, Telemetry)
+    ]
+
+
+def test_history_keeps_a_metric_that_its_kind_has_lost(open_store: OpenStore) -> None:
+    light = KINDS["street_light"]
+    hum = Metric(name="hum_db", type=MetricType.NUMBER, labels=light.labels)
+    wider = {**KINDS, "street_light": msgspec.structs.replace(light, metrics={**light.metrics, "hum_db": hum})}
+    record = telemetry(1, 1, {"hum_db": 30.5}).record
+    assert isinstance(record, Telemetry)
+    store = open_store()
+    store.take([StoredReading(received_at_ms=1, stored_at_ms=2, record=record)])
+    assert [one.record.readings[0].values for one in store.history(0, 2**53)] == [{"hum_db": 30.5}]
+    assert [value for _, value in powers(open_store(wider), metric="hum_db")] == [30.5]
+
+
+def by_kind(readings: Iterable[StoredReading]) -> list[list[StoredReading]]:
+    return [list(group) for _, group in groupby(readings, key=lambda one: one.record.kind)]

@@ -87,6 +87,9 @@ class MemoryLog:
     def consumed(self, consumer: str, position: int) -> None:
         pass
 
+    def consumers(self) -> Mapping[str, int]:
+        return {}
+
     def cut(self, now_ms: int) -> int:
         return 0
 

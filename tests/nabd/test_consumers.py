@@ -28,7 +28,7 @@ class ThreeTicks:
 
     def __init__(self) -> None:
         self.trouble = True
-        self.consumers: dict[str, int] = {}
+        self.told: dict[str, int] = {}
 
     def read(self, after: int, limit: int) -> Sequence[Entry]:
         if self.trouble:
@@ -36,7 +36,10 @@ class ThreeTicks:
         return [Entry(position, 0, Tick(listening=True)) for position in range(after + 1, 4)]
 
     def consumed(self, consumer: str, position: int) -> None:
-        self.consumers[consumer] = position
+        self.told[consumer] = position
+
+    def consumers(self) -> dict[str, int]:
+        return self.told
 
 
 class Failing:
@@ -49,7 +52,7 @@ class Failing:
     def position(self) -> int:
         return 0
 
-    def write(self, entries: Sequence[Entry], stored_at_ms: int) -> int:
+    def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: object = None) -> int:
         if self.error is not None:
             raise self.error
         self.seen += [entry.position for entry in entries]
@@ -109,4 +112,4 @@ def test_the_store_writer_outlives_a_fault_of_ours_and_tells_it() -> None:
     store.error = None
     eventually(lambda: writer.position == 3, "all is written")
     writer.stop()
-    assert (writer.fault, store.seen, log.consumers) == ("", [1, 2, 3], {"store": 3})
+    assert (writer.fault, store.seen, log.told) == ("", [1, 2, 3], {"store": 3})

@@ -1,0 +1,124 @@
+"""`nabd data copy`: moves the history of readings from one store into another.
+
+Day by day, in batches, from the oldest on. Each reading is stored once by its name, so that a copy that was interrupted
+is simply run again; `--since` leaves out the days that are done.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
+from itertools import count, islice
+from pathlib import Path
+
+import click
+
+from adapters.stores.duckdb_store import DuckStore
+from adapters.stores.influx_store import InfluxStore
+from contract.kind_file import load_kinds
+from contract.ports import Archive, StoreFault
+from nabd import settings
+from nabd.fault import Refused
+from nabd.storing import open_influxdb
+
+DAY_MS = 86_400_000
+BATCH = 5_000
+END_MS = 2**53
+DUCKDB = "duckdb:"
+"""Before the path of a file."""
+
+
+def run(data: Path, config: Path | None, source: str, target: str, since: str) -> int:
+    """Copy, and compare how many readings both have; 1 when the target has fewer. Raises Refused."""
+    if source == target:
+        raise Refused(f"--from and --to: both are {source}; name two stores")
+    since_ms = _since_ms(since)
+    with ExitStack() as stack:
+        try:
+            stores = [
+                stack.enter_context(closing(_open(name, data, config, is_source=number == 0)))
+                for number, name in enumerate((source, target))
+            ]
+            copied = _copy(stores[0], stores[1], since_ms)
+            held = [store.held(since_ms, END_MS) for store in stores]
+        except StoreFault as fault:
+            raise Refused(str(fault)) from None
+    click.echo(f"{copied} readings copied")
+    return _compare(held[0], held[1], source, target)
+
+
+def _copy(source: Archive, target: Archive, since_ms: int) -> int:
+    """How many readings went over. Raises Refused when it stops in the midst, with what goes on from there."""
+    copied, day = 0, ""
+    total = sum(source.held(since_ms, END_MS).values())
+    with click.progressbar(length=total, label="copying", show_pos=True, width=30) as bar:
+        try:
+            for start_ms, end_ms in _days(source.span(), since_ms):
+                day = _text(start_ms)
+                readings = source.history(start_ms, end_ms)
+                while batch := list(islice(readings, BATCH)):
+                    target.take(batch)
+                    copied += len(batch)
+                    bar.update(len(batch))
+        except (StoreFault, KeyboardInterrupt) as end:
+            if not day:
+                raise
+            cause = str(end) or "interrupted"
+            raise Refused(
+                f"copying ended on {day} after {copied} readings: {cause}\n"
+                f"nothing is lost or doubled; go on with --since {day}"
+            ) from None
+    return copied
+
+
+def _days(span: tuple[int, int] | None, since_ms: int) -> Iterator[tuple[int, int]]:
+    """The days (UTC) in which there may be readings, oldest first; the first begins at `since_ms` at the earliest."""
+    if span is None:
+        return
+    first_ms = max(span[0], since_ms)
+    for start_ms in count(first_ms - first_ms % DAY_MS, DAY_MS):
+        if start_ms > span[1]:
+            return
+        yield max(start_ms, since_ms), start_ms + DAY_MS
+
+
+def _compare(source: Mapping[str, int], target: Mapping[str, int], source_name: str, target_name: str) -> int:
+    wrong = 0
+    for kind in source:
+        here, there = source[kind], target[kind]
+        if not here and not there:
+            continue
+        note = ""
+        if there < here:
+            wrong += 1
+            note = f"  {here - there} are missing there: run it again"
+        elif there > here:
+            note = f"  {there - here} were there besides"
+        click.echo(f"{kind}: {here} in {source_name}, {there} in {target_name}{note}")
+    return 1 if wrong else 0
+
+
+def _open(name: str, data: Path, config: Path | None, *, is_source: bool) -> DuckStore | InfluxStore:
+    """Raises Refused, StoreFault."""
+    kinds = load_kinds()
+    if name == "influxdb":
+        return open_influxdb(settings.load(data, config, {}), data, kinds, log_id="")
+    path = Path(name.removeprefix(DUCKDB))
+    if not name.startswith(DUCKDB) or not str(path).strip("."):
+        raise Refused(f"{name!r} is no store; write influxdb, or duckdb: and the path of a file")
+    if is_source and not path.is_file():
+        raise Refused(f"--from {name}: there is no file {path}; the readings of a data folder are DATA/store.duckdb")
+    return DuckStore(path, kinds)
+
+
+def _since_ms(text: str) -> int:
+    if not text:
+        return 0
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise Refused(f"--since {text!r}: not a day; write for example 2026-11-24") from None
+    return max(0, round(day.timestamp() * 1000))
+
+
+def _text(ms: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)).strftime("%Y-%m-%d")

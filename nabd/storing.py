@@ -1,0 +1,86 @@
+"""Which store a city has chosen, and what a start takes from it."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from adapters.stores.duckdb_store import DuckStore
+from adapters.stores.influx_store import InfluxStore
+from console.live import LiveView
+from contract.kind import Kinds
+from contract.ports import Store, StoreFault
+from nabd.data_folder import DataFolder
+from nabd.fault import Refused
+from nabd.settings import Settings
+
+logger = logging.getLogger("storing")
+
+TOKEN = "influxdb_token"  # noqa: S105  # a file's name
+RETRY_S = 5.0
+
+
+class TokenFile:
+    """The token in a file, read anew at each call; the last one when it cannot be read. Raises Refused at first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known = self._read()
+
+    def __call__(self) -> str:
+        try:
+            self._known = self._read()
+        except Refused as fault:
+            logger.error("event=token_unreadable reason=%s", fault)
+        return self._known
+
+    def _read(self) -> str:
+        try:
+            token = self.path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise Refused(
+                f"[influxdb] token_file {self.path}: cannot be read ({why}); it holds the token that may read and "
+                "write the bucket, readable by this user only"
+            ) from None
+        if not token or not token.isascii() or not token.isprintable():
+            raise Refused(
+                f"[influxdb] token_file {self.path}: holds no token; put one line of letters and digits there"
+            )
+        return token
+
+
+def open_store(settings: Settings, folder: DataFolder, kinds: Kinds) -> DuckStore | InfluxStore:
+    """The store of the settings; InfluxDB is not asked for anything yet. Raises StoreFault or Refused."""
+    if settings.store_kind == "duckdb":
+        return DuckStore(folder.path / "store.duckdb", kinds)
+    return open_influxdb(settings, folder.path, kinds, log_id=folder.format.log_id)
+
+
+def open_influxdb(settings: Settings, data: Path, kinds: Kinds, *, log_id: str) -> InfluxStore:
+    """Raises Refused when there is no token."""
+    token = TokenFile(Path(settings.influxdb_token_file or data / "secrets" / TOKEN))
+    return InfluxStore(
+        settings.influxdb_url,
+        settings.influxdb_org,
+        settings.influxdb_bucket,
+        token,
+        kinds,
+        settings.influxdb_timeout_s,
+        log=log_id,
+    )
+
+
+async def restore_live(store: Store, live: LiveView) -> None:
+    """Take the store's newest readings into the live view, as soon as it answers. On the live view's loop."""
+    told = False
+    while True:
+        try:
+            latest = await asyncio.to_thread(lambda: list(store.latest()))
+        except StoreFault as fault:
+            if not told:
+                logger.error("event=live_view_not_restored reason=%s", fault)
+            told = True
+            await asyncio.sleep(RETRY_S)
+        else:
+            live.restore((), latest)
+            return
