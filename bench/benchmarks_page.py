@@ -204,9 +204,6 @@ Telegraf's, one value a place left open:
 ```toml
 {telegraf}
 ```
-Where it is named so, `flush_interval` is 1 s, its default for outputs being 10 s; otherwise 200 ms, as long as Nabd's
-store writer gathers. Without `persistent_session` it acknowledges what it has not written, and a kill loses that.
-
 Mosquitto's:
 ```
 {mosquitto}

@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.city import FastPublisher
@@ -31,14 +32,19 @@ def check(side: Side, servers: Servers, folder: Path, load: Load = LOAD) -> int:
         wait_for(
             lambda: influx.count(bucket, KIND) > load.total, f"{side.name} brings all of {load.total} points", WITHIN_S
         )
-    found, sent = Counter(_stored(servers, bucket)), Counter(_sent(work))
-    if found != sent:
-        missing, surplus = list((sent - found).elements()), list((found - sent).elements())
-        raise SystemExit(
-            f"{side.name} writes other points than were sent: {len(missing)} missing, first {missing[:1]}; "
-            f"{len(surplus)} not sent, first {surplus[:1]}"
-        )
-    return found.total()
+    found, sent = _stored(servers, bucket), _sent(work)
+    if difference := compare(found, sent):
+        raise SystemExit(f"{side.name} writes other points than were sent: {difference}")
+    return len(found)
+
+
+def compare(found: Sequence[Point], sent: Sequence[Point]) -> str:
+    """What is missing and what is too much, in any order; empty when both are the same points."""
+    missing = list((Counter(sent) - Counter(found)).elements())
+    surplus = list((Counter(found) - Counter(sent)).elements())
+    if not missing and not surplus:
+        return ""
+    return f"{len(missing)} missing, first {missing[:1]}; {len(surplus)} not sent, first {surplus[:1]}"
 
 
 def _sent(work: list[tuple[str, bytes]]) -> list[Point]:

@@ -63,14 +63,12 @@ def measure(results: Results, servers: Servers, folder: Path, chosen: argparse.N
     one = Load(chosen.messages, 1, chosen.devices)
     many = Load(max(1, chosen.messages // 10), READINGS, chosen.devices)
     steady = Load(chosen.rate * chosen.seconds, 1, chosen.devices, chosen.rate)
-    unhurried = Telegraf(servers, flush_interval="1s")
-    unhurried.name = "Telegraf, flush_interval 1 s"
-    for title, load, taking_part in (
-        ("One reading a message, at full speed", one, sides),
-        (f"{READINGS} readings a message, at full speed", many, sides),
-        ("A steady load", steady, [*sides, unhurried]),
+    for title, load in (
+        ("One reading a message, at full speed", one),
+        (f"{READINGS} readings a message, at full speed", many),
+        ("A steady load", steady),
     ):
-        series = measure_series(title, load, taking_part, servers, folder, chosen.rounds)
+        series = measure_series(title, load, sides, servers, folder, chosen.rounds)
         results.series.append(series)
         print("\n".join([f"\n{title}", *series_table(series), ""]), flush=True)
     results.kills = measure_kills(sides, servers, folder, Load(chosen.kill_messages, 1, chosen.devices))
