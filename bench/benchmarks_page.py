@@ -179,11 +179,15 @@ What is compared:
   place, stream, boot and quality. These are the rooms of `nabd up` in one process, without the rest of it.
 - **Nabd, whole platform**: `nabd up` with its rules, actuation, live view, audit and console, which nobody looks at.
 
-How it is measured: CPU is user and system time of the side's process, from the first publish until every reading can
-be queried (`COUNT` in InfluxQL), divided by messages; the rate is over the same time. Peak memory is the process's
+How it is measured: the rate is over the time from the first publish until every reading can be queried (`COUNT` in
+InfluxQL); CPU is user and system time of the side's process over the same time, and in the whole platform on until
+rules and live view have seen all, divided by messages. Peak memory is the process's
 high-water mark. The publisher is a process of its own, QoS 1, and its messages are made beforehand. Before anything is
 timed, {checked} points of each side are read back from InfluxDB and compared with what was sent, one by one. A run in
 which a reading is missing ends the comparison.
+
+Nabd keeps a ledger for every device, and what a batch costs it grows with the devices in the batch: the last series has
+the same number of messages from more of them. Telegraf keeps nothing.
 """
 
 KILLS = """\

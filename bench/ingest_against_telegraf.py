@@ -25,17 +25,18 @@ from nabd.fault import Refused
 from tests.peers import PeerMissing
 
 READINGS = 16  # of a message in the second series
-QUICK = {"messages": 20_000, "rounds": 1, "seconds": 4, "kill_messages": 20_000}
+QUICK = {"messages": 20_000, "rounds": 1, "seconds": 4, "kill_messages": 20_000, "devices": 200, "many_devices": 2_000}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-ingest", description=__doc__)
-    parser.add_argument("--messages", type=int, default=100_000, help="of one reading; a tenth of it of sixteen")
+    parser.add_argument("--messages", type=int, default=60_000, help="of one reading; a tenth of it of sixteen")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rate", type=int, default=5_000, help="messages a second of the steady load")
-    parser.add_argument("--seconds", type=int, default=20, help="of the steady load")
-    parser.add_argument("--kill-messages", type=int, default=60_000)
-    parser.add_argument("--devices", type=int, default=200)
+    parser.add_argument("--seconds", type=int, default=10, help="of the steady load")
+    parser.add_argument("--kill-messages", type=int, default=40_000)
+    parser.add_argument("--devices", type=int, default=1_000)
+    parser.add_argument("--many-devices", type=int, default=5_000, help="of the series that shows what they cost")
     parser.add_argument("--quick", action="store_true", help="one small round, to see that it works; no --page")
     parser.add_argument("--page", type=Path, help="write the results here")
     chosen = parser.parse_args()
@@ -63,12 +64,14 @@ def measure(results: Results, servers: Servers, folder: Path, chosen: argparse.N
     one = Load(chosen.messages, 1, chosen.devices)
     many = Load(max(1, chosen.messages // 10), READINGS, chosen.devices)
     steady = Load(chosen.rate * chosen.seconds, 1, chosen.devices, chosen.rate)
-    for title, load in (
-        ("One reading a message, at full speed", one),
-        (f"{READINGS} readings a message, at full speed", many),
-        ("A steady load", steady),
+    crowd = Load(chosen.messages, 1, chosen.many_devices)
+    for title, load, taking_part in (
+        ("One reading a message, at full speed", one, sides),
+        (f"{READINGS} readings a message, at full speed", many, sides),
+        ("A steady load", steady, sides),
+        ("One reading a message, at full speed, from more devices", crowd, sides[:2]),
     ):
-        series = measure_series(title, load, sides, servers, folder, chosen.rounds)
+        series = measure_series(title, load, taking_part, servers, folder, chosen.rounds)
         results.series.append(series)
         print("\n".join([f"\n{title}", *series_table(series), ""]), flush=True)
     results.kills = measure_kills(sides, servers, folder, Load(chosen.kill_messages, 1, chosen.devices))

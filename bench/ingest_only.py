@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import uvloop
@@ -21,17 +22,17 @@ from adapters.log.sqlite_log import SqliteLog
 from adapters.mqtt.receiver import Receiver
 from adapters.stores.influx_store import InfluxStore
 from bench.load import COMMUNE, KIND, PROBE, names
+from contract.kind import check_settings
 from contract.kind_file import load_kinds
 from contract.ports import Device
 from ingest.pipeline import Pipeline
 from ingest.service import IngestService
 from nabd.consumers import StoreWriter
 from nabd.lifetimes import signal_event
+from nabd.settings import Settings
 
 CONNECTIONS = 4
 CLIENT_ID = "nabd-ingest"
-LOG_BYTES_MAX = 4_000_000_000
-LOG_DAYS_MAX = 30
 SWITCH_S = 0.0005  # as in nabd.wiring, which would bring console and rules into this process
 
 
@@ -54,11 +55,13 @@ async def _serve(chosen: argparse.Namespace) -> None:
     stopping = signal_event(signal.SIGTERM, signal.SIGINT)
     kinds, clock = load_kinds(), CityClock()
     chosen.data.mkdir(parents=True, exist_ok=True)
-    log = SqliteLog(chosen.data / "log.db", bytes_max=LOG_BYTES_MAX, days_max=LOG_DAYS_MAX)
+    bounds = Settings()
+    log = SqliteLog(chosen.data / "log.db", bytes_max=bounds.log_bytes_max, days_max=bounds.log_days_max)
     token = chosen.token_file.read_text(encoding="utf-8").strip()
     store = InfluxStore(chosen.url, chosen.org, chosen.bucket, token, kinds)
     writer = StoreWriter(log, store, clock)
-    devices = {name: device(name) for name in (PROBE, *names(chosen.devices))}
+    settings = check_settings(kinds[KIND], {})
+    devices = {name: device(name, settings) for name in (PROBE, *names(chosen.devices))}
     receiver = Receiver("127.0.0.1", chosen.mqtt_port, client_id=CLIENT_ID, connections=CONNECTIONS)
     ingest = IngestService(receiver, Pipeline(kinds, devices.get, log, clock), clock)
     log.on_append.append(writer.notify)
@@ -74,10 +77,10 @@ async def _serve(chosen: argparse.Namespace) -> None:
     log.close()
 
 
-def device(name: str) -> Device:
+def device(name: str, settings: Mapping[str, float | str]) -> Device:
     return Device(
         device=name, kind=KIND, commune=COMMUNE, zone="", asset=name, name="", lat=None, lon=None,
-        settings={}, registered_at_ms=0,
+        settings=settings, registered_at_ms=0,
     )  # fmt: skip
 
 

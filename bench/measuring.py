@@ -1,7 +1,8 @@
 """One run: a load through one side, measured from the first publish until every reading can be queried.
 
 CPU is user and system time, children included, of the side's process and of the two servers, as differences over the
-run. Peak memory is the side's VmHWM since its start.
+run and until the side has settled: the platform's rules may be behind its store. Peak memory is the side's VmHWM since
+its start.
 """
 
 import itertools
@@ -120,6 +121,7 @@ def run(side: Side, servers: Servers, folder: Path, load: Load) -> Figures:
             POLL_S,
         )
         end_s = time.monotonic()
+        side.settle()
         used_us = [(cpu_s(each) - was) / load.messages * 1e6 for each, was in zip(pids, before, strict=True)]
         if (count := influx.count(bucket, KIND) - 1) != load.total:
             raise SystemExit(f"{side.name} wrote {count} readings of {load.total}: the comparison is not sound")

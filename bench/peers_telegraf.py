@@ -77,6 +77,9 @@ class Telegraf:
             self._child = Child(command, output=output)
         return self._child.pid
 
+    def settle(self) -> None:
+        """What it has written is all it does."""
+
     def kill(self) -> None:
         assert self._child is not None
         self._child.kill()

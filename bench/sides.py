@@ -17,6 +17,9 @@ class Side(Protocol):
     def start(self, folder: Path, bucket: str, devices: list[str]) -> int:
         """Begin in this folder with these devices known; the process id. Whether it is ready the caller finds out."""
 
+    def settle(self) -> None:
+        """Wait until it has done all it does with what it has read. Raises Refused when it is not well."""
+
     def kill(self) -> None:
         """As a power cut would."""
 

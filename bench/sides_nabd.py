@@ -3,10 +3,17 @@
 import sys
 from pathlib import Path
 
+from adapters.clock import real_ms
+from adapters.log.sqlite_log import SqliteLog
 from bench.ingest_only import CLIENT_ID, CONNECTIONS
 from bench.load import COMMUNE, KIND
-from bench.servers import Servers
+from bench.servers import Servers, wait_for
+from contract.kind import check_settings
+from contract.kind_file import load_kinds
+from contract.records import Registered
+from nabd.fault import Refused
 from nabd.process import Child, PlatformProcess, free_port
+from nabd.settings import Settings
 
 SESSIONS = tuple(f"{CLIENT_ID}-{number}" for number in range(CONNECTIONS))
 SETTINGS = """\
@@ -42,6 +49,9 @@ class IngestOnly:
             self._child = Child(command, output=output)
         return self._child.pid
 
+    def settle(self) -> None:
+        """What it has written is all it does."""
+
     def kill(self) -> None:
         assert self._child is not None
         self._child.kill()
@@ -62,7 +72,7 @@ class WholePlatform:
         self._platform: PlatformProcess | None = None
 
     def start(self, folder: Path, bucket: str, devices: list[str]) -> int:
-        """Up, and its devices registered where they are not."""
+        """Up; its devices are registered in the log that it finds."""
         config = folder / "nabd.toml"
         config.write_text(
             SETTINGS.format(
@@ -74,17 +84,25 @@ class WholePlatform:
             ),
             encoding="utf-8",
         )
+        data = folder / "data"
+        if not data.exists():
+            _register(data, devices)
         options = ("--config", str(config))
         with (folder / "platform.log").open("ab") as output:
-            self._platform = PlatformProcess(
-                folder / "data", free_port(), self._mosquitto.port, *options, output=output
-            )
+            self._platform = PlatformProcess(data, free_port(), self._mosquitto.port, *options, output=output)
         self._platform.wait_until_up()
-        known = {device["id"] for device in self._platform.client.devices()}
-        for name in devices:
-            if name not in known:
-                self._platform.client.add_device({"id": name, "kind": KIND, "commune": COMMUNE})
         return self._platform.pid
+
+    def settle(self) -> None:
+        """Until rules, actuation and live view have read the log to its end."""
+        assert self._platform is not None
+        client = self._platform.client
+        wait_for(
+            lambda: not any(consumer["lag"] for consumer in client.health()["consumers"].values()),
+            "every consumer of the platform has read the log; see platform.log",
+        )
+        if reasons := client.health()["reasons"]:
+            raise Refused(f"the platform is not well: {'; '.join(reasons)}")
 
     def kill(self) -> None:
         assert self._platform is not None
@@ -93,3 +111,14 @@ class WholePlatform:
     def stop(self) -> None:
         if self._platform is not None:
             self._platform.stop()
+
+
+def _register(data: Path, devices: list[str]) -> None:
+    """Begin a platform's log with these devices: asking it for each would take longer than the run."""
+    data.mkdir()
+    chosen = Settings()
+    log = SqliteLog(data / "log.db", bytes_max=chosen.log_bytes_max, days_max=chosen.log_days_max)
+    settings = check_settings(load_kinds()[KIND], {})
+    news = [Registered(device=name, kind=KIND, commune=COMMUNE, asset=name, settings=settings) for name in devices]
+    log.append(news, real_ms())
+    log.close()
