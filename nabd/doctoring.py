@@ -15,15 +15,18 @@ import msgspec
 from adapters.platform_client import PlatformClient, PlatformFault
 from contract.document import DocumentFault
 from contract.kind_file import load_kinds
+from contract.ports import StoreFault
 from nabd import settings
 from nabd.city_files import read_sites, rule_texts
 from nabd.data_folder import LAYOUT, Format, Run, read_run
 from nabd.fault import Refused
 from nabd.ports import listen
 from nabd.process import micropython
+from nabd.storing import open_influxdb
 from rules import loader
 
 DISK_BYTES_MIN = 1_000_000_000
+DAY_S = 86_400
 FILES_MIN = 4096  # a socket a device in the same process, and room for the rest
 
 
@@ -75,6 +78,8 @@ def examine(data: Path, config: Path | None) -> Iterator[Finding]:
             "the embedded one listens on loopback only and has no topic rules; devices in the field need a broker "
             "with credentials, see [mqtt] in docs/settings.md",
         )
+    if chosen.store_kind == "influxdb":
+        yield from _influxdb(data, chosen)
     if micropython() is None:
         yield Finding(Verdict.NOTE, "micropython", "not installed; only the demo's nodes need it: make setup")
 
@@ -123,6 +128,30 @@ def _data(data: Path) -> Iterator[Finding]:
     if site.exists():
         yield _checked("sites", lambda: f"{len(read_sites(site / 'sites'))} sites are good")
         yield _checked("rules", lambda: _rules(site))
+
+
+def _influxdb(data: Path, chosen: settings.Settings) -> Iterator[Finding]:
+    try:
+        with closing(open_influxdb(chosen, data, load_kinds(), log_id="")) as store:
+            keeps_s = store.check_access()
+    except (Refused, StoreFault) as fault:
+        yield Finding(Verdict.WRONG, "influxdb", str(fault))
+        return
+    yield Finding(Verdict.GOOD, "influxdb", f"{store.where} can be read and written")
+    if 0 < keeps_s < chosen.log_days_max * DAY_S:
+        yield Finding(
+            Verdict.WRONG,
+            "influxdb",
+            f"the bucket keeps {keeps_s / DAY_S:.3g} days, and the log holds readings of up to {chosen.log_days_max}: "
+            "older ones would be refused and go to quarantine; let the bucket keep for ever (influx bucket update)",
+        )
+    elif keeps_s:
+        yield Finding(
+            Verdict.NOTE,
+            "influxdb",
+            f"the bucket drops readings older than {keeps_s / DAY_S:.3g} days; those that devices bring later than "
+            "that are refused and go to quarantine",
+        )
 
 
 def _rules(site: Path) -> str:

@@ -23,6 +23,7 @@ Count = Annotated[int, Meta(ge=0, le=100_000)]
 SPEED_MAX = 3600.0
 FILE_NAME = "nabd.toml"
 PREFIX = "NABD_"
+NO_SETTINGS = ("NABD_DATA", "NABD_PEERS")  # the data folder; where tests and benchmarks find the servers they built
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +129,7 @@ def _from_file(file: Path, faults: list[str]) -> dict[str, Any]:
 def _from_environment(environment: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for variable, text in environment.items():
-        if not variable.startswith(PREFIX) or variable == "NABD_DATA":
+        if not variable.startswith(PREFIX) or variable in NO_SETTINGS:
             continue
         key = variable[len(PREFIX) :].lower()
         if key not in FIELDS:

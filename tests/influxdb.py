@@ -33,6 +33,8 @@ class InfluxServer:
                   org=self.org, bucket=self.bucket, retentionPeriodSeconds=0)  # fmt: skip
         [org] = self.api("GET", f"/api/v2/orgs?org={self.org}")["orgs"]
         self.org_id: str = org["id"]
+        [bucket] = self.api("GET", f"/api/v2/buckets?name={self.bucket}")["buckets"]
+        self.bucket_id: str = bucket["id"]
 
     @property
     def url(self) -> str:
@@ -98,6 +100,11 @@ class InfluxServer:
         shutil.rmtree(self.folder)
         shutil.copytree(copy, self.folder)
         self.start()
+
+    @staticmethod
+    def now_ms() -> int:
+        """Its clock, by which retention goes: the machine's."""
+        return time.time_ns() // 1_000_000
 
     def log(self) -> str:
         return (self.folder / "influxd.log").read_text(encoding="utf-8", errors="replace")

@@ -1,10 +1,10 @@
 """Line protocol, InfluxDB's format for points, made fast: on the way of every reading.
 
-Theory of operation. All that is the same for the messages of one device and stream (measurement, tags, the stream) is
-made once and kept in a bounded cache. The values of a whole batch come from one call of a JSON encoder, whose floats
-are the shortest that read back as the same number and cost a quarter of Python's: ``{"power_w":61.2,"by":"lease"}``
-becomes ``power_w=61.2,by="lease"`` by two replacements. Where the JSON has no backslash, no text in it has a quote or a
-control character, and they are right; otherwise the slow way is taken.
+Theory of operation. All that is the same for the messages of one device (measurement, tags, the stream) is made once
+and kept in a bounded cache, until it changes. The values of a whole batch come from one call of a JSON encoder, whose
+floats are the shortest that read back as the same number and cost a quarter of Python's:
+``{"power_w":61.2,"by":"lease"}`` becomes ``power_w=61.2,by="lease"`` by two replacements. Where the JSON has no
+backslash, no text in it has a quote or a control character, and they are right; otherwise the slow way is taken.
 
 InfluxDB has no way to write a tag value that ends in a backslash or holds a line's end: in tags these, and the percent
 sign that names them, are written as in a URL (``%5C``); `tag_value` reads them back.
@@ -23,7 +23,7 @@ from contract.ports import Point
 from contract.records import Reading, Telemetry
 
 NS_PER_MS = 1_000_000
-HEADS_MAX = 50_000  # devices and streams whose beginning of a line is kept; past it, all are made anew
+HEADS_MAX = 50_000  # devices whose beginning of a line is kept; past it, all are made anew
 
 FIELDS = ("stream", "boot", "received_at_ms", "stored_at_ms", "quality", "seq")
 """What a reading is, beside its tags and time; every other field is a metric."""
@@ -32,6 +32,12 @@ _ODD_IN_TAG = re.compile(r"[%\\\x00-\x1f\x7f]")
 _SPECIAL_IN_TAG = re.compile(r"([,= ])")
 _SPECIAL_IN_TEXT = re.compile(r'(["\\])')
 _encode = msgspec.json.Encoder().encode
+
+
+Facts = tuple[str, str, str, str, str, str]
+"""(stream, asset, kind, commune, zone, group) of a device's last message."""
+Head = tuple[Facts, str, int]
+"""(for which facts it holds, the beginning of a line, what the time's digits count from)."""
 
 
 class WrongType(Exception):
@@ -56,14 +62,17 @@ def at_ns(measured_at_ms: int, stream: str, seq: int) -> int:
 class Batch:
     """Readings of one kind, gathered to be made into lines at one go."""
 
-    __slots__ = ("at_ns", "kind", "records", "starts", "values")
+    __slots__ = ("at_ns", "firsts", "kind", "received_at_ms", "records", "starts", "values")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.starts: list[str] = []  # of a line, up to and with its seq
         self.values: list[Mapping[str, Value]] = []
         self.at_ns: list[int] = []
-        self.records: list[tuple[int, Telemetry, int]] = []  # (number of its first line, the record, received_at_ms)
+        # Whose lines they are: lists side by side, for new objects would wake the garbage collector.
+        self.firsts: list[int] = []  # the number of its first line
+        self.records: list[Telemetry] = []
+        self.received_at_ms: list[int] = []
 
 
 class LineMaker:
@@ -75,7 +84,7 @@ class LineMaker:
             kind.name: {name: metric.type is MetricType.ENUM for name, metric in kind.metrics.items()}
             for kind in kinds.values()
         }
-        self._heads: dict[tuple[str, ...], tuple[str, int]] = {}
+        self._heads: dict[str, Head] = {}
         self._batches: dict[str, Batch] = {}
 
     def add(self, record: Telemetry, received_at_ms: int, stored_at_ms: int) -> None:
@@ -84,14 +93,19 @@ class LineMaker:
         if kind not in self._texts:
             return
         batch = self._batches.get(kind) or self._batches.setdefault(kind, Batch(kind))
-        key = (kind, record.device, record.stream, record.asset, record.commune, record.zone, record.group)
-        head, digits = self._heads.get(key) or self._make_head(key)
-        start = f"{head}boot={record.boot},received_at_ms={received_at_ms},stored_at_ms={stored_at_ms},quality="
+        head = self._heads.get(record.device)
+        facts = (record.stream, record.asset, kind, record.commune, record.zone, record.group)
+        if head is None or head[0] != facts:
+            head = self._make_head(record.device, facts)
+        _, text, digits = head
+        start = f"{text}boot={record.boot},received_at_ms={received_at_ms},stored_at_ms={stored_at_ms},quality="
         starts, values, times = batch.starts, batch.values, batch.at_ns
-        batch.records.append((len(starts), record, received_at_ms))
+        batch.firsts.append(len(starts))
+        batch.records.append(record)
+        batch.received_at_ms.append(received_at_ms)
         for reading in record.readings:
             seq = reading.seq
-            starts.append(f"{start}{reading.quality:d},seq={seq}")
+            starts.append(f"{start}{reading.quality},seq={seq}")
             values.append(reading.values)
             times.append(reading.measured_at_ms * NS_PER_MS + (digits + seq) % NS_PER_MS)
 
@@ -101,6 +115,8 @@ class LineMaker:
         return [(batch, self._lines(batch)) for batch in batches.values()]
 
     def _lines(self, batch: Batch) -> list[str]:
+        if not batch.values:
+            return []
         texts = self._texts[batch.kind]
         encoded = _encode(batch.values)
         words = sum(encoded.count(b'"%b":' % name.encode()) for name, is_text in texts.items() if is_text)
@@ -127,22 +143,23 @@ class LineMaker:
             fields.append(f",{_escaped(name)}={_value(value)}")
         return "".join(fields)
 
-    def _make_head(self, key: tuple[str, ...]) -> tuple[str, int]:
-        kind, device, stream, asset, commune, zone, group = key
+    def _make_head(self, device: str, facts: Facts) -> Head:
+        stream, asset, kind, commune, zone, group = facts
         tags = {"device": device, "asset": asset, "commune": commune, "zone": zone}
         if group:
             tags[self._kinds[kind].group or "group"] = group
-        head = f"{_series(kind, tags)} stream={_value(stream)},", crc32(stream.encode())
+        head = facts, f"{_series(kind, tags)} stream={_value(stream)},", crc32(stream.encode())
         if len(self._heads) >= HEADS_MAX:
             self._heads.clear()
-        self._heads[key] = head
+        self._heads[device] = head
         return head
 
 
 def find(batch: Batch, number: int) -> tuple[Telemetry, Reading, int]:
     """Whose line this is, and when it was received."""
-    first, record, received_at_ms = batch.records[bisect_right(batch.records, number, key=lambda known: known[0]) - 1]
-    return record, record.readings[number - first], received_at_ms
+    place = bisect_right(batch.firsts, number) - 1
+    record = batch.records[place]
+    return record, record.readings[number - batch.firsts[place]], batch.received_at_ms[place]
 
 
 def point_line(point: Point) -> str:

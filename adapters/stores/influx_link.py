@@ -1,6 +1,7 @@
 """The way to an InfluxDB 2: points go in, InfluxQL is answered; whatever goes wrong is one sentence with a remedy."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -58,6 +59,7 @@ class _Error(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+_NOISE = re.compile(r"<[^>]*>: |Failed to establish a new connection: |\[Errno -?\d+\] ")
 _NS: Any = WritePrecision.NS
 _answer = msgspec.json.Decoder(_Answer)
 _error = msgspec.json.Decoder(_Error)
@@ -108,6 +110,14 @@ class InfluxLink:
             finally:
                 response.close()
 
+    def keeps_s(self) -> int:
+        """The bucket's retention period in s; 0 for ever, and when the token may not ask. Raises StoreFault."""
+        with self._faults():
+            buckets: Any = self._client.buckets_api()
+            bucket = buckets.find_bucket_by_name(self.bucket)
+        rules = bucket.retention_rules if bucket is not None else None
+        return int(rules[0].every_seconds) if rules else 0
+
     def _series(self, line: bytes) -> Sequence[Series]:
         try:
             answer = _answer.decode(line)
@@ -135,15 +145,13 @@ class InfluxLink:
             yield
         except ApiException as error:
             raise self._refused(error, writing=writing) from None
-        except urllib3.exceptions.TimeoutError:
-            raise StoreFault(
-                f"{self.where}: gave no answer within {self._timeout_s:g} s; look at the server's load and disk, or "
-                "allow more with [influxdb] timeout_s"
-            ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise StoreFault(
-                f"{self.where}: cannot be reached ({_cause(error)}); start it, or mend [influxdb] url"
-            ) from None
+            is_late = isinstance(error, urllib3.exceptions.TimeoutError)
+            if is_late and not isinstance(error, urllib3.exceptions.NewConnectionError):  # which is one, in urllib3
+                sentence = f"gave no answer within {self._timeout_s:g} s; look at the server's load and disk, or allow "
+                raise StoreFault(f"{self.where}: {sentence}more with [influxdb] timeout_s") from None
+            sentence = f"cannot be reached ({_cause(error)}); start it, or mend [influxdb] url"
+            raise StoreFault(f"{self.where}: {sentence}") from None
 
     def _refused(self, error: ApiException, *, writing: bool) -> Exception:
         try:
@@ -158,24 +166,29 @@ class InfluxLink:
                 return Refusal(words, _dropped(told.message))
             if "unable to parse" in told.message:
                 return Refusal(words, None)
-        sentence, retry_after_s = f"answers {status} ({words})", 0.0
-        if status == 401:
+        if status in (401, 403):
             self._api.set_default_header("Authorization", f"Token {self._token()}")
-            sentence += "; the token is wrong or no longer holds: put one that does into [influxdb] token_file"
-        elif status == 403:
-            sentence += "; the token may not do this: it needs read and write access to the bucket, see docs/deploy.md"
-        elif status == 404:
-            sentence += "; make the organisation and the bucket, or mend [influxdb] org and bucket"
-        elif status in (429, 503):
-            retry_after_s = _retry_after_s(error)
-            sentence += "; it has too much to do, and is tried again"
-        elif "no space left" in words:
-            sentence += "; make room on the server's disk"
-        elif status == 0:
-            sentence = f"cannot be reached ({words}); check [influxdb] url and the server's certificate"
-        else:
-            sentence += "; the server's own log tells more"
-        return StoreFault(f"{self.where}: {sentence}", retry_after_s)
+        retry_after_s = _retry_after_s(error) if status in (429, 503) else 0.0
+        return StoreFault(f"{self.where}: {_sentence(status, words)}", retry_after_s)
+
+
+def _sentence(status: int, words: str) -> str:
+    """What it answered, and the remedy."""
+    if status == 0:
+        return f"cannot be reached ({words}); check [influxdb] url and the server's certificate"
+    if status == 401:
+        remedy = "the token is wrong or no longer holds: put one that does into [influxdb] token_file"
+    elif status == 403:
+        remedy = "the token may not do this: it needs read and write access to the bucket, see docs/deploy.md"
+    elif status == 404:
+        remedy = "make the organisation and the bucket, or mend [influxdb] org and bucket"
+    elif status in (429, 503):
+        remedy = "it has too much to do, and is tried again"
+    elif "no space left" in words:
+        remedy = "make room on the server's disk"
+    else:
+        remedy = "the server's own log tells more"
+    return f"answers {status} ({words}); {remedy}"
 
 
 def _body(error: ApiException) -> bytes | str:
@@ -202,7 +215,6 @@ def _retry_after_s(error: ApiException) -> float:
 
 
 def _cause(error: BaseException) -> str:
-    """The system's words, without the object and address they stand beside."""
+    """The system's words, without the object they stand beside."""
     reason = getattr(error, "reason", None)
-    text = str(reason if isinstance(reason, Exception) else error)
-    return text.rpartition(">: ")[2].rpartition("(")[0].strip(" :,(") or text if ">: " in text else text
+    return _NOISE.sub("", str(reason if isinstance(reason, Exception) else error))[:SENTENCE_MAX]

@@ -125,6 +125,15 @@ class InfluxStore:
         )
         self.record([point])
 
+    def check_access(self) -> int:
+        """May the bucket be read and written with this token? How long it keeps points, in s; 0 for ever.
+
+        Raises StoreFault with what is wrong and the remedy.
+        """
+        self.position()
+        deliver(self._link.post, [""])
+        return self._link.keeps_s()
+
     # -- reading
 
     def readings(

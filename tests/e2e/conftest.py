@@ -5,9 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from adapters.platform_client import PlatformFault
 from nabd.process import Child, PlatformProcess, free_port, node_command, node_folder
+from tests.waiting import eventually
+
+Nabd = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 class City:
@@ -25,10 +30,32 @@ class City:
         return self.folder / "data"
 
     def up(self, *options: str) -> PlatformProcess:
+        """Start the platform; returns when it is well."""
+        self.start(*options).wait_until_up()
+        return self.running
+
+    def start(self, *options: str) -> PlatformProcess:
+        """Start the platform; returns when it answers, well or not."""
         self.platform = PlatformProcess(self.data, self.http_port, self.mqtt_port, *options, output=self.output)
         self.children.append(self.platform)
-        self.platform.wait_until_up()
+        eventually(self._answers, "the platform answers", 60)
         return self.platform
+
+    @property
+    def running(self) -> PlatformProcess:
+        assert self.platform is not None
+        return self.platform
+
+    def _answers(self) -> bool:
+        assert self.running.alive(), f"the platform ended: {self.platform_log()[-2000:]}"
+        try:
+            return bool(self.running.client.health())
+        except PlatformFault:
+            return False
+
+    def ask(self, path: str) -> httpx.Response:
+        """What the console answers, whatever it is."""
+        return httpx.get(f"http://127.0.0.1:{self.http_port}{path}", timeout=30)
 
     def get(self, path: str, **parameters: Any) -> Any:
         assert self.platform is not None
