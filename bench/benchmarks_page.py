@@ -204,7 +204,8 @@ has no such word to say.
 SETTINGS = """\
 ### Settings
 
-Telegraf's, one value a place left open:
+Telegraf's, with places for what differs from run to run; `persistent_session` is true (its default is false) but in
+the kill that says so:
 ```toml
 {telegraf}
 ```

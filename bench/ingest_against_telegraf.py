@@ -50,6 +50,8 @@ def main() -> None:
                 measure(results, servers, Path(folder), chosen)
         except (Refused, PeerMissing) as refused:
             sys.exit(f"bench-ingest: {refused}")
+        except KeyboardInterrupt:
+            sys.exit(130)
     if chosen.page is not None:
         chosen.page.write_text(page(results), encoding="utf-8")
         print(f"written to {chosen.page}")
@@ -100,7 +102,7 @@ def measure_kills(sides: Sequence[Side], servers: Servers, folder: Path, load: L
     """Each side killed once; the broker killed once below each; and what devices that wait for `kept` make of it."""
     telegraf, ingest, whole = sides
     plain, device = "plain", "device of Nabd's"
-    plan = [("the side", side, plain) for side in sides]
+    plan = [("the side", side, plain) for side in (telegraf, Telegraf(servers, persistent=False), ingest, whole)]
     plan += [("Mosquitto", side, plain) for side in (telegraf, ingest)]
     plan += [("Mosquitto", side, device) for side in (ingest, whole)]
     kills = []

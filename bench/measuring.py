@@ -23,7 +23,7 @@ from bench.publisher import Sent
 from bench.servers import Servers, wait_for
 from bench.sides import Side, turn
 
-POLL_S = 0.05
+POLL_S = 0.2  # a count costs InfluxDB tens of milliseconds, which it owes the side
 ALL_S_MAX = 300.0
 _numbers = itertools.count(1)
 

@@ -26,7 +26,7 @@ CONFIGURATION = """\
   topic_tag = ""
   qos = 1
   client_id = "{client_id}"
-  persistent_session = true        # with this it acknowledges a message only when its lines are written
+  persistent_session = {persistent} # true: it acknowledges a message only when its lines are written
   max_undelivered_messages = 10000 # two full batches on the way; with fewer it waits for the flush interval
   data_format = "json_v2"
   [[inputs.mqtt_consumer.topic_parsing]]
@@ -51,11 +51,13 @@ CONFIGURATION = """\
 class Telegraf:
     """Implements bench.sides.Side."""
 
-    name = "Telegraf"
     sessions: tuple[str, ...] = (CLIENT_ID,)
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, servers: Servers, *, persistent: bool = True) -> None:
+        """Without `persistent` it has no session at the broker: its own default."""
         self._mosquitto, self._influx = servers
+        self._persistent = persistent
+        self.name = "Telegraf" if persistent else "Telegraf, persistent_session = false"
         self._child: Child | None = None
 
     def start(self, folder: Path, bucket: str, devices: list[str]) -> int:
@@ -64,6 +66,7 @@ class Telegraf:
         text = CONFIGURATION.format(
             mqtt_port=self._mosquitto.port,
             client_id=CLIENT_ID,
+            persistent=str(self._persistent).lower(),
             kind=KIND,
             influx_url=self._influx.url,
             org=self._influx.org,

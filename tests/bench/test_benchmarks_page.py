@@ -39,5 +39,5 @@ def test_the_page_names_command_versions_load_and_settings_and_leaves_no_place_o
     assert "Telegraf 1.37." in text
     assert "InfluxDB 2.9." in text
     assert "1,000 messages of 1 reading (165 bytes), from 10 devices, 5,000 messages a second." in text
-    assert "persistent_session = true" in text
+    assert "max_undelivered_messages = 10000" in text
     assert "max_queued_messages 0" in text
