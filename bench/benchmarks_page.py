@@ -52,7 +52,8 @@ class Kill:
 class Results:
     command: str
     rounds: int
-    checked: int  # points compared one by one, of each side, before anything was timed
+    load_average: float  # of the machine before the run: what else it had to do
+    checked: int = 0  # points compared one by one, of each side, before anything was timed
     series: list[Series] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
 
@@ -115,7 +116,7 @@ def _load(series: Series) -> str:
     pace = f"{load.rate:,} messages a second" if load.rate else "as fast as the broker takes them"
     return (
         f"{load.messages:,} messages of {load.readings} reading{'s' if load.readings > 1 else ''} "
-        f"({series.payload_bytes} bytes), from {load.devices} devices, {pace}."
+        f"({series.payload_bytes} bytes), from {load.devices:,} devices, {pace}."
     )
 
 
@@ -125,6 +126,7 @@ def _facts(results: Results) -> dict[str, str]:
     return {
         "command": results.command,
         "rounds": str(results.rounds),
+        "load": f"{results.load_average:.1f}",
         "checked": str(results.checked),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {memory_gb:.0f} GB, {kernel}",
@@ -159,7 +161,7 @@ Written by `make bench-ingest`; do not edit, run it again. (`make bench` prints 
 ## Nabd and Telegraf, from Mosquitto to InfluxDB
 
 [Telegraf](https://github.com/influxdata/telegraf) is what a city would otherwise run between broker and database. Both
-sides get the same messages from the same Mosquitto and write into the same InfluxDB, in turn, {rounds} round(s): each
+sides get the same messages from the same Mosquitto and write into the same InfluxDB, in turn, rounds: {rounds}. Each
 figure is the median of the rounds, with the lowest and the highest beside it, and each ratio is one of medians. Below 1
 is less than Telegraf, for CPU and memory better, for the rate worse.
 
@@ -168,6 +170,7 @@ is less than Telegraf, for CPU and memory better, for the rate worse.
 | command | `{command}` |
 | date | {date} |
 | machine | {machine}; publisher, broker, side and database share it |
+| load average before the run | {load}; above 0.5 other programs took part in what follows |
 | versions | Nabd {nabd} on Python {python}, Telegraf {telegraf}, InfluxDB {influxdb}, Mosquitto {mosquitto} |
 
 What is compared:
@@ -181,10 +184,10 @@ What is compared:
 
 How it is measured: the rate is over the time from the first publish until every reading can be queried (`COUNT` in
 InfluxQL); CPU is user and system time of the side's process over the same time, and in the whole platform on until
-rules and live view have seen all, divided by messages. Peak memory is the process's
-high-water mark. The publisher is a process of its own, QoS 1, and its messages are made beforehand. Before anything is
-timed, {checked} points of each side are read back from InfluxDB and compared with what was sent, one by one. A run in
-which a reading is missing ends the comparison.
+rules and live view have seen all, divided by messages. Peak memory is the process's high-water mark. The publisher is
+a process of its own, QoS 1, and its messages are made beforehand. Before anything is timed, {checked} points of each
+side are read back from InfluxDB and compared with what was sent, one by one. A run in which a reading is missing ends
+the comparison.
 
 Nabd keeps a ledger for every device, and what a batch costs it grows with the devices in the batch: the last series has
 the same number of messages from more of them. Telegraf keeps nothing.
@@ -199,6 +202,10 @@ twice. More lines written than readings are those written again, which overwrite
 (Nabd's position in the log; alarms and health of the whole platform). A *plain* publisher forgets a message when the
 broker acknowledges it. A *device of Nabd's* forgets it when Nabd says `kept`, and sends it again otherwise; Telegraf
 has no such word to say.
+
+What the broker's death costs a plain publisher is what the broker held unsaved at that moment: a side that takes
+messages faster leaves less there, and from run to run it varies from nothing to most of them. Only devices that wait
+for `kept` are sure of theirs.
 """
 
 SETTINGS = """\

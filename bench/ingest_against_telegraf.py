@@ -5,6 +5,7 @@ stands in the frame of that page (benchmarks_page.py).
 """
 
 import argparse
+import os
 import shlex
 import sys
 import tempfile
@@ -42,8 +43,7 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.quick:
         vars(chosen).update(QUICK, page=None)
-    given = " ".join(shlex.quote(word) for word in sys.argv[1:] if not word.startswith("--page"))
-    results = Results(f"make bench-ingest{f' ARGS={shlex.quote(given)}' if given else ''}", chosen.rounds, 0)
+    results = Results(_command(sys.argv[1:]), chosen.rounds, os.getloadavg()[0])
     with tempfile.TemporaryDirectory(prefix="nabd-bench-") as folder:
         try:
             with serving(Path(folder) / "servers") as servers:
@@ -55,6 +55,15 @@ def main() -> None:
     if chosen.page is not None:
         chosen.page.write_text(page(results), encoding="utf-8")
         print(f"written to {chosen.page}")
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """What to type for the same run; the page's place is make's to say."""
+    given = list(arguments)
+    if "--page" in given:
+        at = given.index("--page")
+        del given[at : at + 2]
+    return f"make bench-ingest ARGS={shlex.quote(shlex.join(given))}" if given else "make bench-ingest"
 
 
 def measure(results: Results, servers: Servers, folder: Path, chosen: argparse.Namespace) -> None:

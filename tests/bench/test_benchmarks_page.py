@@ -34,7 +34,7 @@ def test_a_kill_says_what_died_what_was_lost_and_what_was_doubled() -> None:
 
 
 def test_the_page_names_command_versions_load_and_settings_and_leaves_no_place_open() -> None:
-    text = page(Results("make bench-ingest ARGS='--rounds 3'", 3, 360, [SERIES], [KILL]))
+    text = page(Results("make bench-ingest ARGS='--rounds 3'", 3, 1.5, 360, [SERIES], [KILL]))
     assert "make bench-ingest ARGS='--rounds 3'" in text
     assert "Telegraf 1.37." in text
     assert "InfluxDB 2.9." in text
