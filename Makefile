@@ -5,10 +5,10 @@ STAMP  := .venv/.installed
 STUBS  := .stubs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format generate test test-all bench bench-ingest lock clean
+.PHONY: help setup demo check format generate test test-all deploy-check systemd-score bench bench-ingest bench-dashboards lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 # uv installs the whole set in seconds where pip takes half a minute; both check every hash.
 $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
@@ -51,11 +51,20 @@ test: $(STAMP) ## The tests that need nothing but PyPI
 test-all: $(STAMP) ## Also those that need Mosquitto, Chromium and InfluxDB
 	$(BIN)/pytest -m services
 
+deploy-check: $(STAMP) ## Is what docker compose needs in CITY (default ./city) there and good?
+	@$(BIN)/nabd doctor --deploy $(or $(CITY),city)
+
+systemd-score: $(STAMP) ## How far the systemd units are shut (0 is shut, 10 is open)
+	@$(BIN)/python -m tests.deploy.units
+
 bench: $(STAMP) ## Measure the way from broker to store and print the figures
 	$(BIN)/python -m bench
 
 bench-ingest: $(STAMP) ## Compare Nabd with Telegraf between Mosquitto and InfluxDB; writes docs/benchmarks.md
 	$(BIN)/python -m bench.ingest_against_telegraf --page docs/benchmarks.md $(ARGS)
+
+bench-dashboards: $(STAMP) ## Measure every panel's query on thirty days of a thousand devices
+	$(BIN)/python -m bench.dashboards $(ARGS)
 
 lock: $(STAMP) ## Resolve the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt

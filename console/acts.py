@@ -20,7 +20,7 @@ from contract.document import nearest
 from contract.kind import SettingFault, check_settings
 from contract.ports import AlarmRow, Device
 from contract.records import Acknowledged, Record, Registered, Wished, Withdrawn
-from contract.wire.topics import is_device_id
+from contract.wire.topics import RESERVED_IDS, is_device_id
 
 DECIDED_S_MAX = 20.0  # an act that takes longer is kept all the same
 SEEN_S_MAX, SEEN_STEP_S = 1.0, 0.01  # the live view follows the log at once; a late one holds nobody up
@@ -107,7 +107,7 @@ def check_registration(platform: Platform, given: Registration) -> Registered:
     if not is_device_id(given.device):
         faults.append(
             f"id: {given.device[:40]!r} must be 1 to 32 of a-z, 0-9 and -, not beginning with -; "
-            "nabd and platform are reserved"
+            f"{', '.join(RESERVED_IDS)} are reserved"
         )
     asset = given.asset or given.device
     if given.asset and not _ASSET_ID.fullmatch(given.asset):

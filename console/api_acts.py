@@ -1,5 +1,6 @@
 """/api/v1: alarms, intents, decisions, rules, the ledger's counts and the quarantine."""
 
+from threading import Lock
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -44,6 +45,7 @@ def routes(platform: Platform) -> APIRouter:
     _alarms(router, platform)
     _intents(router, platform)
     _records(router, platform)
+    _copies(router, platform)
     return router
 
 
@@ -132,6 +134,23 @@ def _records(router: APIRouter, platform: Platform) -> None:
         if len(rows) > limit:
             document["next"] = rows[limit - 1].number
         return Json(document)
+
+
+def _copies(router: APIRouter, platform: Platform) -> None:
+    copying = Lock()
+
+    @router.post("/store/copy", summary="Copy the embedded store into DATA/copy, for a backup; null: it is a service")
+    def copy_store() -> Response:
+        if platform.copy_store is None:
+            return Json({"position": None})
+        if not copying.acquire(blocking=False):
+            raise Problem("conflict", "the store is being copied already; wait for that backup to end")
+        try:
+            return Json({"position": platform.copy_store()})
+        except OSError as error:
+            raise Problem("unavailable", f"the store cannot be copied: {error}") from None
+        finally:
+            copying.release()
 
 
 def ledger_counts(platform: Platform) -> dict[str, int]:

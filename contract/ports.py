@@ -1,7 +1,7 @@
 """The doors to the outside world, as Protocols. `adapters/` implements them; nobody else knows who is behind one."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -27,7 +27,7 @@ class Clock(Protocol):
 # ----------------------------------------------------------------------------------------------------------- log
 
 
-class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of one (device, stream): inclusive ranges, sorted, disjoint, not touching."""
 
     device: str
@@ -98,11 +98,12 @@ class Log(Protocol):
     def counts(self) -> Mapping[str, int]:
         """Durable counters since the log was made: received, accepted, duplicate, quarantined, deferred, …"""
 
-    def consumed(self, consumer: str, position: int) -> None:
-        """Register `consumer` or move its position: nothing behind it is cut."""
+    def consumed(self, consumer: str, position: int, ledger: Iterable[LedgerRow] = ()) -> None:
+        """Register `consumer` or move its position: nothing behind it is cut. `ledger` rows go in one transaction
+        with it, also when the log is full. Raises OSError."""
 
     def consumers(self) -> Mapping[str, int]:
-        """The position of each registered consumer, as `consumed` told it last."""
+        """The position of each that has registered."""
 
     def cut(self, now_ms: int) -> int:
         """Drop what is older than the bounds and behind every consumer; return how many entries went."""
@@ -206,11 +207,18 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int  # city time, Unix ns; the same fact has the same one, so that it may be written again
 
 
+@runtime_checkable
 class Annals(Protocol):
     """The part of a store that keeps such facts, for stores that dashboards read."""
 
     def record(self, points: Sequence[Point]) -> None:
         """Write them; again is once. Raises StoreFault."""
+
+    def remember(self, name: str, fields: Mapping[str, float | str]) -> None:
+        """Keep how far a writer of annals is, for its own log, beside what it wrote. Raises StoreFault."""
+
+    def remembered(self, name: str) -> Mapping[str, float | str]:
+        """What was last kept under this name for this log; empty when nothing was. Raises StoreFault."""
 
 
 # --------------------------------------------------------------------------------------------------------- state
@@ -259,7 +267,40 @@ class AlarmRow(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged_at_ms: int | None
 
 
-class State(Protocol):
+class AlarmChange(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm as it stands after its last change."""
+
+    position: int  # of the commit that changed it
+    row: AlarmRow
+    commune: str  # where its asset stood when it arose; it stays, wherever the asset goes
+    zone: str
+
+
+class LeaseStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the audit that is about a lease or ends an intent, with what else is known of it."""
+
+    number: int  # of the row; later ones are greater
+    decision: Decision
+    kind: str
+    commune: str
+    zone: str
+    rank: str  # of the intent; empty when nothing rules
+
+
+class History(Protocol):
+    """What the state has changed, in the order of its commits, for whoever carries it elsewhere."""
+
+    def alarm_changes(self, after: tuple[int, str], limit: int) -> Sequence[AlarmChange]:
+        """Alarms that fired, were acknowledged or resolved in order of (position, alarm), from behind `after` on.
+
+        One that changes again comes again, as it stands then. Raises OSError.
+        """
+
+    def lease_steps(self, after: int, limit: int) -> Sequence[LeaseStep]:
+        """In order of number, from behind `after` on. Raises OSError."""
+
+
+class State(History, Protocol):
     """Registry, alarms, intents, leases and audit. One writer (the deciding consumer); any number of readers."""
 
     def position(self) -> int: ...
@@ -314,7 +355,7 @@ class State(Protocol):
 # ---------------------------------------------------------------------------------------------------------- wire
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One PUBLISH as it came: nothing decoded, nothing acknowledged."""
 
     topic: str

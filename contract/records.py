@@ -23,7 +23,7 @@ class Quality(IntFlag):
     RATE = 8  # changed faster than is credible
 
 
-class Reading(msgspec.Struct, frozen=True, array_like=True):
+class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The values of one device at one measured time. With its record's device and stream, seq is its name."""
 
     seq: int
@@ -32,7 +32,7 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     quality: int = 0
 
 
-class Telemetry(msgspec.Struct, frozen=True, kw_only=True, tag="telemetry"):
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True, tag="telemetry", gc=False):
     """Accepted readings of one message, oldest first, without duplicates."""
 
     device: str
@@ -192,7 +192,7 @@ Record = (
 )
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A record in its place in the log."""
 
     position: int  # 1, 2, 3 … without holes

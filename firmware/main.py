@@ -26,6 +26,9 @@ OPTIONS = {
     "--kind": ("kind", str),
     "--host": ("host", str),
     "--port": ("port", int),
+    "--ca": ("ca", "file"),
+    "--user": ("username", str),
+    "--password-file": ("password", "file"),
     "--speed": ("speed", int),
     "--period-s": ("period_s", int),
     "--data": ("data", str),
@@ -33,8 +36,9 @@ OPTIONS = {
     "--lon": ("lon", float),
     "--utc-offset-min": ("utc_offset_min", int),
 }  # type: dict[str, tuple[str, Any]]
-USAGE = """usage: micropython -m firmware.main --device ID --kind KIND [--host 127.0.0.1] [--port 1883] [--speed 1]
-  [--period-s N] [--data DIR] [--lat DEG --lon DEG] [--utc-offset-min N] [--setting NAME=VALUE]… [--config FILE]"""
+USAGE = """usage: micropython -m firmware.main --device ID --kind KIND [--host 127.0.0.1] [--port 1883] [--ca FILE]
+  [--user NAME] [--password-file FILE] [--speed 1] [--period-s N] [--data DIR] [--lat DEG --lon DEG]
+  [--utc-offset-min N] [--setting NAME=VALUE]… [--config FILE]"""
 
 
 class Misconfigured(Exception):
@@ -61,17 +65,29 @@ class Node:
         config.setdefault("firmware", VERSION)
         stream = board.stream()
         self.agent = Agent(config, KINDS[config["kind"]], stream, board.boot, self._up_ms())
-        session = Session(
-            config["device"], KEEPALIVE_S, config.get("username"), config.get("password"), in_flight_max=16
-        )
+        password = config.get("password")
+        username = config.get("username", config["device"] if password else None)
+        session = Session(config["device"], KEEPALIVE_S, username, password, in_flight_max=16)
         chance = Chance(config["device"] + stream + "link")
-        self._link = Link(session, config["host"], config["port"], board, self, chance)
+        self._link = Link(session, config["host"], config["port"], board, self, chance, self._tls(config))
         self._nudge = asyncio.Event()
         self._shown = {}  # type: dict[str, tuple[float, str]]  # target → what was driven
         self._clock = ""
         self._why = ""
         self._identifying = False
         say("boot", device=config["device"], kind=config["kind"], boot=board.boot, reset=board.reset, stream=stream)
+
+    def _tls(self, config: "dict[str, Any]") -> "Any":
+        if not config.get("ca"):
+            return None
+        from firmware.net.tls import Tls
+
+        return Tls(config["ca"], config["host"], self._board, self._date_s, config.get("made_s", 0))
+
+    def _date_s(self) -> "int | None":
+        """Unix s by the node's clock; None while that is unknown, or is a simulated city's."""
+        unix_ms = self.agent.unix_ms(self._up_ms())
+        return None if unix_ms is None or self._speed != 1 else unix_ms // 1000
 
     def _up_ms(self) -> int:
         """Monotonic ms since boot, in city scale."""
@@ -212,7 +228,7 @@ def configured(arguments: "list[str]") -> "dict[str, Any]":
             settings[name] = _as("--setting " + name, number, float)
         elif option in OPTIONS:
             key, convert = OPTIONS[option]
-            given[key] = _as(option, value, convert)
+            given[key] = _text(value).strip() if convert == "file" else _as(option, value, convert)
         else:
             raise Misconfigured("%s: no such option\n%s" % (option, USAGE))
     for file in files:
@@ -245,12 +261,17 @@ def _as(option: str, text: str, convert: "Any") -> "Any":
         raise Misconfigured("%s: %r is not a number" % (option, text))  # noqa: B904 - MicroPython
 
 
-def _read(file: str) -> "dict[str, Any]":
+def _text(file: str) -> str:
     try:
         with open(file) as stream:
-            document = json.load(stream)
-    except OSError as fault:
+            return stream.read()
+    except (OSError, UnicodeError) as fault:
         raise Misconfigured("%s: cannot be read (%s)" % (file, fault))  # noqa: B904 - MicroPython
+
+
+def _read(file: str) -> "dict[str, Any]":
+    try:
+        document = json.loads(_text(file))
     except ValueError:
         raise Misconfigured("%s: is not JSON" % file)  # noqa: B904 - MicroPython
     if type(document) is not dict:

@@ -1,13 +1,14 @@
 """One batch on its way: everything that will be appended together, and what is to be said when it is."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from contract.ports import Log, Message, Quarantined
-from contract.records import Reading, Record, Status
-from contract.wire.messages import WireFault
+from contract.records import Reading, Record, Status, Telemetry
+from contract.wire.messages import AGE_MS_MAX, AHEAD_MS_MAX, WireFault
 from ingest.ledger import Ledger, Stream
 
 NO_STREAM = ""  # where the order of a device's messages stands while no birth of it was heard
@@ -23,7 +24,9 @@ class Batch:
         self.quarantine: list[Quarantined] = []
         self.counts: Counter[str] = Counter()
         self.streams: dict[tuple[str, str], Stream] = {}
-        self.accepted: dict[tuple[str, str, int], Reading] = {}  # by name, to tell duplicate from conflict
+        self.earliest_ms, self.latest_ms = now_ms - AGE_MS_MAX, now_ms + AHEAD_MS_MAX  # when a reading can be measured
+        self.accepted = 0  # readings
+        self.at_hand: list[Reading] = []  # accepted of the message at hand, not yet a record
         self.kept: dict[tuple[str, str], bool] = {}  # (device, stream) to answer → deferred
         self.replies: list[tuple[str, bytes]] = []
         self.births: dict[str, str] = {}  # devices that came on line → the stream they are born in
@@ -31,6 +34,8 @@ class Batch:
         self._ledger, self._log = ledger, log
         self._message = Message("", b"")
         self._faults: dict[str, int] = {}  # code → where in `quarantine` the message at hand stands for it
+        self._by_name: dict[tuple[str, str, int], Reading] = {}
+        self._named = 0  # records whose readings are in `_by_name`
 
     @property
     def is_empty(self) -> bool:
@@ -39,7 +44,25 @@ class Batch:
     def begin(self, message: Message) -> None:
         """The message that is at hand from now on: `turn_away` means it."""
         self._message = message
-        self._faults = {}
+        if self._faults:
+            self._faults = {}
+
+    def accept(self, record: Telemetry) -> None:
+        """The readings of the message at hand that are kept, as a record."""
+        self.records.append(record)
+        self.accepted += len(record.readings)
+        self.at_hand = []
+
+    def find(self, device: str, stream: str, seq: int) -> Reading | None:
+        """The reading this batch has under a name, to tell a duplicate from a conflict."""
+        for reading in self.at_hand:
+            if reading.seq == seq:
+                return reading
+        for record in self.records[self._named :]:
+            if isinstance(record, Telemetry):
+                self._by_name |= {(record.device, record.stream, one.seq): one for one in record.readings}
+        self._named = len(self.records)
+        return self._by_name.get((device, stream, seq))
 
     def stream(self, device: str, stream: str) -> Stream:
         """The batch's own copy of a stream, new when nobody knows it."""
@@ -104,6 +127,13 @@ class Batch:
                 seq=seq,
             )
         )
+
+    def totals(self) -> Mapping[str, int]:
+        """What the durable counters grow by; those of accepted readings are taken together here."""
+        if not self.accepted:
+            return self.counts
+        accepted = {"accepted": self.accepted, "received": self.accepted + self.counts["received"]}
+        return {**self.counts, **accepted}
 
     def count(self, name: str, by: int = 1) -> None:
         if by:

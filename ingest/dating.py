@@ -26,13 +26,9 @@ def dated_ms(offset_ms: int, up_ms: int, now_ms: int) -> int:
     return min(offset_ms + up_ms, now_ms)
 
 
-def quality(clock: str, measured_at_ms: int, now_ms: int, fresh_ms: int) -> int:
-    """The quality bits that time alone decides."""
-    bits = Quality.GOOD
-    if clock == HELD:
-        bits |= Quality.CLOCK_HELD
-    elif clock == NO_CLOCK:
-        bits |= Quality.CLOCK_NONE
-    if now_ms - measured_at_ms > fresh_ms:
-        bits |= Quality.LATE
-    return int(bits)
+CLOCK_BITS: Mapping[str, int] = {
+    "synced": int(Quality.GOOD),
+    HELD: int(Quality.CLOCK_HELD),
+    NO_CLOCK: int(Quality.CLOCK_NONE),
+}
+"""What a message's `clock` says against the times of its readings."""

@@ -5,7 +5,7 @@ named and the good ones go on; duplicate and unknown keys are counted.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -29,7 +29,7 @@ _MESSAGE_KEYS = frozenset(("stream", "boot", "clock", "oldest", "readings"))
 _READING_KEYS = frozenset(("seq", "at", "up", "v"))
 
 
-class ReadingIn(msgspec.Struct):
+class ReadingIn(msgspec.Struct, gc=False):
     """A reading as the device dated it: `at` (Unix ms), or `up` (ms since boot) when its clock is not set."""
 
     seq: int
@@ -44,7 +44,7 @@ class FaultyReading(msgspec.Struct):
     sentence: str
 
 
-class TelemetryIn(msgspec.Struct):
+class TelemetryIn(msgspec.Struct, gc=False):
     """One message, its good readings apart from its bad ones."""
 
     stream: str
@@ -52,7 +52,7 @@ class TelemetryIn(msgspec.Struct):
     clock: str
     oldest: int
     readings: list[ReadingIn]
-    faulty: list[FaultyReading] = []
+    faulty: Sequence[FaultyReading] = ()
     notes: Mapping[str, int] = {}  # counters to raise: unknown_keys, duplicate_keys, unknown_metrics
 
 
@@ -165,9 +165,10 @@ def decode_telemetry(payload: bytes, validator: Validator | None, reader: JsonRe
             pass  # read exactly below, to name the fault
         else:
             if _is_without_remark(message, payload):
-                for reading in message.readings:
-                    validator.settle(reading.v)
-                return TelemetryIn(message.stream, message.boot, message.clock, message.oldest, message.readings)
+                if validator.has_booleans or b"null" in payload:
+                    for reading in message.readings:
+                        validator.settle(reading.v)
+                return message  # type: ignore[no-any-return]  # it has all that a TelemetryIn has
     try:
         document, duplicates = reader.read(payload)
     except WireFault as fault:
@@ -204,24 +205,25 @@ def _exact(document: dict[str, Any], duplicates: int, validator: Validator | Non
         raise WireFault(WRONG_TYPE, "readings: not a list")
     if len(given) > READINGS_MAX:
         raise WireFault(OUT_OF_RANGE, f"readings: {len(given)} are more than {READINGS_MAX}")
-    message = TelemetryIn(stream, boot, clock, oldest, [], [])
+    readings: list[ReadingIn] = []
+    faulty: list[FaultyReading] = []
     notes = {"unknown_keys": len(document.keys() - _MESSAGE_KEYS), "duplicate_keys": duplicates, "unknown_metrics": 0}
     for reading in given:
         try:
             seq = _seq(reading)
         except WireFault as fault:
-            message.faulty.append(FaultyReading(None, fault.code, fault.sentence))
+            faulty.append(FaultyReading(None, fault.code, fault.sentence))
             continue
         notes["unknown_keys"] += len(reading.keys() - _READING_KEYS)
         try:
             good, unknown = _reading(reading, seq, "up" if clock == "none" else "at", validator)
         except WireFault as fault:
-            message.faulty.append(FaultyReading(seq, fault.code, f"seq {seq}: {fault.sentence}"))
+            faulty.append(FaultyReading(seq, fault.code, f"seq {seq}: {fault.sentence}"))
         else:
             notes["unknown_metrics"] += unknown
-            message.readings.append(good)
-    message.notes = {name: count for name, count in notes.items() if count}
-    return message
+            readings.append(good)
+    told = {name: count for name, count in notes.items() if count}
+    return TelemetryIn(stream, boot, clock, oldest, readings, faulty, told)
 
 
 def _reading(given: dict[str, Any], seq: int, dated_by: str, validator: Validator | None) -> tuple[ReadingIn, int]:

@@ -7,9 +7,10 @@ last covered seq in neither is missing: it may still come. A seq that is gone an
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from contract.ports import LedgerRow
+from contract.records import Telemetry
 
 Ranges = tuple[tuple[int, int], ...]
 """Inclusive, sorted, disjoint, not touching."""
@@ -32,7 +33,10 @@ STREAMS_MAX = 64
 class Stream:
     """The seqs of one (device, stream), and what dates and orders its messages."""
 
-    __slots__ = ("boots", "born_at_ms", "covered", "device", "have", "reported", "seen_at_ms", "status", "stream")
+    __slots__ = (
+        "boots", "born_at_ms", "covered", "device", "has_only_grown", "have",
+        "reported", "seen_at_ms", "status", "stream",
+    )  # fmt: skip
 
     def __init__(self, device: str, stream: str) -> None:
         self.device = device
@@ -44,6 +48,7 @@ class Stream:
         self.status: tuple[int, int, int] | None = None
         self.reported: tuple[int, int] | None = None
         self.born_at_ms = 0
+        self.has_only_grown = False  # since it was copied, by seqs that follow and stand in the log as readings
 
     @classmethod
     def from_row(cls, row: LedgerRow) -> "Stream":
@@ -74,7 +79,9 @@ class Stream:
         )
 
     def copy(self) -> "Stream":
-        twin = Stream(self.device, self.stream)
+        twin = Stream.__new__(Stream)
+        twin.device = self.device
+        twin.stream = self.stream
         twin.have = self.have.copy()
         twin.covered = self.covered.copy()
         twin.boots = self.boots
@@ -82,7 +89,26 @@ class Stream:
         twin.status = self.status
         twin.reported = self.reported
         twin.born_at_ms = self.born_at_ms
+        twin.has_only_grown = True
         return twin
+
+    def continues(self, before: "Stream | None") -> bool:
+        """Does the log's own telemetry tell all that is new since `before`? Then its row can wait."""
+        return (
+            before is not None
+            and self.has_only_grown
+            and self.status == before.status
+            and self.reported == before.reported
+            and self.born_at_ms == before.born_at_ms
+        )
+
+    def follow(self, seq: int) -> bool:
+        """Take the `seq` of a reading if it is simply the next one, which nearly all are; else change nothing."""
+        have, covered = self.have, self.covered
+        if not have or have[-1] != seq or covered[-1] != seq:
+            return False
+        have[-1] = covered[-1] = seq + 1
+        return True
 
     def has(self, seq: int) -> bool:
         return bisect_right(self.have, seq) % 2 == 1
@@ -100,6 +126,7 @@ class Stream:
 
         Returns how many gaps that are gone had to be forgotten (GONE_MAX).
         """
+        self.has_only_grown = False
         have = self.have
         _add(have, first, last + 1)
         _add(self.covered, first, last + 1)
@@ -109,11 +136,18 @@ class Stream:
             forgotten += 1
         return forgotten
 
+    @property
+    def settled(self) -> int:
+        """Every seq below it has come or is gone; at least 1."""
+        covered = self.covered
+        return covered[1] if covered and covered[0] == 1 else 1
+
     def add_gone(self, oldest: int) -> int:
         """The device holds nothing below `oldest`: what never came of it is gone. Returns how many are newly so."""
-        covered = self.covered
-        if oldest <= 1 or (covered and covered[0] == 1 and covered[1] >= oldest):
+        if oldest <= self.settled:
             return 0
+        covered = self.covered
+        self.has_only_grown = False
         new = oldest - 1 - sum(min(end, oldest) - first for first, end in _pairs(covered) if first < oldest)
         _add(covered, 1, oldest)
         return new
@@ -157,6 +191,7 @@ class Stream:
         """Remember what dates the `up` times of `boot`. Once fixed it stays."""
         if boot in self.boots:
             return
+        self.has_only_grown = False
         boots = {**self.boots, boot: offset_ms}
         while len(boots) > BOOTS_MAX:
             del boots[min(boots)]
@@ -166,16 +201,28 @@ class Stream:
 class Ledger:
     """All streams, as the log has them. Streams are replaced whole, so any thread may read one it has got.
 
-    Of each device the STREAMS_MAX seen last are in memory; the log has the others too, and `recall` brings one back.
+    A stream's row is written with the batch that changed it, unless the log's telemetry says as much: then it waits in
+    `unwritten` for the next checkpoint, and after a crash it is made from the older row and the log. Of each device the
+    STREAMS_MAX seen last are in memory; the log has the others too, and `recall` brings one back.
     """
 
-    def __init__(self, rows: Iterable[LedgerRow]) -> None:
+    def __init__(self, rows: Iterable[LedgerRow], since: Iterable[Telemetry] = ()) -> None:
+        """`since`: at least what the log had after the last checkpoint; what a row has already changes nothing."""
         self._devices: dict[str, dict[str, Stream]] = {}
         self._current: dict[str, Stream] = {}  # device → the stream of its last birth
         self._crowded: set[str] = set()  # devices of which some streams are in the log only
         self.missing_total = 0
         self.gone_total = 0
-        self.replace(map(Stream.from_row, rows))
+        self.unwritten: dict[tuple[str, str], Stream] = {}
+        streams = {(row.device, row.stream): Stream.from_row(row) for row in rows}
+        for record in since:
+            key = record.device, record.stream
+            stream = streams.setdefault(key, Stream(*key))
+            for reading in record.readings:
+                if not stream.follow(reading.seq):
+                    stream.add(reading.seq, reading.seq)
+            self.unwritten[key] = stream
+        self._take(streams.values())
 
     def get(self, device: str, stream: str) -> Stream | None:
         streams = self._devices.get(device)
@@ -195,12 +242,31 @@ class Ledger:
         """The stream of the device's last birth, which orders its `status` and `reported`."""
         return self._current.get(device)
 
-    def replace(self, streams: Iterable[Stream]) -> None:
-        """Take these streams for what they are now, after the log has them."""
+    def streams(self, device: str) -> list[Stream]:
+        """Those of a device that are in memory."""
+        return list(self._devices.get(device, {}).values())
+
+    def can_wait(self, stream: Stream) -> bool:
+        """May the row of this stream be written later?"""
+        return stream.continues(self.get(stream.device, stream.stream))
+
+    def replace(self, streams: Collection[Stream], written: Iterable[Stream]) -> None:
+        """Take these streams for what they are now, after the log has them; of some it has the rows too."""
+        self.unwritten.update(((stream.device, stream.stream), stream) for stream in streams)
+        for stream in written:
+            del self.unwritten[stream.device, stream.stream]
+        self._take(streams)
+
+    def _take(self, streams: Iterable[Stream]) -> None:
         crowded: set[str] = set()
         for stream in streams:
             others = self._devices.setdefault(stream.device, {})
             before = others.get(stream.stream)
+            if before is not None and stream.has_only_grown:  # at its end: nothing is missing or gone by that
+                others[stream.stream] = stream
+                if self._current.get(stream.device) is before:
+                    self._current[stream.device] = stream
+                continue
             if before is not None:
                 self.missing_total -= before.missing_count()
                 self.gone_total -= before.gone_count()
@@ -216,9 +282,10 @@ class Ledger:
             self._put_aside(device)
 
     def _put_aside(self, device: str) -> None:
-        """Keep the STREAMS_MAX seen last; the totals still count the others."""
+        """Keep the STREAMS_MAX seen last, and what the log has no row of yet; the totals still count the others."""
         by_age = sorted(self._devices[device].values(), key=lambda stream: stream.seen_at_ms)
-        self._devices[device] = {stream.stream: stream for stream in by_age[-STREAMS_MAX:]}
+        waiting = [stream for stream in by_age[:-STREAMS_MAX] if (device, stream.stream) in self.unwritten]
+        self._devices[device] = {stream.stream: stream for stream in [*waiting, *by_age[-STREAMS_MAX:]]}
         self._crowded.add(device)
 
 

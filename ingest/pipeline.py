@@ -9,7 +9,7 @@ in readings, durably: received = accepted + duplicate + quarantined + deferred.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ import msgspec
 
 from contract.kind import Kinds
 from contract.ports import Clock, Device, LedgerRow, Log, Message
+from contract.records import Telemetry
 from contract.wire import messages, topics
 from contract.wire.messages import BAD_TOPIC, WireFault
 from ingest.batch import NO_STREAM, Batch
@@ -31,6 +32,9 @@ from ingest.validate import Validator
 logger = logging.getLogger("ingest")
 
 INTERNAL = "internal_error"  # our own fault: the bytes are kept for when it is mended
+
+LEDGER = "ledger"  # a consumer of the log: what it has not read yet is not in the ledger's rows
+REPLAY = 5_000  # entries a read, at the start
 
 TOPICS_MAX = 65_536  # remembered, so that a device's topic is taken apart once
 parse_topic = lru_cache(TOPICS_MAX)(topics.parse)
@@ -52,7 +56,7 @@ class Pipeline:
     def __init__(self, kinds: Kinds, lookup: Callable[[str], Device | None], log: Log, clock: Clock) -> None:
         self._validators = {name: Validator(kind) for name, kind in kinds.items()}
         self._lookup, self._log, self._clock = lookup, log, clock
-        self._ledger = Ledger(log.ledger())
+        self._ledger = Ledger(log.ledger(), _telemetry_behind(log, log.consumers().get(LEDGER, 0)))
         self._intake = Intake(log)
         self._waiting = Waiting()
         self._reader = JsonReader()
@@ -81,7 +85,7 @@ class Pipeline:
             kept=[(device, stream, deferred) for (device, stream), deferred in batch.kept.items()],
             replies=batch.replies,
             births=list(batch.births),
-            readings=batch.counts["received"],
+            readings=batch.accepted + batch.counts["received"],
         )
 
     def _take(self, batch: Batch, message: Message, incoming: Sequence[Message]) -> None:
@@ -108,18 +112,25 @@ class Pipeline:
     def _append(self, batch: Batch) -> None:
         """The one place that keeps: records, ledger, quarantine and counters in one transaction."""
         if not batch.is_empty:
+            changed = [stream for stream in batch.streams.values() if not self._ledger.can_wait(stream)]
             self._log.append(
                 batch.records,
                 batch.now_ms,
-                ledger=[stream.row() for stream in batch.streams.values()],
+                ledger=[stream.row() for stream in changed],
                 quarantine=batch.quarantine,
-                counts=batch.counts,
+                counts=batch.totals(),
             )
-            self._ledger.replace(batch.streams.values())
+            self._ledger.replace(batch.streams.values(), written=changed)
         for heard in batch.waiting:
             self._waiting.heard(now_ms=batch.now_ms, **heard)
             if self._known(heard["device"]) is not None:
                 self.registered(heard["device"])  # while the batch was on its way
+
+    def checkpoint(self) -> None:
+        """Write the rows that waited, and let go of the log up to here. For the thread of `process`; OSError."""
+        rows = [stream.row() for stream in self._ledger.unwritten.values()]
+        self._log.consumed(LEDGER, self._log.last(), rows)
+        self._ledger.unwritten.clear()
 
     def _known(self, device_id: str) -> tuple[Device, Validator] | None:
         """A device and the rules of its kind; None when it, or its kind, is not known."""
@@ -213,10 +224,18 @@ class Pipeline:
 
     def ledger(self, device: str) -> list[LedgerRow]:
         """What is known of each of the device's streams."""
-        return [row for row in self._log.ledger(device) if row.stream != NO_STREAM]
+        rows = {row.stream: row for row in self._log.ledger(device)}
+        rows |= {stream.stream: stream.row() for stream in self._ledger.streams(device)}
+        return [row for name, row in sorted(rows.items()) if name != NO_STREAM]
 
     def missing_total(self) -> int:
         return self._ledger.missing_total
 
     def gone_total(self) -> int:
         return self._ledger.gone_total
+
+
+def _telemetry_behind(log: Log, position: int) -> Iterator[Telemetry]:
+    while entries := log.read(position, REPLAY):
+        position = entries[-1].position
+        yield from (entry.record for entry in entries if isinstance(entry.record, Telemetry))

@@ -8,12 +8,13 @@ from contract.ports import Device, Log
 from contract.records import Quality, Reading, Telemetry
 from contract.wire.messages import CONFLICT, OUT_OF_RANGE, WireFault
 from ingest.batch import Batch
-from ingest.dating import NO_CLOCK, boot_offset_ms, dated_ms, quality
+from ingest.dating import CLOCK_BITS, NO_CLOCK, boot_offset_ms, dated_ms
 from ingest.decode import FaultyReading, TelemetryIn, Unreadable
 from ingest.ledger import RANGES_MAX, Stream
 from ingest.validate import Validator, judge_time
 
 CLOCK_NONE = int(Quality.CLOCK_NONE)
+LATE = int(Quality.LATE)
 
 
 class Intake:
@@ -30,37 +31,40 @@ class Intake:
         batch.kept[device.device, telemetry.stream] = False
         for name, count in telemetry.notes.items():
             batch.count(name, count)
-        seqs = [reading.seq for reading in telemetry.readings]
+        oldest, before, in_order = telemetry.oldest, 0, True
+        for given in telemetry.readings:
+            in_order = in_order and given.seq >= before
+            before, oldest = given.seq, min(oldest, given.seq)
         # What the device no longer holds and never came will not come; what it sends it holds, whatever it says.
-        batch.count("gone", stream.add_gone(min([telemetry.oldest, *seqs])))
-        is_guess = False
+        if oldest > stream.settled:
+            batch.count("gone", stream.add_gone(oldest))
+        bits = CLOCK_BITS[telemetry.clock]
         offset_ms = 0
         if newest_up_ms is not None:
-            is_guess = telemetry.boot not in stream.boots and not _is_latest(batch, stream, telemetry.boot)
+            if telemetry.boot not in stream.boots and not _is_latest(batch, stream, telemetry.boot):
+                bits |= LATE  # its times are a guess
             offset_ms = boot_offset_ms(stream.boots, telemetry.boot, newest_up_ms, batch.now_ms)
             stream.fix_boot(telemetry.boot, offset_ms)
         for faulty in telemetry.faulty:
             self._turn_away(batch, stream, faulty)
-        accepted: list[Reading] = []
+        fresh_since_ms = batch.now_ms - validator.fresh_ms
+        accepted = batch.at_hand
         try:
             for given in telemetry.readings:
                 at_ms = given.at if given.at is not None else dated_ms(offset_ms, given.up or 0, batch.now_ms)
-                bits = quality(telemetry.clock, at_ms, batch.now_ms, validator.fresh_ms)
-                reading = Reading(given.seq, at_ms, given.v, bits | Quality.LATE if is_guess else bits)
+                reading = Reading(given.seq, at_ms, given.v, bits if at_ms >= fresh_since_ms else bits | LATE)
                 if self._is_news(batch, stream, reading):
                     accepted.append(reading)
         finally:  # what is in the stream is in a record, even when a fault of ours ends the message half-way
             if accepted:
-                batch.count("received", len(accepted))
-                batch.count("accepted", len(accepted))
-                batch.records.append(
+                batch.accept(
                     Telemetry(
                         device=device.device,
                         asset=device.asset,
                         kind=device.kind,
                         stream=telemetry.stream,
                         boot=telemetry.boot,
-                        readings=tuple(accepted if seqs == sorted(seqs) else sorted(accepted, key=_seq)),
+                        readings=tuple(accepted if in_order else sorted(accepted, key=_seq)),
                         commune=device.commune,
                         zone=device.zone,
                         group=str(device.settings.get(validator.group, "")),
@@ -79,6 +83,8 @@ class Intake:
 
     def _is_news(self, batch: Batch, stream: Stream, reading: Reading) -> bool:
         """Accept this reading, or see to it otherwise."""
+        if batch.earliest_ms <= reading.measured_at_ms <= batch.latest_ms and stream.follow(reading.seq):
+            return True  # as nearly all are
         if stream.has(reading.seq):
             self._again(batch, stream, reading)
             return False
@@ -93,7 +99,6 @@ class Intake:
             self._quarantine(batch, stream, FaultyReading(reading.seq, OUT_OF_RANGE, sentence))
             return False
         batch.count("forgotten_gaps", stream.add(reading.seq, reading.seq))
-        batch.accepted[stream.device, stream.stream, reading.seq] = reading
         return True
 
     def _again(self, batch: Batch, stream: Stream, reading: Reading) -> None:
@@ -124,7 +129,7 @@ class Intake:
 
     def _known(self, batch: Batch, stream: Stream, seq: int) -> Reading | None:
         """The reading of this name; None when it was quarantined, or is too old for the log."""
-        known = batch.accepted.get((stream.device, stream.stream, seq))
+        known = batch.find(stream.device, stream.stream, seq)
         return known if known is not None else self._log.reading(stream.device, stream.stream, seq)
 
     @staticmethod

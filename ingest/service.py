@@ -21,6 +21,7 @@ logger = logging.getLogger("ingest")
 
 BATCH = 2_000
 KEPT_EVERY_S = 0.1
+CHECKPOINT_S = 10.0  # of the ledger; a start after a crash reads as much of the log again
 RETRY_S, RETRY_S_MAX = 0.5, 5.0
 
 
@@ -36,18 +37,24 @@ class IngestService:
         self._rates = Rates()
         self._messages = self._readings = self._batches = self._retries = self._backlog = 0
         self._last_batch_ms = 0.0
+        self._ledger_waits = False
 
     async def run(self) -> None:
         """Until `stop`: keep what arrives."""
-        answering = asyncio.create_task(self._answer(), name="kept")
+        beside = [
+            asyncio.create_task(self._answer(), name="kept"),
+            asyncio.create_task(self._checkpoint(), name="ledger"),
+        ]
         try:
             while not self._stopping.is_set():
                 await self._keep(await self._receive())
             await self._keep(await self._receive_rest())
         finally:
-            answering.cancel()
-            await asyncio.gather(answering, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             self._keeper.flush(self._clock.monotonic_s(), self._say_kept, all_due=True)
+            await self._write_ledger()
             self._worker.shutdown()
 
     async def stop(self) -> None:
@@ -152,6 +159,22 @@ class IngestService:
         while True:
             await asyncio.sleep(KEPT_EVERY_S)
             self._keeper.flush(self._clock.monotonic_s(), self._say_kept)
+
+    async def _checkpoint(self) -> None:
+        while True:
+            await asyncio.sleep(CHECKPOINT_S)
+            await self._write_ledger()
+
+    async def _write_ledger(self) -> None:
+        """Nothing is lost when it fails: the log is held, and tells after a crash what the rows do not."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._worker, self._pipeline.checkpoint)
+        except OSError as error:
+            if not self._ledger_waits:
+                logger.warning("event=ledger_waits reason=%s", error)
+            self._ledger_waits = True
+        else:
+            self._ledger_waits = False
 
     def _say_kept(self, device: str, stream: str, deferred: bool) -> None:
         self._receiver.publish(*self._pipeline.answer(device, stream, deferred=deferred))

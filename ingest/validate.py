@@ -42,11 +42,13 @@ class Validator:
         self.fast: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_message_type(kind))
         self._metrics = dict(kind.metrics)
         self._booleans = tuple(name for name, metric in kind.metrics.items() if metric.type is MetricType.BOOLEAN)
+        self.has_booleans = bool(self._booleans)
 
     def settle(self, values: dict[str, Any]) -> dict[str, Value]:
         """Values as the fast judge leaves them → as they are kept: unknown (null) is absent, booleans are 0.0 or 1.0.
 
-        Changes `values` in place and returns it.
+        There is nothing to do where a message says no null and its kind has no booleans. Changes `values` in place
+        and returns it.
         """
         if None in values.values():
             for name in [name for name, value in values.items() if value is None]:
@@ -143,6 +145,7 @@ def _message_type(kind: Kind) -> type[msgspec.Struct]:
             ("at", Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)] | None, None),
             ("up", Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)] | None, None),
         ],
+        gc=False,  # it is made of numbers and words only
     )
     return msgspec.defstruct(
         "FastMessage",
@@ -153,6 +156,8 @@ def _message_type(kind: Kind) -> type[msgspec.Struct]:
             ("oldest", Annotated[int, msgspec.Meta(ge=1, le=INTEGER_MAX)]),
             ("readings", Annotated[list[reading], msgspec.Meta(max_length=READINGS_MAX)]),  # type: ignore[valid-type]
         ],
+        namespace={"faulty": (), "notes": {}},  # so that it is a decode.TelemetryIn to whoever takes it
+        gc=False,
     )
 
 

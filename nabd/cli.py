@@ -1,42 +1,23 @@
 """The command line. Every command ends with 0, or with 2 and one clear message; never with a traceback."""
 
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from contract.document import DocumentFault
 from nabd import fault
+from nabd.clearly import refuse_clearly
+from nabd.cli_dashboards import dashboards
 
 START_MS_MAX = 7_258_118_400_000 - 1  # the end of 2199: every device and zone file counts so far
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def main() -> None:
     """The entry point of `nabd`."""
     cli.main(prog_name="nabd")
-
-
-def refuse_clearly(command: Command) -> Command:
-    """Turn what the user can mend into one message and exit code 2."""
-
-    @wraps(command)
-    def run(*arguments: Any, **options: Any) -> Any:
-        try:
-            return command(*arguments, **options)
-        except (fault.Refused, DocumentFault) as refused:
-            click.echo(f"nabd: {refused}", err=True)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            sys.exit(130)
-
-    return run  # type: ignore[return-value]  # wraps() keeps the command's own signature for click
 
 
 def start_ms(text: str) -> int | None:
@@ -63,6 +44,13 @@ data_option = click.option(
     show_default=True,
     help="Folder of the log, the stores and the city's own rules and sites.",
 )
+config_option = click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
+credentials_option = click.option(
+    "--credentials",
+    "credentials_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the device's node.json goes, mode 0600; other keys in it stay.  [default: print it]",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,7 +60,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
+@config_option
 @data_option
 @click.option("--host", "http_host", help="Address of the console.  [default: 127.0.0.1]")
 @click.option("--http-port", type=int, help="Port of the console.  [default: 8080]")
@@ -102,6 +90,32 @@ def up(config: Path | None, data: Path, **arguments: Any) -> None:
 
 
 @cli.command()
+@data_option
+@click.option("--host", "hosts", multiple=True, help="Name or address of the broker in its certificate, repeatable.")
+@click.option("--renew-certificate", is_flag=True, help="Sign the broker's certificate anew; --host changes its hosts.")
+@refuse_clearly
+def init(data: Path, hosts: tuple[str, ...], renew_certificate: bool) -> None:
+    """Make certificates, passwords and Mosquitto's first credentials; keep what is there."""
+    from nabd import founding
+
+    sys.exit(founding.run(data, hosts, renew_certificate=renew_certificate))
+
+
+@cli.command("init-influxdb")
+@data_option
+@config_option
+@click.option("--secrets", type=click.Path(path_type=Path, file_okay=False), help="[default: DATA/secrets]")
+@click.option("--wait", "wait_s", type=click.FloatRange(0, 3600), default=60, show_default=True, help="For it, in s.")
+@refuse_clearly
+def init_influxdb(data: Path, config: Path | None, secrets: Path | None, wait_s: float) -> None:
+    """Make InfluxDB's bucket and the tokens of Nabd and Grafana; keep those that work."""
+    from nabd import founding_influxdb, settings
+
+    folder = secrets or data / "secrets"
+    sys.exit(founding_influxdb.run(settings.load(data, config, {}), folder, wait_s=wait_s))
+
+
+@cli.command()
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The platform, for its clock and site.")
 @click.option("--mqtt-host", default="127.0.0.1", show_default=True)
 @click.option("--mqtt-port", type=int, default=1883, show_default=True)
@@ -111,6 +125,18 @@ def up(config: Path | None, data: Path, **arguments: Any) -> None:
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--register/--no-register", default=True, show_default=True, help="Register the devices first.")
 @click.option("--for", "seconds", type=float, help="Stop after so many real seconds.")
+@click.option("--ca-file", type=click.Path(path_type=Path), help="Speak TLS to a broker that this authority signed.")
+@click.option(
+    "--credentials",
+    "credentials_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="JSON of device and password: what each device says to the broker.",
+)
+@click.option(
+    "--admin-password-file",
+    type=click.Path(path_type=Path),
+    help="Of nabd-admin: devices that --credentials lacks get one, and it is written there.",
+)
 @refuse_clearly
 def simulate(url: str, mqtt_host: str, mqtt_port: int, seconds: float | None, **fleet: Any) -> None:
     """Run a fleet in this process against any broker."""
@@ -151,7 +177,7 @@ def rules_test(paths: tuple[Path, ...], data: Path) -> None:
 
 @cli.group()
 def devices() -> None:
-    """List and register devices of a running platform."""
+    """Register devices with a running platform, and give them credentials at the city's broker."""
 
 
 @devices.command("list")
@@ -182,20 +208,99 @@ def devices_list(data: Path, url: str | None, kind: str, commune: str, zone: str
 @click.option("--lat", type=float)
 @click.option("--lon", type=float)
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the kind, repeatable.")
+@config_option
+@credentials_option
+@click.option("--no-credential", is_flag=True, help="Register only: the broker is no Mosquitto of this city.")
 @refuse_clearly
-def devices_add(device: str, data: Path, url: str | None, settings: tuple[str, ...], **facts: Any) -> None:
-    """Register a device, or change what is known of it."""
-    from nabd import registering
+def devices_add(
+    device: str,
+    data: Path,
+    url: str | None,
+    settings: tuple[str, ...],
+    config: Path | None,
+    credentials_file: Path | None,
+    no_credential: bool,
+    **facts: Any,
+) -> None:
+    """Register a device, or change what is known of it; with the city's own broker, give it a credential too."""
+    from nabd import credentials, registering
 
+    chosen = credentials.load(data, config)
+    if chosen.mqtt_embedded and credentials_file is not None:
+        raise fault.Refused("--credentials: the embedded broker has none; set [mqtt] embedded = false, or leave it out")
     registering.add_device(data, url, device, facts, settings)
+    if not chosen.mqtt_embedded and not no_credential:
+        credentials.give(data, chosen, device, facts["kind"], credentials_file)
+
+
+@devices.command("rotate")
+@click.argument("device")
+@data_option
+@config_option
+@credentials_option
+@refuse_clearly
+def devices_rotate(device: str, data: Path, config: Path | None, credentials_file: Path | None) -> None:
+    """Give a device a new password; the old one ends at once."""
+    from nabd import credentials
+
+    credentials.rotate(data, config, device, credentials_file)
+
+
+@devices.command("revoke")
+@click.argument("device")
+@data_option
+@config_option
+@refuse_clearly
+def devices_revoke(device: str, data: Path, config: Path | None) -> None:
+    """Take a device's credential away and cut its connection; its history stays."""
+    from nabd import credentials
+
+    credentials.revoke(data, config, device)
+
+
+@devices.command("credentials")
+@data_option
+@click.option("--url", help="The platform; default: the one running on DATA.")
+@config_option
+@refuse_clearly
+def devices_credentials(data: Path, url: str | None, config: Path | None) -> None:
+    """Which devices are registered, and which have a credential at the broker."""
+    from nabd import credentials
+
+    credentials.show(data, config, url)
 
 
 @cli.group("data")
-def data_group() -> None:
-    """Move what a city has stored."""
+def data_folder() -> None:
+    """Back up, restore and move what a city has stored."""
 
 
-@data_group.command("copy")
+@data_folder.command("backup")
+@click.argument("folder", type=click.Path(path_type=Path))
+@data_option
+@click.option(
+    "--with-secrets", is_flag=True, help="Also what DATA/secrets holds; keep such a backup under lock and key."
+)
+@refuse_clearly
+def data_backup(folder: Path, data: Path, with_secrets: bool) -> None:
+    """Copy DATA as of one moment into the new FOLDER, also while nabd up runs on it."""
+    from nabd import backing_up
+
+    backing_up.backup(data, folder, with_secrets=with_secrets)
+
+
+@data_folder.command("restore")
+@click.argument("folder", type=click.Path(path_type=Path))
+@data_option
+@refuse_clearly
+def data_restore(folder: Path, data: Path) -> None:
+    """Put the backup in FOLDER into DATA, which must be empty; every file is checked first."""
+    from nabd import backing_up
+
+    backing_up.restore(folder, data)
+
+
+@data_folder.command("copy")
 @click.option("--from", "source", required=True, metavar="STORE", help="duckdb:PATH or influxdb.")
 @click.option("--to", "target", required=True, metavar="STORE", help="duckdb:PATH or influxdb.")
 @click.option("--since", default="", metavar="DAY", help="Only what was measured from this day (UTC) on.")
@@ -215,14 +320,21 @@ def data_copy(source: str, target: str, since: str, data: Path, config: Path | N
 
 @cli.command()
 @data_option
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
+@config_option
+@click.option(
+    "--deploy",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Look at what nabd init made in this folder instead: secrets, modes, certificates.",
+)
 @refuse_clearly
-def doctor(data: Path, config: Path | None) -> None:
+def doctor(data: Path, config: Path | None, deploy: Path | None) -> None:
     """Say what is wrong here and how to mend it."""
-    from nabd import doctoring
+    from nabd import doctoring, doctoring_secrets
 
-    sys.exit(doctoring.run(data, config))
+    sys.exit(doctoring.run(data, config) if deploy is None else doctoring.tell(doctoring_secrets.examine(deploy)))
 
+
+cli.add_command(dashboards)
 
 if __name__ == "__main__":
     main()

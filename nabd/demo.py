@@ -23,7 +23,7 @@ from contract.records import Registered
 from contract.site import Site
 from contract.wire import sun
 from nabd.city_files import read_sites
-from nabd.cli import refuse_clearly
+from nabd.clearly import refuse_clearly
 from nabd.fault import Refused
 from nabd.process import Child, PlatformProcess, micropython, node_command, node_folder
 

@@ -4,7 +4,7 @@ import os
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -12,11 +12,14 @@ from pathlib import Path
 import click
 import msgspec
 
+from adapters.clock import real_ms
+from adapters.mqtt.probe import ProbeFault, probe
 from adapters.platform_client import PlatformClient, PlatformFault
 from contract.document import DocumentFault
 from contract.kind_file import load_kinds
 from contract.ports import StoreFault
 from nabd import settings
+from nabd.broker_access import broker_access
 from nabd.city_files import read_sites, rule_texts
 from nabd.data_folder import LAYOUT, Format, Run, read_run
 from nabd.fault import Refused
@@ -27,6 +30,9 @@ from rules import loader
 
 DISK_BYTES_MIN = 1_000_000_000
 DAY_S = 86_400
+DAY_MS = 86_400_000
+RENEW_DAYS = 30
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 FILES_MIN = 4096  # a socket a device in the same process, and room for the rest
 
 
@@ -44,7 +50,12 @@ class Finding(msgspec.Struct, frozen=True):
 
 def run(data: Path, config: Path | None) -> int:
     """Print one line a finding; 1 when something is wrong."""
-    findings = list(examine(data, config))
+    return tell(examine(data, config))
+
+
+def tell(found: Iterable[Finding]) -> int:
+    """Print them, and count what is wrong; 1 when something is."""
+    findings = list(found)
     for finding in findings:
         click.echo(f"{finding.verdict:5} {finding.about}: {finding.sentence}")
     wrong = sum(finding.verdict is Verdict.WRONG for finding in findings)
@@ -76,12 +87,33 @@ def examine(data: Path, config: Path | None) -> Iterator[Finding]:
             Verdict.NOTE,
             "broker",
             "the embedded one listens on loopback only and has no topic rules; devices in the field need a broker "
-            "with credentials, see [mqtt] in docs/settings.md",
+            "with credentials: docs/deploy.md",
         )
+    else:
+        yield _broker(chosen)
     if chosen.store_kind == "influxdb":
         yield from _influxdb(data, chosen)
     if micropython() is None:
         yield Finding(Verdict.NOTE, "micropython", "not installed; only the demo's nodes need it: make setup")
+
+
+def _broker(chosen: settings.Settings) -> Finding:
+    """Does the city's own broker let the platform in?"""
+    where = f"{chosen.mqtt_host}:{chosen.mqtt_port}"
+    try:
+        access = broker_access(chosen)
+        answer = probe(*access.address, **access.credentials)
+    except (Refused, ProbeFault) as fault:
+        return Finding(Verdict.WRONG, "broker", str(fault))
+    who = chosen.mqtt_username or "everybody"
+    if answer.not_after_ms is None:
+        verdict = Verdict.GOOD if chosen.mqtt_host in LOOPBACK else Verdict.NOTE
+        return Finding(verdict, "broker", f"{where} lets {who} in, in plain text; [mqtt] ca_file encrypts it")
+    days = (answer.not_after_ms - real_ms()) // DAY_MS
+    sentence = f"{where} lets {who} in, {answer.spoken}, certificate good for {days} days"
+    if days < RENEW_DAYS:
+        return Finding(Verdict.NOTE, "broker", f"{sentence}; renew it: nabd init --renew-certificate")
+    return Finding(Verdict.GOOD, "broker", sentence)
 
 
 def _python() -> Finding:

@@ -23,7 +23,7 @@ Count = Annotated[int, Meta(ge=0, le=100_000)]
 SPEED_MAX = 3600.0
 FILE_NAME = "nabd.toml"
 PREFIX = "NABD_"
-NO_SETTINGS = ("NABD_DATA", "NABD_PEERS")  # the data folder; where tests and benchmarks find the servers they built
+NO_SETTINGS = ("NABD_DATA", "NABD_CONSOLE_URL")  # options of the command line
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +36,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mqtt_port: Port = 1883
     mqtt_username: str = ""
     mqtt_password_file: str = ""
+    mqtt_ca_file: str = ""  # the authority that signed the broker's certificate; given, all is TLS and verified
+    mqtt_admin_password_file: str = ""  # of nabd-admin, for nabd devices; empty: DATA/secrets/mqtt_admin_password
+    mqtt_device_host: str = ""  # where devices find the broker; empty: at host and port
+    mqtt_device_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     mqtt_connections: Annotated[int, Meta(ge=1, le=64)] = 1  # to receive; the embedded broker takes one only
     store_kind: str = "duckdb"
     influxdb_url: Annotated[str, Meta(pattern=r"^https?://[^/\s]+(/\S*)?$")] = "http://127.0.0.1:8086"
@@ -87,6 +91,14 @@ def load(data: Path, config: Path | None, arguments: Mapping[str, Any]) -> Setti
         else:
             if key in CHOICES and good[key] not in CHOICES[key]:
                 faults.append(f"{_place(key)}: {value!r} is not one of {', '.join(CHOICES[key])}")
+    _check_together(good, faults)
+    if faults:
+        raise Refused("settings cannot be used:\n  " + "\n  ".join(faults))
+    return Settings(**good)
+
+
+def _check_together(good: Mapping[str, Any], faults: list[str]) -> None:
+    """What no setting alone shows."""
     ports = good.get("http_port", Settings.http_port), good.get("mqtt_port", Settings.mqtt_port)
     if good.get("mqtt_embedded", True) and ports[0] == ports[1]:
         faults.append(f"{_place('http_port')} and {_place('mqtt_port')}: both are {ports[0]}; give each its own")
@@ -94,9 +106,12 @@ def load(data: Path, config: Path | None, arguments: Mapping[str, Any]) -> Setti
         faults.append(f"{_place('mqtt_password_file')}: missing; it holds the password of user {good['mqtt_username']}")
     if good.get("mqtt_embedded", True) and good.get("mqtt_connections", 1) > 1:
         faults.append(f"{_place('mqtt_connections')}: the embedded broker takes 1 only; leave it out")
-    if faults:
-        raise Refused("settings cannot be used:\n  " + "\n  ".join(faults))
-    return Settings(**good)
+    if good.get("mqtt_embedded", True) and good.get("mqtt_ca_file"):
+        faults.append(f"{_place('mqtt_ca_file')}: the embedded broker has no TLS; set [mqtt] embedded = false")
+    if good.get("mqtt_ca_file") and any(good.get(f"fleet_{things}") for things in ("lights", "bins", "valves")):
+        faults.append(
+            "[fleet]: a fleet inside nabd up has no credentials; run nabd simulate --credentials FILE beside it"
+        )
 
 
 def _from_file(file: Path, faults: list[str]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import uvloop
 
@@ -24,7 +23,7 @@ from actuation.arbiter import Arbiter
 from actuation.dispatch import Dispatcher
 from adapters.clock import CityClock, real_ms
 from adapters.log.sqlite_log import LogFault, SqliteLog
-from adapters.mqtt.broker import BrokerFault, EmbeddedBroker
+from adapters.mqtt.broker import UNACKNOWLEDGED_MAX, BrokerFault, EmbeddedBroker
 from adapters.mqtt.receiver import Receiver
 from adapters.mqtt.sender import Sender
 from adapters.state.sqlite_state import SqliteState
@@ -41,6 +40,8 @@ from contract.site import Site
 from ingest.pipeline import Pipeline
 from ingest.service import IngestService
 from nabd import logs
+from nabd.backing_up import store_copier
+from nabd.broker_access import broker_access
 from nabd.broker_guard import BrokerGuard
 from nabd.city_files import digest, read_sites, rule_texts
 from nabd.consumers import LiveFeeder, StoreWriter, Ticker
@@ -49,6 +50,7 @@ from nabd.deciding import Decider, Registry
 from nabd.fault import Refused
 from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.ports import listen
+from nabd.recording import make_recorder
 from nabd.settings import Settings
 from nabd.storing import open_store, restore_live
 from rules import loader
@@ -133,12 +135,13 @@ class House:
         self._check_positions()
         self.registry = Registry(self.state.devices()[1])
         self.engine = Engine(kinds, sites[0])
-        self.sender = Sender(settings.mqtt_host, settings.mqtt_port, **_credentials(settings))
+        access = broker_access(settings)
+        self.sender = Sender(*access.address, **access.credentials)
         self.receiver = Receiver(
-            settings.mqtt_host,
-            settings.mqtt_port,
+            *access.address,
             connections=settings.mqtt_connections,
-            **_credentials(settings),
+            window=UNACKNOWLEDGED_MAX if settings.mqtt_embedded else None,
+            **access.credentials,
         )
         self.dispatcher = Dispatcher(
             self.sender.publish, self.clock, self._append, kinds, deadline_s=settings.confirmation_s
@@ -162,6 +165,8 @@ class House:
         self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
         self.writer = StoreWriter(self.log, self.store, self.clock)
         self.live = LiveView(kinds)
+        self.recorder = make_recorder(self.store, self.log, self.state, self.live, self.clock, kinds,
+            totals=self._totals, health=self._health, log_bytes_max=settings.log_bytes_max)  # fmt: skip
         self.fleet: Fleet | None = None
         self.guard: BrokerGuard | None = None
         self.listening = asyncio.Event()
@@ -211,13 +216,10 @@ class House:
 
     async def open(self, stack: AsyncExitStack, listener: socket.socket) -> None:
         """Start every room; each puts its own end on the stack."""
+        broker = None
         if self.settings.mqtt_embedded:
             broker = EmbeddedBroker(self.settings.mqtt_host, self.settings.mqtt_port)
-            try:
-                await asyncio.to_thread(broker.start)
-            except BrokerFault as fault:
-                raise Refused(str(fault)) from None
-            on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))
+            on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))  # it ends last, though it starts late
             self.guard = BrokerGuard(broker, lambda: self.receiver.connected, self.clock.monotonic_s)
         server = Server(create_app(self._platform()), listener)
         await server.start()
@@ -225,7 +227,7 @@ class House:
         restoring = run_until_exit(stack, "live_restore", restore_live(self.store, self.live))
         await asyncio.wait([restoring], timeout=RESTORE_S)
         self._start_consumers(stack)
-        await self._start_wire(stack)
+        await self._start_wire(stack, broker)
         if self.fleet is not None:
             fleet = self.fleet
             running = watched("fleet", fleet.run())
@@ -237,6 +239,9 @@ class House:
             on_exit(stack, "fleet", end_fleet)
 
     def _start_consumers(self, stack: AsyncExitStack) -> None:
+        if self.recorder is not None:  # first, so that it ends last and writes what the decider did in the end
+            self.recorder.start()
+            on_exit(stack, "recorder", lambda recorder=self.recorder: asyncio.to_thread(recorder.stop))  # type: ignore[misc]
         for consumer in (self.writer, self.decider):
             self.log.on_append.append(consumer.notify)
             consumer.start()
@@ -245,14 +250,20 @@ class House:
         run_until_exit(stack, "live", self.live_feeder.run())
         run_until_exit(stack, "ticks", Ticker(self.log, self.clock, self.listening).run())
 
-    async def _start_wire(self, stack: AsyncExitStack) -> None:
+    async def _start_wire(self, stack: AsyncExitStack, broker: EmbeddedBroker | None) -> None:
+        """The embedded broker at the last moment: what it takes while nobody listens is sent again a minute later."""
+        if broker is not None:
+            try:
+                await asyncio.to_thread(broker.start)
+            except BrokerFault as fault:
+                raise Refused(str(fault)) from None
+        await self.receiver.start()
+        on_exit(stack, "receiver", self.receiver.stop)
         self.sender.on_connect.append(self.dispatcher.broker_connected)
         await asyncio.to_thread(self.sender.start)
         on_exit(stack, "sender", lambda: asyncio.to_thread(self.sender.stop))
         self.dispatcher.resume(self.state.leases())
         run_until_exit(stack, "dispatch", self._poll())
-        await self.receiver.start()
-        on_exit(stack, "receiver", self.receiver.stop)
         if self.guard is not None:
             run_until_exit(stack, "broker_guard", self.guard.run())
         running = watched("ingest", self.ingest.run())
@@ -345,6 +356,7 @@ class House:
             totals=self._totals,
             health=self._health,
             rules=self.engine.describe,
+            copy_store=store_copier(self.folder.path, self.store),
             tile_url=self.settings.map_tile_url,
         )
 
@@ -359,7 +371,8 @@ class House:
                 ("decider", self.decider.fault),
                 ("store", self.writer.fault),
                 ("live view", self.live_feeder.fault),
-                ("broker", self.guard.fault if self.guard is not None else ""),
+                ("recorder", self.recorder.fault if self.recorder is not None else ""),
+                ("broker", self.guard.fault if self.guard is not None else self.receiver.fault),
             )
             if fault
         ]
@@ -379,16 +392,3 @@ class House:
             },
             **ingest,
         }
-
-
-def _credentials(settings: Settings) -> dict[str, Any]:
-    if not settings.mqtt_username:
-        return {}
-    try:
-        password = Path(settings.mqtt_password_file).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise Refused(
-            f"[mqtt] password_file {settings.mqtt_password_file!r}: cannot be read ({error.strerror}); "
-            f"it holds the password of user {settings.mqtt_username}"
-        ) from None
-    return {"username": settings.mqtt_username, "password": password}

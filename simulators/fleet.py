@@ -57,8 +57,8 @@ class FleetOptions:
     keepalive_s: int = 60
     backoff_s: tuple[float, float] = (0.5, 30.0)
     """Real seconds before a lost connection is opened again: the first wait and the longest."""
-    password: str | None = None
-    """Given by every device beside its user name, which is its id."""
+    passwords: Mapping[str, str] = field(default_factory=dict)
+    """Device → what it gives beside its user name, which is its id; nothing for one that is not here."""
     tls: SSLContext | None = None
 
 
@@ -271,7 +271,7 @@ class Fleet:
             on_message=lambda topic, payload: self._received(slot, topic, payload),
             now_ms=lambda: int(self._clock.monotonic_s() * 1000),
             chance=Random(f"{seed}/{asset.asset}"),
-            password=options.password,
+            password=options.passwords.get(asset.asset),
             keepalive_s=options.keepalive_s,
             backoff_s=options.backoff_s,
         )

@@ -165,3 +165,13 @@ class InfluxServer:
                 known = {"measurement": series.get("name"), **series.get("tags", {})}
                 rows += [known | dict(zip(series["columns"], row, strict=True)) for row in series["values"]]
         return rows
+
+
+def never_set_up(folder: Path) -> InfluxServer:
+    """One as its package installs it: it runs, and knows no user, organisation, bucket or token."""
+    server = InfluxServer(folder)
+    server.end()
+    shutil.rmtree(folder)
+    folder.mkdir()
+    server.start()
+    return server

@@ -3,19 +3,26 @@
 import errno
 import os
 import sqlite3
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
-SCHEMA = 1
+import msgspec
+
+from adapters.log import chunks, names
+
+SCHEMA = 2
 BUSY_MS = 5_000
 PAGE_BYTES = 4_096
+UPGRADE_ENTRIES = 2_000
+INSERT_CHUNK = "INSERT INTO chunks (last, at_ms, ends, bodies) VALUES (?, ?, ?, ?)"
 
-TABLES = """
-CREATE TABLE entries (
-  position INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL,
-  device TEXT, stream TEXT, first_seq INTEGER, last_seq INTEGER, body BLOB NOT NULL
-);
-CREATE INDEX entries_by_name ON entries (device, stream, first_seq, last_seq) WHERE first_seq IS NOT NULL;
-CREATE INDEX entries_wide ON entries (device, stream, first_seq) WHERE last_seq - first_seq > 4096;
+ENTRIES = (
+    "CREATE TABLE chunks (last INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, ends BLOB NOT NULL, bodies BLOB NOT NULL);"
+)
+TABLES = f"""
+{ENTRIES}
+{names.TABLES}
 CREATE TABLE ledger (device TEXT, stream TEXT, body BLOB NOT NULL, PRIMARY KEY (device, stream)) WITHOUT ROWID;
 CREATE TABLE quarantine (
   number INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL,
@@ -91,6 +98,7 @@ def refusal(error: sqlite3.DatabaseError) -> OSError:
 
 def open_log(path: Path) -> sqlite3.Connection:
     """The writing connection; a new file gets its tables, one of another schema is refused."""
+    connection = None
     try:
         connection = connect(path)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -101,12 +109,36 @@ def open_log(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
             version = SCHEMA
-    except (sqlite3.DatabaseError, OSError) as error:
+        elif version == 1:
+            _upgrade(connection)
+            version = SCHEMA
+    except (sqlite3.DatabaseError, OSError, msgspec.MsgspecError) as error:
+        if connection is not None:
+            connection.close()
         raise LogFault(f"{path}: cannot be opened ({error}); restore it from a backup or move it away") from None
     if version != SCHEMA:
         connection.close()
         raise LogFault(f"{path}: log schema {version}, this Nabd reads {SCHEMA}; use the Nabd that made it")
     return connection
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Schema 1 had a row for each entry. All of it in one transaction: a crash leaves the old file."""
+    with Transaction(connection):
+        connection.execute(ENTRIES)
+        for statement in filter(str.strip, names.TABLES.split(";")):
+            connection.execute(statement)  # in this transaction, which executescript would end
+        old = connection.execute("SELECT position, at_ms, body FROM entries ORDER BY position")
+        while rows := old.fetchmany(UPGRADE_ENTRIES):
+            for _, run in groupby(enumerate(rows), lambda one: (one[1][0] - one[0], one[1][1])):  # no hole, one time
+                entries = [row for _, row in run]
+                before, at_ms = entries[0][0] - 1, entries[0][1]
+                bodies = list(map(itemgetter(2), entries))
+                connection.executemany(INSERT_CHUNK, chunks.rows(bodies, before, at_ms))
+        connection.execute("DROP TABLE entries")
+        # Its ledger was written with every append: it is right up to the end.
+        connection.execute("INSERT INTO consumers SELECT 'ledger', coalesce(max(last), 0) FROM chunks")
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -11,22 +11,25 @@ the oldest when space is short, but only what every registered consumer has read
 nothing is cut. The quarantine has its own bound: what nobody has seen is never evicted.
 """
 
+import contextlib
 import errno
 import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from adapters.log.log_file import LogFault, Place, Transaction, connect, open_log, refusal, used_bytes
+from adapters.log import chunks, names
+from adapters.log.log_file import INSERT_CHUNK, LogFault, Place, Transaction, connect, open_log, refusal, used_bytes
 from adapters.log.tail import Tail
 from contract.ports import LedgerRow, LogFull, Quarantined
-from contract.records import Entry, Reading, Record, Telemetry, decode, encode
+from contract.records import Entry, Reading, Record, Telemetry, encode
 
 logger = logging.getLogger("log")
 
@@ -36,17 +39,15 @@ DAY_MS = 86_400_000
 QUARANTINE_BYTES_MAX = 512_000_000  # and never more than a quarter of the file's bound
 QUARANTINE_ROW_BYTES = 512  # of a row beside its payload: topic, sentence, names, index
 SPACE_WANTED = 0.9  # of bytes_max: above it, cut drops what is read though it is not old
-CUT_ENTRIES = 2_000  # a step of cutting, so that appends wait for it a moment only
+CUT_CHUNKS = 32  # a step of cutting, so that appends wait for it a moment only
 VACUUM_PAGES = 2_000  # given back to the disk in a step
-SPAN_WIDE = 4_096  # a message whose seqs span more than this is looked up in an index of its own
 
-FIND_NEAR = (
-    "SELECT body FROM entries WHERE device = ? AND stream = ? AND first_seq BETWEEN ? AND ? AND last_seq >= ? "
-    "ORDER BY first_seq DESC"
-)
-FIND_WIDE = (
-    "SELECT body FROM entries WHERE device = ? AND stream = ? AND last_seq - first_seq > 4096 "
-    "AND first_seq <= ? AND last_seq >= ?"
+READ_CHUNKS = 16  # fetched in one question, decoded after it
+CHUNKS_BEHIND = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last > ? ORDER BY last LIMIT ?"
+CHUNK_WITH = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last >= ? ORDER BY last LIMIT 1"
+UPSERT_LEDGER = (
+    "INSERT INTO ledger (device, stream, body) VALUES (?, ?, ?) "
+    "ON CONFLICT (device, stream) DO UPDATE SET body = excluded.body"
 )
 
 _ledger_encoder = msgspec.msgpack.Encoder()
@@ -67,22 +68,27 @@ class SqliteLog:
         self._is_closed = False
         self._tail = Tail()
         self._found: tuple[tuple[str, str], Mapping[int, Reading]] = ("", ""), {}  # see `reading`
+        self._recent = names.Recent()
         self.on_append: list[Callable[[int], None]] = []
         self._writer = open_log(path)
         self._place = Place(path)
         try:
             self._load()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
             self._writer.close()
             raise LogFault(f"{path}: is damaged ({error}); restore it from a backup or move it away") from None
 
     def _load(self) -> None:
         ask = self._writer.execute
-        row = ask("SELECT position, at_ms FROM entries ORDER BY position DESC LIMIT 1").fetchone()
+        row = ask("SELECT last, at_ms FROM chunks ORDER BY last DESC LIMIT 1").fetchone()
         self._last, self._last_at_ms = (int(row[0]), int(row[1])) if row else (0, 0)
         self._counts: dict[str, int] = dict(ask("SELECT name, value FROM counts").fetchall())
         self._consumers: dict[str, int] = dict(ask("SELECT name, position FROM consumers").fetchall())
         self._last = max([self._last, *self._consumers.values()])
+        for entry in self._entries_behind(names.upto(self._writer)):
+            if self._recent.is_full:  # the log comes from an earlier layout
+                self._write_names(entry.position - 1)
+            self._recent.add([entry.record], entry.position - 1)
         size = "SELECT coalesce(sum(length(payload) + ?), 0) FROM quarantine"
         self._quarantine_bytes = int(ask(size, (QUARANTINE_ROW_BYTES,)).fetchone()[0])
 
@@ -97,25 +103,18 @@ class SqliteLog:
         quarantine: Iterable[Quarantined] = (),
         counts: Mapping[str, int] | None = None,
     ) -> int:
-        rows = [(*_name_of(record), encode(record)) for record in records]
-        ledger_rows = [(row.device, row.stream, _ledger_encoder.encode(row)) for row in ledger]
+        bodies = [encode(record) for record in records]
+        ledger_rows = _packed(ledger)
         turned_away = list(quarantine)
         with self._lock:
             at_ms = max(at_ms, self._last_at_ms)
-            last = self._last + len(rows)
+            last = self._last + len(bodies)
             with self._transaction() as connection:
                 self._check_room(turned_away)
-                connection.executemany(
-                    "INSERT INTO entries (position, at_ms, device, stream, first_seq, last_seq, body) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [(self._last + n, at_ms, *row) for n, row in enumerate(rows, 1)],
-                )
-                if ledger_rows:
-                    connection.executemany(
-                        "INSERT INTO ledger (device, stream, body) VALUES (?, ?, ?) "
-                        "ON CONFLICT (device, stream) DO UPDATE SET body = excluded.body",
-                        ledger_rows,
-                    )
+                connection.executemany(INSERT_CHUNK, chunks.rows(bodies, self._last, at_ms))
+                if writes_names := self._recent.is_full:
+                    self._recent.write(connection, upto=self._last)
+                connection.executemany(UPSERT_LEDGER, ledger_rows)
                 grown = self._put_away(connection, turned_away)
                 if counts:
                     connection.executemany(
@@ -124,7 +123,11 @@ class SqliteLog:
                         list(counts.items()),
                     )
                 self._place.check()
-            self._last, self._last_at_ms = last, at_ms if rows else self._last_at_ms
+            if writes_names:
+                self._recent.clear()
+            self._recent.add(records, self._last)
+            self._tail.append(self._last, at_ms, records)
+            self._last, self._last_at_ms = last, at_ms if bodies else self._last_at_ms
             self._quarantine_bytes += grown
             for name, value in (counts or {}).items():
                 self._counts[name] = self._counts.get(name, 0) + value
@@ -187,10 +190,12 @@ class SqliteLog:
         after, limit = (near[-1].position, limit - len(near)) if near else (after, limit)
         if limit <= 0 or after >= self._last:
             return near
-        rows = self._fetch(
-            "SELECT position, at_ms, body FROM entries WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
-        )
-        entries = [Entry(position, at_ms, decode(body)) for position, at_ms, body in rows]
+        entries: list[Entry] = []
+        while len(entries) < limit and (rows := self._fetch(CHUNKS_BEHIND, (after, READ_CHUNKS))):
+            for row in rows:
+                entries += chunks.entries(row, after)
+            after = entries[-1].position
+        del entries[limit:]
         self._tail.keep(entries)
         return [*near, *entries]
 
@@ -208,17 +213,15 @@ class SqliteLog:
     def _message_with(self, device: str, stream: str, seq: int) -> Mapping[int, Reading]:
         """All readings, by seq, of the message that brought this one; empty when there is none."""
         with self._reader() as reader:
-            for query, arguments in (
-                (FIND_NEAR, (device, stream, seq - SPAN_WIDE, seq, seq)),
-                (FIND_WIDE, (device, stream, seq, seq)),
-            ):
-                with closing(reader.execute(query, arguments)) as rows:
-                    for (body,) in rows:  # one by one: the first is nearly always the one
-                        record = decode(body)
-                        assert isinstance(record, Telemetry), "only telemetry has a first seq"
-                        readings = {reading.seq: reading for reading in record.readings}
-                        if seq in readings:
-                            return readings
+            recent = self._recent.positions(device, stream, seq)  # first: they may be on their way into the table
+            for position in chain(recent, names.positions(reader, device, stream, seq)):
+                found = reader.execute(CHUNK_WITH, (position,)).fetchone()
+                record = chunks.record(found, position) if found is not None else None
+                if not isinstance(record, Telemetry):
+                    continue  # it was cut, and its name waits for others of its row
+                readings = {reading.seq: reading for reading in record.readings}
+                if seq in readings:
+                    return readings
         return {}
 
     def ledger(self, device: str | None = None) -> Iterable[LedgerRow]:
@@ -256,11 +259,17 @@ class SqliteLog:
 
     # -- consumers and bounds
 
-    def consumed(self, consumer: str, position: int) -> None:
+    def consumers(self) -> Mapping[str, int]:
         with self._lock:
-            if self._consumers.get(consumer) == position:
+            return dict(self._consumers)
+
+    def consumed(self, consumer: str, position: int, ledger: Iterable[LedgerRow] = ()) -> None:
+        ledger_rows = _packed(ledger)
+        with self._lock:
+            if self._consumers.get(consumer) == position and not ledger_rows:
                 return
             with self._transaction() as connection:
+                connection.executemany(UPSERT_LEDGER, ledger_rows)
                 connection.execute(
                     "INSERT INTO consumers (name, position) VALUES (?, ?) "
                     "ON CONFLICT (name) DO UPDATE SET position = excluded.position",
@@ -276,10 +285,6 @@ class SqliteLog:
                 )
                 self._last = position
 
-    def consumers(self) -> Mapping[str, int]:
-        with self._lock:
-            return dict(self._consumers)
-
     def cut(self, now_ms: int) -> int:
         """Old entries go in steps; when space is short, read entries go though they are not old."""
         total = 0
@@ -289,13 +294,20 @@ class SqliteLog:
                 short = self._used_bytes() > self._bytes_max * SPACE_WANTED
                 with self._transaction() as connection:
                     gone = connection.execute(
-                        "DELETE FROM entries WHERE position IN (SELECT position FROM entries "
-                        "WHERE position <= ? AND (at_ms < ? OR ?) ORDER BY position LIMIT ?)",
-                        (floor, now_ms - self._days_max * DAY_MS, short, CUT_ENTRIES),
-                    ).rowcount
+                        "SELECT last, at_ms, ends, bodies FROM chunks WHERE last <= ? AND (at_ms < ? OR ?) "
+                        "ORDER BY last LIMIT ?",
+                        (floor, now_ms - self._days_max * DAY_MS, short, CUT_CHUNKS),
+                    ).fetchall()
+                    entries = [entry for row in gone for entry in chunks.entries(row, 0)]
+                    if entries:
+                        self._recent.write(connection, upto=self._last)
+                        names.forget(connection, entries)
+                        connection.execute("DELETE FROM chunks WHERE last <= ?", (entries[-1].position,))
+                if entries:
+                    self._recent.clear()
                 self._give_back()
-            total += gone
-            if gone < CUT_ENTRIES:
+            total += len(entries)
+            if len(gone) < CUT_CHUNKS:
                 return total
 
     def _give_back(self) -> None:
@@ -314,9 +326,23 @@ class SqliteLog:
             self._is_closed = True
             while self._idle:
                 self._idle.pop().close()
+            self._write_names(self._last)
             self._writer.close()
 
     # -- inside
+
+    def _entries_behind(self, position: int) -> Iterator[Entry]:
+        while rows := self._writer.execute(CHUNKS_BEHIND, (position, READ_CHUNKS)).fetchall():
+            for row in rows:
+                yield from chunks.entries(row, position)
+            position = rows[-1][0]
+
+    def _write_names(self, upto: int) -> None:
+        """Where it fails they stay, here and for the next start in the log."""
+        with contextlib.suppress(OSError):
+            with self._transaction() as connection:
+                self._recent.write(connection, upto)
+            self._recent.clear()
 
     def _used_bytes(self) -> int:
         return used_bytes(self._writer)
@@ -350,9 +376,5 @@ class SqliteLog:
                 reader.close()
 
 
-def _name_of(record: Record) -> tuple[str | None, str | None, int | None, int | None]:
-    """(device, stream, first seq, last seq) of telemetry; of anything else nothing to look up by."""
-    if not isinstance(record, Telemetry) or not record.readings:
-        return None, None, None, None
-    seqs = [reading.seq for reading in record.readings]
-    return record.device, record.stream, min(seqs), max(seqs)
+def _packed(ledger: Iterable[LedgerRow]) -> list[tuple[str, str, bytes]]:
+    return [(row.device, row.stream, _ledger_encoder.encode(row)) for row in ledger]

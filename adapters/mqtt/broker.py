@@ -23,6 +23,7 @@ from contract.wire.mqtt import Session
 from contract.wire.packets import ProtocolFault
 
 PACKET_BYTES_MAX = 65536 + 256  # so that ingest, not the broker, says too_large
+UNACKNOWLEDGED_MAX = 100  # messages on the way to one connection, whatever its settings say
 FILES_RESERVED = 256  # descriptors for everything that is no connection
 
 logger = logging.getLogger("mqtt")

@@ -14,8 +14,13 @@ from contract.ports import Message
 from contract.wire.mqtt import Session
 from contract.wire.packets import PUBLISH, ProtocolFault, frame, text
 
-Token = tuple[int, int, int]
-"""(index of the link, generation of its connection, packet id): what acknowledges a message of QoS 1."""
+PACKET_ID_BITS = 16
+"""A token, which acknowledges a message of QoS 1, is its connection's name and, in the last bits, its packet id."""
+
+TOPICS_MAX = 65_536  # topics remembered as text; a city's devices say the same few thousand again and again
+
+
+CLOSED = "closed by the broker"
 
 
 class Connection(asyncio.Protocol):
@@ -24,12 +29,12 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         session: Session,
-        name: tuple[int, int],
+        name: int,
         clock: Callable[[], float],
         messages: Callable[[list[Message]], None],
         event: Callable[[tuple[Any, ...]], None],
     ) -> None:
-        """`name` is (link, generation), the head of each token; `clock` gives monotonic seconds.
+        """`name` is the head of each token; `clock` gives monotonic seconds.
 
         `messages` gets all of one read at once; `event` gets the session's other events.
         """
@@ -37,12 +42,14 @@ class Connection(asyncio.Protocol):
         self.closed = asyncio.get_running_loop().create_future()  # of the reason, a sentence
         self.transport: asyncio.Transport | None = None
         self.malformed_topics = 0
+        self.welcomed = False  # has the broker let us in?
         self._name = name
         self._clock = clock
         self._messages = messages
         self._event = event
         self._rest = b""
         self._online = False
+        self._topics: dict[bytes, str] = {}
 
     def now_ms(self) -> int:
         return int(self._clock() * 1000)
@@ -55,7 +62,8 @@ class Connection(asyncio.Protocol):
         self._online = False
         self.transport = None
         if not self.closed.done():
-            self.closed.set_result(f"connection lost: {exc}" if exc else "closed by the broker")
+            ended = exc is None or (isinstance(exc, ConnectionResetError) and not self.welcomed)
+            self.closed.set_result(CLOSED if ended else f"connection lost: {exc}")
 
     def fail(self, reason: str) -> None:
         """Give this connection up: whatever was not acknowledged comes again on the next."""
@@ -118,15 +126,16 @@ class Connection(asyncio.Protocol):
         for event in self.session.feed(data, self.now_ms()):
             if event[0] == "message":
                 _, topic, payload, qos, _, packet_id, _ = event
-                out.append(Message(topic, payload, (*self._name, packet_id) if qos else None))
+                out.append(Message(topic, payload, self._name << PACKET_ID_BITS | packet_id if qos else None))
             else:
                 if event[0] == "connected":
-                    self._online = True
+                    self._online = self.welcomed = True
                 self._event(event)
 
     def _publishes(self, data: bytes, at: int, out: list[Message]) -> int:
         """Append the whole, sound PUBLISH packets from `at` on; return where they end."""
-        link, generation = self._name
+        head = self._name << PACKET_ID_BITS
+        known = self._topics
         limit = self.session.packet_bytes_max
         stop = len(data)
         while at + 4 < stop:
@@ -159,15 +168,21 @@ class Connection(asyncio.Protocol):
                 packet_id = data[topic_end] << 8 | data[topic_end + 1]
                 if not packet_id:
                     break
-                token = (link, generation, packet_id)
+                token = head | packet_id
             elif payload_at > end:
                 break
-            name = data[topic_at:topic_end]
-            try:
-                topic = name.decode()
-            except UnicodeDecodeError:
-                topic = text(name)
-                self.malformed_topics += 1
+            topic = known.get(data[topic_at:topic_end]) or self._topic(data[topic_at:topic_end])
             out.append(Message(topic, data[payload_at:end], token))
             at = end
         return at
+
+    def _topic(self, name: bytes) -> str:
+        try:
+            topic = name.decode()
+        except UnicodeDecodeError:
+            self.malformed_topics += 1
+            return text(name)
+        if len(self._topics) >= TOPICS_MAX:
+            self._topics.clear()
+        self._topics[name] = topic
+        return topic

@@ -7,14 +7,16 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from adapters.mqtt.connection import Connection
+from adapters.mqtt.connection import CLOSED, Connection
+from adapters.mqtt.probe import refusal, unanswered
+from adapters.mqtt.tls import explain
 from contract.ports import Message
 from contract.wire.mqtt import Session
-from contract.wire.packets import REFUSALS
 
 DELAY_S_MIN = 0.1  # before the first new try; doubles up to the maximum, each spread by half to one and a half
 DELAY_S_MAX = 5.0
 STEADY_S = 5.0  # a connection that lasted so long begins again at the shortest delay
+INDEX_BITS = 8
 READY_S_MAX = 10.0  # for TCP, TLS, CONNACK and SUBACK together
 
 CHANCE = random.SystemRandom().random
@@ -38,8 +40,9 @@ class Link:
         """`take` gets the messages of each read, `changed` is called when `ready` became true or false."""
         self.index = index
         self.session = session
-        self.generation = 0  # of the connection; tokens carry it
+        self.generation = 0  # of the connection
         self.ready = False  # connected and subscribed
+        self.fault = ""  # why not, as the last try told it
         self.connection: Connection | None = None
         self._filters = filters
         self._address = address
@@ -48,6 +51,11 @@ class Link:
         self._changed = changed
         self._said = ""
         self._malformed_topics = 0  # of connections that are gone
+
+    @property
+    def name(self) -> int:
+        """Of the connection at hand, other than that of any link and connection before it; tokens carry it."""
+        return self.generation << INDEX_BITS | self.index
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -65,7 +73,7 @@ class Link:
         delay_s = DELAY_S_MIN
         while True:
             began_s = clock()
-            reason = await self._once()
+            reason = self.fault = await self._once()
             if clock() - began_s > STEADY_S:
                 delay_s = DELAY_S_MIN
             self._say("disconnected", reason)
@@ -93,7 +101,7 @@ class Link:
         def event(event: tuple[Any, ...]) -> None:
             self._event(event, connection, subscribed)
 
-        connection = Connection(self.session, (self.index, self.generation), loop.time, self._take, event)
+        connection = Connection(self.session, self.name, loop.time, self._take, event)
         self.connection = connection  # its first events may come before create_connection returns
         beat = loop.create_task(self._beat(connection))
         try:
@@ -101,11 +109,12 @@ class Link:
                 name = host if tls is not None else None
                 await loop.create_connection(lambda: connection, host, port, ssl=tls, server_hostname=name)
                 await asyncio.wait((connection.closed, subscribed), return_when=asyncio.FIRST_COMPLETED)
-            return str(await connection.closed)
+            reason = str(await connection.closed)
+            return unanswered(port, tls is not None) if reason == CLOSED and not connection.welcomed else reason
         except TimeoutError:
             return f"not connected and subscribed within {READY_S_MAX:g} s"
         except OSError as fault:
-            return str(fault)
+            return explain(fault, host, port) if tls is not None else str(fault)
         finally:
             beat.cancel()
             connection.fail("given up")
@@ -126,14 +135,19 @@ class Link:
             # Also to a session that was kept: it costs nothing, and retained states come again after a gap.
             connection.transport.write(self.session.subscribe(self._filters))
         elif event[0] == "refused":
-            connection.fail(f"refused by the broker: {REFUSALS.get(event[1], 'unknown reason')} (code {event[1]})")
+            connection.fail(refusal(event[1], self.session.username))
         elif event[0] == "subscribed" and not subscribed.done():
             refused = [name for (name, _), code in zip(self._filters, event[2], strict=False) if code == 128]
             if refused or len(event[2]) != len(self._filters):
-                connection.fail(f"the broker refused to subscribe to {', '.join(refused) or 'all filters'}")
+                user = self.session.username or "without a user name"
+                connection.fail(
+                    f"the broker refused to subscribe to {', '.join(refused) or 'all filters'}; "
+                    f"do its topic rules let {user} hear what devices say?"
+                )
                 return
             subscribed.set_result(None)
             self.ready = True
+            self.fault = ""
             self._say("connected", "")
             self._changed()
 

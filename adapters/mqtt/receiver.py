@@ -3,8 +3,8 @@
 Theory of operation. A Receiver has several links, each a client id with a persistent session at the broker and, while
 it lasts, one Connection. A broker lets only so many messages be unacknowledged on one connection (rumqttd: 100), so
 more links, which share the telemetry (``$share/…``), are more messages on the way. Link 0 alone has the channels whose
-order counts. A message's token names link, connection and packet id: after a reconnect the broker sends again what was
-not acknowledged, so a token of an earlier connection acknowledges nothing.
+order counts. A message's token names link, connection and packet id in one number: after a reconnect the broker sends
+again what was not acknowledged, so a token of an earlier connection acknowledges nothing.
 
 One link is the default and shares nothing, for two reasons found in rumqttd 0.20, the embedded broker: its router
 panics, and no client connects again, when the last link of a share is disconnected with a message unacknowledged; and
@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from adapters.mqtt.connection import PACKET_ID_BITS
 from adapters.mqtt.link import CHANCE, Link
 from contract.ports import Message
 from contract.wire import topics
@@ -28,7 +29,9 @@ from contract.wire.mqtt import Session
 from contract.wire.packets import encode_publish
 
 QUEUE_MAX = 20_000  # messages read and not yet taken: beyond it no socket is read
+GATHER_S, GATHER_STEP_S = 0.06, 0.02  # how long a read waits for more, and how long nothing more may come
 QOS0_QUEUE_MAX = 5_000  # messages in the queue beyond which QoS 0 is dropped
+PUBACK = 0x4002_0000  # a whole PUBACK as a number, but for its packet id
 WRITE_BYTES_MAX = 4 * 1024 * 1024  # unsent bytes of a link beyond which `publish` drops
 
 ORDERED = tuple(
@@ -53,11 +56,14 @@ class Receiver:
         tls: ssl.SSLContext | None = None,
         group: str = "nabd",
         keepalive_s: int = 30,
+        window: int | None = None,
         chance: Callable[[], float] = CHANCE,
     ) -> None:
         """`connections` links with the client ids ``{client_id}-{i}``; more than one share the telemetry as `group`.
 
-        More than one is not for the embedded broker (see above). `chance` (0 to 1) spreads the new tries.
+        More than one is not for the embedded broker (see above). `window`: how many messages the broker leaves
+        unacknowledged on one connection, where that is known: with so many at hand no more can come. `chance`
+        (0 to 1) spreads the new tries.
         """
         if connections < 1:
             raise ValueError(f"connections: {connections} is less than 1")
@@ -78,6 +84,7 @@ class Receiver:
             )
             for index in range(connections)
         ]
+        self._at_most = window * connections if window is not None else QUEUE_MAX  # that can be here
         self._queue: deque[Message] = deque()
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -89,6 +96,11 @@ class Receiver:
     def connected(self) -> bool:
         """Are all links connected and subscribed? Only then nothing upward is missed."""
         return self._was_connected
+
+    @property
+    def fault(self) -> str:
+        """Why a link is not connected, in a sentence; empty while all are, and before the first try has failed."""
+        return next((link.fault for link in self._links if link.fault), "")
 
     @property
     def queued(self) -> int:
@@ -122,12 +134,14 @@ class Receiver:
         self._arrived.set()
 
     async def receive(self, most: int) -> list[Message]:
-        """Wait for at least one message; up to `most` in order of arrival. Empty only when stopped and drained."""
+        """Wait for at least one message, and a moment for more while they keep coming; up to `most` in order of
+        arrival. Empty only when stopped and drained."""
         while not self._queue:
             if self._stopped:
                 return []
             self._arrived.clear()
             await self._arrived.wait()
+        await self._gather(min(most, self._at_most))
         queue = self._queue
         if len(queue) <= most:
             messages = list(queue)
@@ -138,18 +152,24 @@ class Receiver:
             self._read_or_wait()
         return messages
 
+    async def _gather(self, enough: int) -> None:
+        """Whatever is done with a batch costs a commit, however small it is."""
+        end_s = asyncio.get_running_loop().time() + GATHER_S
+        seen = 0
+        while seen < len(self._queue) < enough and asyncio.get_running_loop().time() < end_s and not self._stopped:
+            seen = len(self._queue)
+            await asyncio.sleep(GATHER_STEP_S)
+
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         """PUBACK these, one write a link. None (QoS 0) and tokens of an earlier connection are ignored."""
-        by_link: list[list[int]] = [[] for _ in self._links]
+        packets: dict[int, list[int]] = {}
         for token in tokens:
             if token is not None:
-                index, generation, packet_id = token
-                if self._links[index].generation == generation:
-                    by_link[index].append(0x40020000 | packet_id)
-        for link, packets in zip(self._links, by_link, strict=True):
-            transport = link.transport
-            if packets and transport is not None:
-                transport.write(struct.pack(f">{len(packets)}I", *packets))
+                packets.setdefault(token >> PACKET_ID_BITS, []).append(PUBACK | token & 0xFFFF)
+        for link in self._links:
+            acks = packets.get(link.name)
+            if acks and link.transport is not None:
+                link.transport.write(struct.pack(f">{len(acks)}I", *acks))
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Send at QoS 0; lost, and counted in `lost`, when there is no connection. ValueError for another QoS."""

@@ -9,12 +9,15 @@ lock that `publish` needs, and a callback that waits for its caller's lock would
 import logging
 import queue
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+
+from adapters.mqtt.tls import explain
 
 IN_FLIGHT_MAX = 100  # what rumqttd has room for on one connection
 QUEUED_MAX = 20_000  # a city's lights may all be told something in one minute
@@ -47,6 +50,7 @@ class Sender:
         self._waiting: dict[int, Callable[[], None] | None] = {}  # packet id → on_ack
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._caller: threading.Thread | None = None
+        self._told = ""  # the last reason for no connection: it is logged once, not at each try
         self._early: set[int] = set()  # acknowledged before `publish` had written it down
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=False, protocol=paho.MQTTv311)
         self._client.max_inflight_messages_set(IN_FLIGHT_MAX)
@@ -57,6 +61,7 @@ class Sender:
         if tls is not None:
             self._client.tls_set_context(tls)
         self._client.on_connect = self._connected
+        self._client.on_connect_fail = self._unreachable
         self._client.on_disconnect = self._disconnected
         self._client.on_publish = self._published
 
@@ -141,9 +146,17 @@ class Sender:
         if reason.is_failure:
             logger.warning("event=refused mqtt=sender broker=%s:%d reason=%r", self.host, self.port, str(reason))
             return
+        self._told = ""
         logger.info("event=connected mqtt=sender broker=%s:%d", self.host, self.port)
         for callback in self.on_connect:
             self._calls.put(callback)
+
+    def _unreachable(self, client: paho.Client, userdata: Any) -> None:
+        error = sys.exception()  # paho calls this while it handles what the socket or the handshake raised
+        reason = explain(error, self.host, self.port) if error is not None else "no connection"
+        if reason != self._told:
+            self._told = reason
+            logger.warning("event=unreachable mqtt=sender broker=%s:%d reason=%r", self.host, self.port, reason)
 
     def _disconnected(self, client: paho.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:

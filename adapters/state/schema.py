@@ -70,6 +70,11 @@ alarms = Table(
     Column("because", Text, nullable=False),
     Column("acknowledged_by", String),
     Column("acknowledged_at_ms", BigInteger),
+    # Where the asset stood when the alarm arose, and the position of the commit that changed it last.
+    Column("commune", String, nullable=False, server_default=""),
+    Column("zone", String, nullable=False, server_default=""),
+    Column("changed", BigInteger, nullable=False, server_default="0"),
+    Index("alarms_by_change", "changed", "alarm"),
     Index("alarms_by_state", "state", "since_ms"),
     Index("alarms_by_asset", "asset", "since_ms"),
     Index("alarms_by_time", "since_ms"),

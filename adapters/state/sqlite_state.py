@@ -17,15 +17,17 @@ from sqlalchemy import Connection, Select, Table, delete, func, insert, or_, sel
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from adapters.state import rows, schema
+from adapters.state import history, rows, schema
 from adapters.state.connecting import readers, writer
 from adapters.state.upgrading import StateFault, upgrade
 from contract.decisions import OVER, AlarmState, Decision, IntentState, Lease
-from contract.ports import AlarmRow, Device, Effects
+from contract.ports import AlarmChange, AlarmRow, Device, Effects, LeaseStep
 from contract.records import Registered
 
 PRUNED_AT_ONCE = 5_000
 """Rows deleted in one transaction, so that a commit never waits long for a prune."""
+
+NAMES_AT_ONCE = 500
 
 __all__ = ["SqliteState", "StateFault"]
 
@@ -70,7 +72,7 @@ class SqliteState:
                 raise ValueError(f"position {position} is below {before}, which is committed: positions never go back")
             for at_ms, registered in effects.registered:
                 _register(connection, at_ms, registered)
-            _write_alarms(connection, effects)
+            _write_alarms(connection, effects, position)
             _write_last(connection, schema.intents, "intent", [rows.intent_row(state) for state in effects.intents])
             if effects.decisions:
                 audit = insert(schema.decisions).prefix_with("OR IGNORE")
@@ -201,6 +203,12 @@ class SqliteState:
             query = query.where(schema.leases.c.device == device)
         return [rows.lease_of(row) for row in self._all(query)]
 
+    def alarm_changes(self, after: tuple[int, str], limit: int) -> Sequence[AlarmChange]:
+        return [history.alarm_change_of(row) for row in self._all(history.alarm_changes(after, limit))]
+
+    def lease_steps(self, after: int, limit: int) -> Sequence[LeaseStep]:
+        return [history.lease_step_of(row) for row in self._all(history.lease_steps(after, limit))]
+
     # ---- in short
 
     @contextmanager
@@ -263,23 +271,36 @@ def _write_last(connection: Connection, table: Table, key: str, values: list[dic
     connection.execute(statement.on_conflict_do_update(index_elements=[key], set_=changes), list(last.values()))
 
 
-def _write_alarms(connection: Connection, effects: Effects) -> None:
-    """An alarm's change leaves its acknowledgement alone; the first acknowledgement stays."""
-    if effects.alarms:
-        last = {alarm.alarm: rows.alarm_row(alarm) for alarm in effects.alarms}
-        statement = upsert(schema.alarms)
-        kept = ("alarm", "acknowledged_by", "acknowledged_at_ms")
-        changes = {
-            column.name: statement.excluded[column.name] for column in schema.alarms.c if column.name not in kept
-        }
-        connection.execute(statement.on_conflict_do_update(index_elements=["alarm"], set_=changes), list(last.values()))
+def _write_alarms(connection: Connection, effects: Effects, position: int) -> None:
+    """A change leaves an alarm's place and acknowledgement alone; the first acknowledgement stays."""
     alarms = schema.alarms.c
+    if effects.alarms:
+        last = {alarm.alarm: rows.alarm_row(alarm) | {"changed": position} for alarm in effects.alarms}
+        places = _places(connection, {alarm.asset for alarm in effects.alarms})
+        for row in last.values():
+            row["commune"], row["zone"] = places.get(row["asset"], ("", ""))
+        statement = upsert(schema.alarms)
+        kept = ("alarm", "acknowledged_by", "acknowledged_at_ms", "commune", "zone")
+        changes = {column.name: statement.excluded[column.name] for column in alarms if column.name not in kept}
+        connection.execute(statement.on_conflict_do_update(index_elements=["alarm"], set_=changes), list(last.values()))
     for alarm, by, at_ms in effects.acknowledged:
         connection.execute(
             update(schema.alarms)
             .where(alarms.alarm == alarm, alarms.acknowledged_at_ms.is_(None))
-            .values(acknowledged_by=by, acknowledged_at_ms=at_ms)
+            .values(acknowledged_by=by, acknowledged_at_ms=at_ms, changed=position)
         )
+
+
+def _places(connection: Connection, wanted: set[str]) -> dict[str, tuple[str, str]]:
+    """Asset → (commune, zone), asked in lists as long as SQLite takes."""
+    assets, names = schema.assets.c, sorted(wanted)
+    places: dict[str, tuple[str, str]] = {}
+    for first in range(0, len(names), NAMES_AT_ONCE):
+        query = select(assets.asset, assets.commune, assets.zone).where(
+            assets.asset.in_(names[first : first + NAMES_AT_ONCE])
+        )
+        places |= {row.asset: (row.commune, row.zone) for row in connection.execute(query)}
+    return places
 
 
 def _register(connection: Connection, at_ms: int, registered: Registered) -> None:

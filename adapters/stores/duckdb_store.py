@@ -50,6 +50,7 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 HISTORY_ROWS = 5_000  # fetched at one time
 LATEST_WITHIN_MS = 7 * 86_400_000  # who was silent for longer has no latest reading; bounds the look at a start
+COPY = "nabd_copy"  # the name of a copy while it is made
 
 
 class DuckStore:
@@ -232,6 +233,25 @@ class DuckStore:
                     type_ = "VARCHAR" if isinstance(value, str) else "DOUBLE"
                     self._ask(f"ALTER TABLE {table(one.record.kind)} ADD COLUMN IF NOT EXISTS {quoted(name)} {type_}")
                     columns[name] = type_ == "VARCHAR"
+
+    def copy_to(self, path: Path) -> int:
+        """Copy the store as of one moment into a new file while it goes on; returns the position the copy holds.
+
+        Raises StoreFault, and leaves nothing attached then; what is at `path` is no store in that case.
+        """
+        target = str(path).replace("'", "''")
+        try:
+            with closing(self._connection.cursor()) as cursor:
+                [(name,)] = cursor.execute("SELECT current_database()").fetchall()
+                cursor.execute(f"ATTACH '{target}' AS {COPY}")
+                try:
+                    cursor.execute(f"COPY FROM DATABASE {quoted(name)} TO {COPY}")
+                    [(position,)] = cursor.execute(f"SELECT position FROM {COPY}.position").fetchall()  # noqa: S608
+                finally:
+                    cursor.execute(f"DETACH {COPY}")
+        except duckdb.Error as error:
+            raise StoreFault(f"{self.path}: cannot be copied to {path} ({_sentence(error)})") from None
+        return int(position)
 
     def close(self) -> None:
         with self._write_lock:

@@ -42,6 +42,16 @@ class InfluxReader:
         positions = [int(position) for _, position in self._rows(f'SELECT "position" {source}')]
         return positions[0] if positions else 0
 
+    def fields(self, measurement: str, log: str, at_ns: int) -> Mapping[str, Value]:
+        """All fields of the one point of this log at this time; empty when there is none."""
+        source = f'FROM {name(measurement)} WHERE "log" = {text(tag_text(log))} AND time = {at_ns}'
+        for series in self._link.ask(f"SELECT * {source}"):
+            found = dict(zip(series.columns, series.values[0], strict=True))
+            return {
+                key: _value(value) for key, value in found.items() if key not in ("time", "log") and value is not None
+            }
+        return {}
+
     def choose(
         self, kind: str, metric: str, start_ms: int, end_ms: int, device: str | None, asset: str | None
     ) -> Chosen:

@@ -82,6 +82,12 @@ class InfluxStore:
             if refused:
                 raise StoreFault(f"{self.where}: refuses {refused[0].line[:200]!r}: {refused[0].sentence}")
 
+    def remember(self, name: str, fields: Mapping[str, Value]) -> None:
+        self.record([Point(measurement=name, tags={"log": self._log}, fields=fields, at_ns=POSITION_AT_NS)])
+
+    def remembered(self, name: str) -> Mapping[str, Value]:
+        return self._reader.fields(name, self._log, POSITION_AT_NS)
+
     def _send(self) -> tuple[int, list[tuple[Batch, Refused]]]:
         """(how many lines were made of what the maker gathered, those that were refused)."""
         try:
@@ -120,10 +126,7 @@ class InfluxStore:
         )
 
     def _move(self, position: int) -> None:
-        point = Point(
-            measurement=POSITION, tags={"log": self._log}, fields={"position": float(position)}, at_ns=POSITION_AT_NS
-        )
-        self.record([point])
+        self.remember(POSITION, {"position": float(position)})
 
     def check_access(self) -> int:
         """May the bucket be read and written with this token? How long it keeps points, in s; 0 for ever.

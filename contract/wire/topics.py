@@ -18,7 +18,7 @@ NOW = "now"
 UPWARD = (TELEMETRY, STATUS, REPORTED, RESULT, TIME, LOG)
 DOWNWARD = (KEPT, LEASE, CALL, NOW)
 
-RESERVED_IDS = ("nabd", "platform")
+RESERVED_IDS = ("nabd", "platform", "nabd-platform", "nabd-admin")  # the last two are users at the broker
 DEVICE_ID_LENGTH_MAX = 32
 _FIRST = "abcdefghijklmnopqrstuvwxyz0123456789"
 _REST = _FIRST + "-"

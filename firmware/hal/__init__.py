@@ -13,6 +13,7 @@ Board(config)                  outputs go to their safe state first of all, then
 .hands()     list              (target, value or None) of each switch at the device
 .identify(on)                  show where the node is
 .save(carry)                   keep it through a reset
+.set_date(unix_s)              the date by which TLS judges certificates; nothing where the system keeps its clock
 .feed()                        the watchdog's, once a loop
 .network     object or None    has `async ready() -> bool` and `lost()`; None where the system has a network
 .stop()                        a clean end: outputs stay, the next boot says soft

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 WATCHDOG_MS = 60000  # longer than a blocking name look-up; a valve's limit does not depend on it
 CARRY_BYTES_MAX = 512
+EPOCH_S = 946684800 if time.gmtime(0)[0] == 2000 else 0  # the port counts from 2000-01-01
 RESETS = {
     machine.PWRON_RESET: "power_on",
     machine.HARD_RESET: "hard",
@@ -91,6 +92,10 @@ class Board:
         if len(blob) <= CARRY_BYTES_MAX:
             self._nvs.set_blob("carry", blob)
             self._nvs.commit()
+
+    def set_date(self, unix_s: int) -> None:
+        year, month, day, hour, minute, second, weekday = time.gmtime(unix_s - EPOCH_S)[:7]
+        machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
 
     def feed(self) -> None:
         self._watchdog.feed()

@@ -71,6 +71,9 @@ class Board:
         self.carry = carry
         self._write(False)
 
+    def set_date(self, unix_s: int) -> None:
+        pass  # the system's clock is not a node's to set
+
     def feed(self) -> None:
         pass  # no watchdog here
 

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+ECONNRESET = 104
 CONNECT_MS = 10000
 BEAT_MS = 1000
 BACKOFF_FIRST_MS = 250
@@ -35,13 +36,18 @@ class Link:
     """`owner`: will(), subscriptions(), link_up(), link_down(why), link_message(topic, payload),
     link_room(), link_remark(event)."""
 
-    def __init__(self, session: Session, host: str, port: int, board: "Any", owner: "Any", chance: "Any") -> None:
+    def __init__(
+        self, session: Session, host: str, port: int, board: "Any", owner: "Any", chance: "Any", tls: "Any" = None
+    ) -> None:
+        """`tls`: a firmware.net.tls.Tls, or None for plain text."""
         self._session = session
         self._host = host
         self._port = port
         self._board = board
         self._owner = owner
         self._chance = chance
+        self._tls = tls
+        self._verdict = None  # type: Any  # what the handshake said of the broker's certificate, if it was no good
         self._out = b""
         self._wanted = asyncio.Event()  # something stands in _out
         self._stopping = False
@@ -99,6 +105,10 @@ class Link:
                 why = str(fault)
             except OSError as fault:
                 why = "%s (%s)" % (fault, self._host)
+                if self._verdict is not None:
+                    why = self._tls.explain(self._verdict)
+                elif fault.errno == ECONNRESET and not self._session.online:
+                    why = self._nobody()
             if self._stopping:
                 return
             self._owner.link_down(why)
@@ -112,12 +122,13 @@ class Link:
         network = self._board.network
         if network is not None and not await network.ready():
             raise OSError("no network")
+        self._verdict = None
         session = self._session
         session.will = self._owner.will()
         # The first connection of a boot forgets the broker's session: it says what was delivered to a node that forgot
         # it, and a broker that resumes a session need not send a retained lease again (rumqttd does not).
         session.clean = self.connects == 0
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(self._host, self._port), CONNECT_MS / 1000)
+        reader, writer = await asyncio.wait_for(self._open(), CONNECT_MS / 1000)
         began_ms = self._board.up_ms()
         self._out = session.connect(began_ms)
         self._wanted.set()
@@ -128,9 +139,12 @@ class Link:
                     data = await asyncio.wait_for(reader.read(READ_BYTES), BEAT_MS / 1000)
                 except asyncio.TimeoutError:
                     data = None
+                except ValueError as fault:
+                    self._verdict = fault
+                    raise OSError("certificate refused")  # noqa: B904 - MicroPython
                 if data == b"":
                     # A refused connection reads as an end here: the port tells no difference.
-                    raise OSError("closed by the broker" if session.online else "no broker on port %d" % self._port)
+                    raise OSError("closed by the broker" if session.online else self._nobody())
                 self.moved_ms = now_ms = self._board.up_ms()
                 for event in session.feed(data, now_ms) if data else ():
                     self._handle(event)
@@ -145,6 +159,14 @@ class Link:
             pump.cancel()
             writer.close()
             await _quietly(writer.wait_closed())
+
+    def _open(self) -> "Any":
+        if self._tls is None:
+            return asyncio.open_connection(self._host, self._port)
+        return asyncio.open_connection(self._host, self._port, ssl=self._tls.context(), server_hostname=self._tls.name)
+
+    def _nobody(self) -> str:
+        return "no broker on port %d%s" % (self._port, "" if self._tls else " without TLS")
 
     def _handle(self, event: "tuple[Any, ...]") -> None:
         session = self._session
@@ -187,6 +209,8 @@ class Link:
                     self._out = b""
                     writer.write(data)
                     await writer.drain()
+        except ValueError as fault:  # the handshake goes on while its first bytes are written: it may fail here,
+            self._verdict = fault  # and only here with a reason; the reader is told that it failed
         except OSError:
             pass  # the reader sees it too, and says why
 
@@ -194,5 +218,5 @@ class Link:
 async def _quietly(awaitable: "Any") -> None:
     try:
         await awaitable
-    except OSError:
+    except (OSError, ValueError):
         pass

@@ -219,7 +219,8 @@ def test_entries_older_than_the_days_go_but_the_last_one_stays_so_that_positions
     path = tmp_path / "log.db"
     log = SqliteLog(path, bytes_max=10**8, days_max=30)
     log.append([telemetry(1, 2)], 0)
-    log.append(ticks(5), 10 * DAY_MS)
+    log.append(ticks(4), 10 * DAY_MS)
+    log.append(ticks(1), 10 * DAY_MS)
     log.consumed("store", 6)
     assert log.cut(31 * DAY_MS) == 1
     assert log.reading("lamp-1", "9f3c01aa", 1) is None
@@ -280,7 +281,7 @@ def test_another_schema_is_refused_with_file_and_remedy(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(LogFault, match=r"log\.db: log schema 99, this Nabd reads 1; use the Nabd that made it"):
+    with pytest.raises(LogFault, match=r"log\.db: log schema 99, this Nabd reads 2; use the Nabd that made it"):
         SqliteLog(path, bytes_max=10**8, days_max=30)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.mqtt.connection import Connection
+from adapters.mqtt.connection import PACKET_ID_BITS, Connection
 from contract.ports import Message
 from contract.wire import packets
 from contract.wire.mqtt import Session
@@ -73,7 +73,7 @@ def by_session(pieces: list[bytes]) -> tuple[list[Message], list[tuple[Any, ...]
         for piece in pieces:
             for event in session.feed(piece, 0):
                 if event[0] == "message":
-                    messages.append(Message(event[1], event[2], (3, 7, event[5]) if event[3] else None))
+                    messages.append(Message(event[1], event[2], 37 << PACKET_ID_BITS | event[5] if event[3] else None))
                 else:
                     events.append(event)
         session.keepalive(0)
@@ -88,7 +88,7 @@ def by_connection(pieces: list[bytes]) -> tuple[list[Message], list[tuple[Any, .
     events: list[tuple[Any, ...]] = []
 
     async def main() -> bool:
-        connection = Connection(session, (3, 7), lambda: 0.0, messages.extend, events.append)
+        connection = Connection(session, 37, lambda: 0.0, messages.extend, events.append)
         transport = Transport()
         connection.connection_made(transport)  # type: ignore[arg-type]
         for piece in pieces:
@@ -135,9 +135,7 @@ def test_a_read_of_many_messages_is_handed_on_once() -> None:
     batches: list[int] = []
 
     async def main() -> None:
-        connection = Connection(
-            Session("x"), (0, 1), lambda: 0.0, lambda batch: batches.append(len(batch)), lambda _: None
-        )
+        connection = Connection(Session("x"), 1, lambda: 0.0, lambda batch: batches.append(len(batch)), lambda _: None)
         connection.connection_made(Transport())  # type: ignore[arg-type]
         connection.data_received(b"\x20\x02\x00\x00")
         connection.data_received(sound(b"a", b"payload", 1, 5, 0) * 1000)
@@ -148,7 +146,7 @@ def test_a_read_of_many_messages_is_handed_on_once() -> None:
 
 def test_topics_that_are_not_utf8_are_counted_on_the_fast_path() -> None:
     async def main() -> int:
-        connection = Connection(Session("x"), (0, 1), lambda: 0.0, lambda _: None, lambda _: None)
+        connection = Connection(Session("x"), 1, lambda: 0.0, lambda _: None, lambda _: None)
         connection.connection_made(Transport())  # type: ignore[arg-type]
         connection.data_received(b"\x20\x02\x00\x00")
         connection.data_received(sound(b"nabd/1/\xff/x", b"", 0, 0, 0) * 3)

@@ -158,45 +158,46 @@ def test_a_value_of_another_type_than_its_column_is_a_store_fault_and_moves_noth
 def test_all_that_a_reading_is_stands_in_its_row(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
     store = DuckStore(path, KINDS)
-    store.write([telemetry(1, 7, place=("berkane", "centre", "c-12"))], 999)
+    store.write([telemetry(1, 7)], 999)
     store.close()
     with duckdb.connect(str(path)) as connection:
         row = connection.execute(
-            "SELECT measured_at_ms, received_at_ms, stored_at_ms, device, asset, stream, seq, boot, quality, "
-            "commune, zone, group_name, power_w, level, level_by FROM readings_street_light"
+            "SELECT measured_at_ms, received_at_ms, stored_at_ms, device, asset, stream, seq, boot, quality, power_w, "
+            "level, level_by FROM readings_street_light"
         ).fetchone()
-    assert row == (
-        AT_MS + 7000,
-        AT_MS + 1,
-        999,
-        "lamp-1",
-        "pole-1",
-        "9f3c01aa",
-        7,
-        3,
-        4,
-        "berkane",
-        "centre",
-        "c-12",
-        7.0,
-        None,
-        None,
-    )
+    assert row == (AT_MS + 7000, AT_MS + 1, 999, "lamp-1", "pole-1", "9f3c01aa", 7, 3, 4, 7.0, None, None)
 
 
-def test_a_file_from_before_commune_zone_and_group_gains_them_and_keeps_its_readings(tmp_path: Path) -> None:
-    path = tmp_path / "store.duckdb"
-    store = DuckStore(path, KINDS)
-    store.write([telemetry(1, 1)], AT_MS)
+def test_a_copy_is_the_store_of_one_moment_though_it_is_written_meanwhile(tmp_path: Path) -> None:
+    store = DuckStore(tmp_path / "store's.duckdb", KINDS)
+    store.write([telemetry(1, 1, readings=200_000)], AT_MS)
+    copied = threading.Event()
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        while not copied.is_set():
+            written += 1
+            store.write([telemetry(1 + written, 200_000 + written)], AT_MS)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    positions = [store.copy_to(tmp_path / f"copy {n}.duckdb") for n in range(3)]
+    copied.set()
+    writer.join()
+    assert positions[-1] > positions[0], "it was written while it was copied"
     store.close()
-    with duckdb.connect(str(path)) as connection:
-        connection.execute("DROP TABLE copied")
-        for kind in KINDS:
-            for column in ("commune", "zone", "group_name"):
-                connection.execute(f"ALTER TABLE readings_{kind} DROP COLUMN {column}")
-    store = DuckStore(path, KINDS)
-    store.write([telemetry(2, 2, place=("berkane", "centre", "c-12"))], AT_MS)
-    places = [(one.record.commune, one.record.zone, one.record.group) for one in store.history(0, 2**53)]
-    assert places == [("", "", ""), ("berkane", "centre", "c-12")]
-    assert (store.position(), store.count()) == (2, 2)
+    for n, position in enumerate(positions):
+        copy = DuckStore(tmp_path / f"copy {n}.duckdb", KINDS)
+        assert (copy.position(), copy.count()) == (position, 200_000 + position - 1)
+        assert copy.write([telemetry(1_000_000, 1_000_000)], AT_MS) == 1
+        copy.close()
+
+
+def test_a_copy_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    store = DuckStore(tmp_path / "store.duckdb", KINDS)
+    with pytest.raises(StoreFault, match="cannot be copied to"):
+        store.copy_to(tmp_path / "no" / "such" / "folder.duckdb")
+    assert store.write([telemetry(1, 1)], AT_MS) == 1
+    assert store.copy_to(tmp_path / "copy.duckdb") == 1
     store.close()

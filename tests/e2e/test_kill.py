@@ -4,11 +4,14 @@ import random
 import sys
 import time
 
+import pytest
+
 from tests.e2e.conftest import City
 from tests.e2e.test_three_nodes import stored_names
 from tests.waiting import eventually
 
 KILLS = 4
+pytestmark = pytest.mark.timeout(300)  # a device sends again after a minute
 SEED = 20261124
 
 

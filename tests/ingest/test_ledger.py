@@ -1,9 +1,10 @@
 """The ledger against sets of integers, and the few things a set cannot say."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -140,7 +141,7 @@ def test_totals_are_the_sums_over_all_streams(changes: list[tuple[str, str, int,
         stream = before.copy() if before is not None else Stream(device, name)
         stream.add(seq, seq)
         stream.add_gone(oldest)
-        ledger.replace([stream])
+        ledger.replace([stream], written=[stream])
         known[device, name] = stream
     assert ledger.missing_total == sum(stream.missing_count() for stream in known.values())
     assert ledger.gone_total == sum(stream.gone_count() for stream in known.values())
@@ -162,7 +163,7 @@ def test_of_a_device_with_many_streams_those_seen_last_stay_and_the_others_can_b
     stream = ledger.recall(rows[0]).copy()
     stream.add(1, 1)
     stream.seen_at_ms = 1000
-    ledger.replace([stream])
+    ledger.replace([stream], written=[stream])
     assert ledger.missing_total == len(rows) - 1
     assert ledger.get("a", "00000001") is stream
 
@@ -182,11 +183,12 @@ def test_totals_stay_right_when_a_recalled_stream_changes_beside_a_new_one() -> 
     recalled.seen_at_ms = new.seen_at_ms = 1000
     new.add(1, 1)
     recalled.add(1, 1)
-    ledger.replace([new, recalled])
+    ledger.replace([new, recalled], written=[new, recalled])
     assert ledger.missing_total == STREAMS_MAX + 10 - 1
     assert ledger.get("a", "00000001") is recalled
 
 
+@settings(deadline=None)  # a full stream is long
 @given(st.sets(st.integers(1, 12 * RANGES_MAX), max_size=6), st.integers(1, 12))
 def test_a_full_stream_has_room_for_exactly_what_opens_no_further_range(seqs: set[int], step: int) -> None:
     stream = Stream("a", "00000001")
@@ -196,3 +198,46 @@ def test_a_full_stream_has_room_for_exactly_what_opens_no_further_range(seqs: se
         twin = stream.copy()
         twin.add(seq, seq)
         assert stream.has_room(seq) == (len(twin.covered) <= 2 * RANGES_MAX)
+
+
+def test_a_stream_without_a_row_of_what_it_is_now_is_not_put_aside() -> None:
+    ledger = Ledger([row(1, seen_at_ms=1)])
+    known = ledger.get("a", "00000001")
+    assert known is not None
+    grown = known.copy()
+    assert grown.follow(3)
+    assert ledger.can_wait(grown)
+    ledger.replace([grown], written=[])
+    new = [Stream.from_row(row(number, seen_at_ms=number)) for number in range(2, STREAMS_MAX + 12)]
+    ledger.replace(new, written=new)
+    assert ledger.is_crowded("a")
+    assert ledger.get("a", "00000001") is grown
+    assert ledger.get("a", "00000002") is None
+    ledger.unwritten.clear()
+    last = [Stream.from_row(row(STREAMS_MAX + 12, seen_at_ms=9_999))]
+    ledger.replace(last, written=last)
+    assert ledger.get("a", "00000001") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda stream: stream.add(3, 3),
+        lambda stream: stream.add(9, 9),
+        lambda stream: stream.add_gone(2),
+        lambda stream: stream.fix_boot(1, 5),
+        lambda stream: setattr(stream, "status", (1, 1, 0)),
+        lambda stream: setattr(stream, "reported", (1, 1)),
+        lambda stream: setattr(stream, "born_at_ms", 7),
+    ],
+)
+def test_whatever_the_logs_telemetry_does_not_tell_is_written_at_once(change: Callable[[Stream], object]) -> None:
+    """A seq that was quarantined grows the ranges as an accepted one does, but is no reading in the log."""
+    ledger = Ledger([row(1, seen_at_ms=1)])
+    known = ledger.get("a", "00000001")
+    assert known is not None
+    twin = known.copy()
+    change(twin)
+    twin.follow(4)
+    assert not ledger.can_wait(twin)
+    assert not ledger.can_wait(Stream("a", "00000009"))

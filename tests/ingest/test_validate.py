@@ -61,7 +61,7 @@ def told(document: dict[str, Any], kind: str, *, exactly: bool) -> Any:
     return (
         head,
         [msgspec.to_builtins(one.v) | {"": (one.seq, one.at, one.up)} for one in message.readings],
-        message.faulty,
+        list(message.faulty),
     )
 
 

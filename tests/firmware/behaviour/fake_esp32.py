@@ -77,6 +77,11 @@ class WDT:
         log.append(("fed",))
 
 
+class RTC:
+    def datetime(self, when: "tuple[int, ...]") -> None:
+        log.append(("date", when))
+
+
 class NVS:
     def __init__(self, name: str) -> None:
         self._new = {}  # type: dict[str, Any]
@@ -112,7 +117,7 @@ class Module:
 
 def board(config: "dict[str, Any]") -> "Any":
     """Boot an ESP32 with `config`: what it did is in `log`; `inputs` and `flash` are as they were."""
-    machine = Module(Pin=Pin, PWM=PWM, ADC=ADC, Counter=Counter, UART=UART, WDT=WDT, reset_cause=lambda: 3)
+    machine = Module(Pin=Pin, PWM=PWM, ADC=ADC, Counter=Counter, UART=UART, WDT=WDT, RTC=RTC, reset_cause=lambda: 3)
     for cause, name in enumerate(("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"), 1):
         setattr(machine, name + "_RESET", cause)
     sys.modules["machine"] = machine  # type: ignore[assignment]

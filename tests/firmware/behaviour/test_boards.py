@@ -136,3 +136,9 @@ def test_a_board_that_is_not_described_is_told_in_a_sentence() -> None:
         except ValueError as fault:
             sentence = str(fault)
         assert word in sentence
+
+
+def test_the_esp32_is_given_the_date_that_tls_judges_by() -> None:
+    described = fake_esp32.board({"device": "x", "kind": "waste_bin", "board": BIN})
+    described.set_date(1795527062)
+    assert fake_esp32.log[-1] == ("date", (2026, 11, 24, 1, 13, 31, 2, 0)), "a Tuesday is 1"

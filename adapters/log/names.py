@@ -1,0 +1,132 @@
+"""Which entries hold the readings of a name: the index that tells a duplicate from a conflict.
+
+Theory of operation. Names come in the order of time and are looked for by device: written one by one, each would touch
+a page of its own. So those of the last entries wait in memory (`Recent`) and are written many at a time, in the order
+of the table; `names_upto` says up to which position, and a start reads the entries behind it again. A row holds
+messages of one stream that follow one another closely: for each its first and last seq and its position. A row spans
+SPAN_WIDE seqs at most, so that a look for one seq has few rows to try; a single message that spans more is looked up
+in an index of its own.
+"""
+
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+
+from contract.records import Entry, Record, Telemetry
+
+RECENT_MAX = 20_000  # messages whose names wait in memory; about 5 MB
+SPAN_WIDE = 4_096
+MESSAGES_MAX = 64  # of a row
+
+TABLES = f"""
+CREATE TABLE names (
+  device TEXT, stream TEXT, first_seq INTEGER, last_position INTEGER, last_seq INTEGER NOT NULL,
+  messages BLOB NOT NULL, PRIMARY KEY (device, stream, first_seq, last_position)
+) WITHOUT ROWID;
+CREATE INDEX names_wide ON names (device, stream, first_seq) WHERE last_seq - first_seq > {SPAN_WIDE};
+CREATE TABLE names_upto (position INTEGER NOT NULL);
+INSERT INTO names_upto VALUES (0);
+"""  # noqa: S608  # a constant of ours
+
+INSERT = "INSERT INTO names (device, stream, first_seq, last_position, last_seq, messages) VALUES (?, ?, ?, ?, ?, ?)"
+FIND_NEAR = (
+    "SELECT messages FROM names WHERE device = ? AND stream = ? AND first_seq BETWEEN ? AND ? AND last_seq >= ? "
+    "ORDER BY first_seq DESC"
+)
+FIND_WIDE = (
+    f"SELECT messages FROM names WHERE device = ? AND stream = ? AND last_seq - first_seq > {SPAN_WIDE} "  # noqa: S608
+    "AND first_seq <= ? AND last_seq >= ?"
+)
+FORGET = "DELETE FROM names WHERE device = ? AND stream = ? AND first_seq <= ? AND last_position <= ?"
+
+Spot = tuple[int, int, int]
+"""(first seq, last seq, position) of one message."""
+
+
+class Recent:
+    """The names that are not in the table yet. The log's lock guards changes; any thread may look."""
+
+    def __init__(self) -> None:
+        self._spots: dict[tuple[str, str], list[Spot]] = {}
+        self._count = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._count >= RECENT_MAX
+
+    def add(self, records: Iterable[Record], before: int) -> None:
+        """Those of one append, whose first record has the position `before` + 1."""
+        spots = self._spots
+        for position, record in enumerate(records, before + 1):
+            if type(record) is not Telemetry or not record.readings:
+                continue
+            readings = record.readings
+            spot = readings[0].seq, readings[-1].seq, position
+            known = spots.get((record.device, record.stream))
+            if known is None:
+                spots[record.device, record.stream] = [spot]
+            else:
+                known.append(spot)
+            self._count += 1
+
+    def positions(self, device: str, stream: str, seq: int) -> list[int]:
+        """Newest first."""
+        spots = self._spots.get((device, stream), ())
+        return [position for first, last, position in reversed(spots) if first <= seq <= last]
+
+    def write(self, writer: sqlite3.Connection, upto: int) -> None:
+        """All of it into the table, which then tells of every entry up to position `upto`. In a transaction."""
+        rows = [row for key, spots in sorted(self._spots.items()) for row in _rows(key, spots)]
+        writer.executemany(INSERT, rows)
+        writer.execute("UPDATE names_upto SET position = ?", (upto,))
+
+    def clear(self) -> None:
+        """They are in the table, and will not go from there."""
+        self._spots = {}
+        self._count = 0
+
+
+def _rows(key: tuple[str, str], spots: Sequence[Spot]) -> Iterator[tuple[str, str, int, int, int, bytes]]:
+    """Messages that lie close together share a row."""
+    group: list[Spot] = []
+    low = high = 0
+    for first, last, position in spots:
+        if group and (len(group) == MESSAGES_MAX or max(high, last) - min(low, first) > SPAN_WIDE):
+            yield _row(key, low, high, group)
+            group = []
+        low, high = (min(low, first), max(high, last)) if group else (first, last)
+        group.append((first, last, position))
+    if group:
+        yield _row(key, low, high, group)
+
+
+def _row(key: tuple[str, str], low: int, high: int, group: Sequence[Spot]) -> tuple[str, str, int, int, int, bytes]:
+    return (*key, low, group[-1][2], high, array("Q", [number for spot in group for number in spot]).tobytes())
+
+
+def upto(reader: sqlite3.Connection) -> int:
+    """The position up to which the table has every name."""
+    return int(reader.execute("SELECT position FROM names_upto").fetchone()[0])
+
+
+def positions(reader: sqlite3.Connection, device: str, stream: str, seq: int) -> Iterator[int]:
+    """Where the table says that a reading of this name may be; the first is nearly always the one."""
+    for query, arguments in (
+        (FIND_NEAR, (device, stream, seq - SPAN_WIDE, seq, seq)),
+        (FIND_WIDE, (device, stream, seq, seq)),
+    ):
+        for (packed,) in reader.execute(query, arguments).fetchall():
+            numbers = array("Q", packed)
+            spots = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
+            yield from (position for first, last, position in spots if first <= seq <= last)
+
+
+def forget(writer: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    """These entries go: their names go too, once all messages of a row are gone."""
+    highest: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        record = entry.record
+        if isinstance(record, Telemetry) and record.readings:
+            key = (record.device, record.stream)
+            highest[key] = max(highest.get(key, 0), record.readings[0].seq)
+    writer.executemany(FORGET, [(*key, seq, entries[-1].position) for key, seq in sorted(highest.items())])

@@ -1,0 +1,103 @@
+"""Can the data be trusted? How complete they are, what is missing, how good the clocks are, what was turned away."""
+
+from contract.kind import Kinds
+from contract.records import Quality
+from dashboards.frame import (
+    BAD,
+    GOOD,
+    LEDGER_WINDOW,
+    NONE_IS_GOOD,
+    NOTICE,
+    Column,
+    Frame,
+    Panel,
+    Target,
+    chart,
+    levels_by,
+    rows,
+    single,
+)
+from dashboards.influxql import STEP, Query, any_of, call, newest_by, quoted
+
+COMPLETE = 0.99
+POOR = 0.95
+DAY = "24h"
+TROUBLES = {
+    "clock_held": Quality.CLOCK_HELD,
+    "clock_none": Quality.CLOCK_NONE,
+    "late": Quality.LATE,
+    "rate": Quality.RATE,
+}
+COUNTS = ("have", "missing", "gone")
+
+
+def completeness(frame: Frame) -> Panel:
+    select = 'sum("have") / (sum("have") + sum("missing") + sum("gone")) AS "completeness"'
+    return single(
+        frame, "data.completeness", Target(Query([select], _ledger(frame))), unit="percentunit", window=LEDGER_WINDOW,
+        levels=((None, BAD), (POOR, NOTICE), (COMPLETE, GOOD)), decimals=2, width=6,
+    )  # fmt: skip
+
+
+def missing(frame: Frame) -> Panel:
+    query = Query([call("sum", "missing")], _ledger(frame))
+    return single(frame, "data.missing", Target(query), levels=NONE_IS_GOOD, window=LEDGER_WINDOW, width=6)
+
+
+def gone(frame: Frame) -> Panel:
+    query = Query([call("sum", "gone")], _ledger(frame))
+    return single(frame, "data.gone", Target(query), window=LEDGER_WINDOW, width=6)
+
+
+def quarantined(frame: Frame) -> Panel:
+    query = Query(['spread("quarantined") AS "quarantined"'], "nabd_health")
+    return single(frame, "data.quarantined", Target(query), levels=NONE_IS_GOOD, window=DAY, width=6, none="none_now")
+
+
+def clock_quality(frame: Frame, kinds: Kinds) -> Panel:
+    """Readings of the last day that something is known against, by what it is."""
+    values = range(1, 1 << len(Quality))
+    targets = []
+    for name, bit in TROUBLES.items():
+        where = (*frame.place, any_of("quality", [value for value in values if value & bit]))
+        readings = Query([call("count", "seq", "n")], tuple(kinds), where)
+        targets.append(Target(Query([call("sum", "n")], readings), name=frame.words(f"quality.{name}")))
+    return levels_by(frame, "data.clock_quality", *targets, window=DAY)
+
+
+def gaps(frame: Frame) -> Panel:
+    targets = [
+        Target(Query([call("mean", name)], "nabd_health", every=STEP), name=frame.words(f"ledger.{name}"))
+        for name in ("missing", "gone")
+    ]
+    return chart(frame, "data.gaps", *targets, step="1m", least=0.0, width=8)
+
+
+def turned_away(frame: Frame) -> Panel:
+    targets = [
+        Target(
+            Query([f"non_negative_difference(last({quoted(name)})) AS {quoted(name)}"], "nabd_health", every=STEP),
+            name=frame.words(f"outcome.{name}"),
+        )
+        for name in ("quarantined", "deferred", "duplicate")
+    ]
+    return chart(frame, "data.turned_away", *targets, step="5m", bars=True, width=8)
+
+
+def worst(frame: Frame) -> Panel:
+    query = newest_by("nabd_ledger", ("completeness", *COUNTS), ("asset", "zone", "kind"), frame.place)
+    words = frame.words
+    columns = (
+        Column("asset", words("column.asset"), link=True),
+        Column("zone", words("column.zone")),
+        Column("kind", words("column.kind")),
+        Column("completeness", words("column.completeness"), "percentunit", 2, bar=(0.0, 1.0)),
+        *(Column(name, words(f"ledger.{name}"), "none", 0) for name in COUNTS),
+    )
+    return rows(
+        frame, "data.worst", Target(query, rows=True), columns, sort="completeness", window=LEDGER_WINDOW, width=24
+    )
+
+
+def _ledger(frame: Frame) -> Query:
+    return newest_by("nabd_ledger", COUNTS, ("device",), frame.place)

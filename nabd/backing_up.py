@@ -1,0 +1,236 @@
+"""`nabd data backup` and `nabd data restore`: a data folder as of one moment, taken while the platform runs.
+
+Theory of operation. Store and state are copied first, the log last: so the log's copy goes at least as far as what the
+other two have read of it, which is what a start demands. It must also reach back to them: should the log have been cut
+meanwhile (it does so for age, or when space is short), all three are copied again. The log holds everything that was
+kept before the backup began; what store and state lack of it they read again after a restore. `backup.json` is written
+last, with the digest of every file: a folder without it is no backup, one whose files differ is refused.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import msgspec
+
+from adapters.clock import real_ms
+from adapters.copying import CopyFault, copy_closed_store, copy_sqlite, log_span, state_position, store_position
+from adapters.platform_client import PlatformClient, PlatformFault
+from adapters.stores.duckdb_store import DuckStore
+from nabd.data_folder import LAYOUT, read_run
+from nabd.fault import Refused
+
+MANIFEST = "backup.json"
+LOG, STATE, STORE = "log.db", "state.db", "store.duckdb"
+COPY_FOLDER = "copy"  # in the data folder: where the running platform puts the copy of its store
+PLAIN = ("format.json", "nabd.toml", "site", "mosquitto")
+"""What is copied as it is, where it is there."""
+SECRETS = "secrets"
+TRIES = 3
+COPY_S_MAX = 6 * 3600.0
+CHUNK = 1 << 20
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    nabd: str
+    layout: int
+    at_ms: int  # real time, Unix ms, when the copying was done
+    log: int  # positions
+    state: int
+    store: int | None  # None: the store is a service and has its own backup
+    files: dict[str, str]  # name → SHA-256
+
+
+def store_copier(data: Path, store: object) -> Callable[[], int] | None:
+    """What a running platform copies its embedded store with; None when the store is a service."""
+    if not isinstance(store, DuckStore):
+        return None
+
+    def copy() -> int:
+        folder = data / COPY_FOLDER
+        shutil.rmtree(folder, ignore_errors=True)  # of a backup that was broken off
+        folder.mkdir(mode=0o700)
+        return store.copy_to(folder / STORE)
+
+    return copy
+
+
+# -- backing up
+
+
+def backup(data: Path, target: Path, *, with_secrets: bool) -> None:
+    """Fill the new or empty folder `target`. Raises Refused."""
+    if not (data / "format.json").is_file():
+        raise Refused(f"data folder {data}: holds no city (no format.json); name the right one with --data")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise Refused(f"{target}: is there already and not empty; name a new folder for each backup")
+    try:
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        manifest = _copy_databases(data, target)
+        for name in (*PLAIN, SECRETS) if with_secrets else PLAIN:
+            _copy_plain(data / name, target / name)
+        files = {name: _digest(target / name) for name in _names(target)}
+        manifest = msgspec.structs.replace(manifest, files=files)
+        (target / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+        _to_disk(target)
+    except (CopyFault, PlatformFault) as fault:
+        raise Refused(f"{fault}; {target} is no backup: remove it") from None
+    except OSError as error:
+        raise Refused(f"{error.filename or target}: {error.strerror}; {target} is no backup: remove it") from None
+    size = sum((target / name).stat().st_size for name in files)
+    click.echo(f"{target}: {len(files)} files, {size / 1e6:.1f} MB, the log up to {manifest.log}")
+    if manifest.store is None:
+        click.echo("the readings are in a store of their own, which has its own backup: see docs/deploy.md")
+    if not with_secrets:
+        click.echo("secrets are not in it (--with-secrets): without them devices and services must be given new ones")
+
+
+def _copy_databases(data: Path, target: Path) -> Manifest:
+    for _ in range(TRIES):
+        for name in (LOG, STATE, STORE):
+            (target / name).unlink(missing_ok=True)
+        store = _copy_store(data, target / STORE)
+        copy_sqlite(data / STATE, target / STATE)
+        copy_sqlite(data / LOG, target / LOG)
+        state = state_position(target / STATE)
+        first, last = log_span(target / LOG)
+        behind = min(state, state if store is None else store)
+        if first <= behind + 1:
+            return Manifest(
+                nabd=version("nabd"), layout=LAYOUT, at_ms=real_ms(), log=last, state=state, store=store, files={}
+            )
+    raise Refused(
+        f"{data / LOG}: was cut to {first} while store and state were copied at {behind}, {TRIES} times; it is short "
+        "of space: allow it more ([log] bytes_max) or take the backup at a quieter time"
+    )
+
+
+def _copy_store(data: Path, target: Path) -> int | None:
+    """The position the copy holds, or None when the store is a service."""
+    with ExitStack() as stack:
+        run = read_run(data)
+        if run is None:
+            stack.enter_context(_nobody_runs(data))
+            if not (data / STORE).exists():
+                return None
+            copy_closed_store(data / STORE, target)
+            return store_position(target)
+        client = stack.enter_context(closing(PlatformClient(run.url, timeout_s=COPY_S_MAX)))
+        position = client.post("store/copy", {})["position"]
+        if position is None:
+            return None
+        shutil.move(data / COPY_FOLDER / STORE, target)
+        shutil.rmtree(data / COPY_FOLDER, ignore_errors=True)
+        return int(position)
+
+
+@contextmanager
+def _nobody_runs(data: Path) -> Iterator[None]:
+    """Hold the data folder's lock, so that nobody starts meanwhile. Raises Refused."""
+    lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(f"data folder {data}: is in use and does not answer yet; try again in a moment") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def _copy_plain(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    elif source.exists():
+        shutil.copy2(source, target)
+
+
+# -- restoring
+
+
+def restore(backup: Path, data: Path) -> None:
+    """Put a backup into an empty data folder, whole or not at all. Raises Refused."""
+    manifest = _checked(backup)
+    there = [name for name in (LOG, STATE, STORE, "format.json", "site") if (data / name).exists()]
+    if there:
+        raise Refused(f"data folder {data}: holds {', '.join(there)} already; move it away or name an empty one")
+    partial = data / "restoring"
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _nobody_runs(data):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(mode=0o700)
+            for name in manifest.files:
+                target = partial / name
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                shutil.copy2(backup / name, target)
+                _to_disk(target)
+            for place in sorted(partial.iterdir()):
+                if place.name in (SECRETS, "mosquitto", "nabd.toml") and (data / place.name).exists():
+                    click.echo(f"{data / place.name}: is there already and stays; the backup's own was left out")
+                else:
+                    place.replace(data / place.name)
+            shutil.rmtree(partial)
+    except OSError as error:
+        raise Refused(f"{error.filename or data}: {error.strerror}; nothing was restored: mend it, try again") from None
+    click.echo(f"{data}: restored, the log up to {manifest.log}; now: nabd doctor --data {data}")
+    if manifest.store is None:
+        click.echo("restore the store's own backup, taken before this one, ahead of nabd up: see docs/deploy.md")
+
+
+def _checked(backup: Path) -> Manifest:
+    file = backup / MANIFEST
+    try:
+        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Refused(
+            f"{file}: cannot be read ({error}); a folder without it is no backup, or a broken off one"
+        ) from None
+    if manifest.layout != LAYOUT:
+        raise Refused(f"{file}: data layout {manifest.layout}, this Nabd reads {LAYOUT}; use Nabd {manifest.nabd}")
+    faults = [
+        f"{backup / name}: {fault}"
+        for name, digest in manifest.files.items()
+        if (fault := _fault(backup, name, digest))
+    ]
+    if faults:
+        raise Refused("\n  ".join([f"{backup}: is not as it was written; use another backup", *faults]))
+    return manifest
+
+
+def _fault(backup: Path, name: str, digest: str) -> str:
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts:
+        return "lies outside the backup"
+    try:
+        return "" if _digest(backup / name) == digest else "has changed"
+    except OSError as error:
+        return str(error.strerror)
+
+
+# -- files
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _to_disk(path: Path) -> None:
+    """A file, or a folder's files and names."""
+    for one in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        handle = os.open(one, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,178 @@
+"""`nabd devices add|rotate|revoke|credentials`: a device's own password at the city's Mosquitto.
+
+The password exists in two places, the broker (as a hash) and the device's node.json; here it is written or printed once
+and forgotten. Registry and broker are two systems, so a command can end between them: each says how far it came, and
+repeating it completes it.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from adapters.clock import real_ms
+from adapters.mqtt.dynsec import Credentials, CredentialsFault
+from adapters.platform_client import PlatformFault
+from contract.wire.topics import is_device_id
+from nabd import settings
+from nabd.broker_access import broker_tls, read_password
+from nabd.fault import Refused
+from nabd.founding import secret
+from nabd.registering import client_of
+from nabd.settings import Settings
+
+PASSWORD_BYTES = 24  # 192 bits: nobody guesses it, and it fits a label
+
+
+def load(data: Path, config: Path | None) -> Settings:
+    return settings.load(data, config, {})
+
+
+@contextmanager
+def broker(data: Path, chosen: Settings) -> Iterator[Credentials]:
+    """The broker's credentials, as nabd-admin. Raises Refused, also for what goes wrong inside."""
+    if chosen.mqtt_embedded:
+        raise Refused("the embedded broker has no credentials; they are for Mosquitto: set [mqtt] embedded = false")
+    file = Path(chosen.mqtt_admin_password_file or secret(data, "mqtt_admin_password"))
+    password = read_password(file, "[mqtt] admin_password_file", "of user nabd-admin")
+    try:
+        with Credentials(chosen.mqtt_host, chosen.mqtt_port, password=password, tls=broker_tls(chosen)) as opened:
+            yield opened
+    except CredentialsFault as fault:
+        raise Refused(str(fault)) from None
+
+
+def give(data: Path, chosen: Settings, device: str, kind: str, file: Path | None) -> None:
+    """The first credential of a device that is registered. Raises Refused, saying what was done and what was not."""
+    note = NodeFile(chosen, device, kind, file)
+    try:
+        with broker(data, chosen) as credentials:
+            made = credentials.create(device, note.password)
+    except Refused as fault:
+        note.forget()
+        raise Refused(f"{device} is registered, but has no credential: {fault}; then repeat the command") from None
+    if not made:
+        note.forget()
+        click.echo(f"{device} has a credential already; nabd devices rotate {device} gives it a new one")
+        return
+    note.hand_over()
+
+
+def rotate(data: Path, config: Path | None, device: str, file: Path | None) -> None:
+    """A new password; the old one and the connection made with it end at once. Raises Refused."""
+    chosen = load(data, config)
+    note = NodeFile(chosen, _checked(device), "", file)
+    try:
+        with broker(data, chosen) as credentials:
+            known = credentials.set_password(device, note.password)
+    except Refused as fault:
+        note.forget()
+        raise Refused(f"{device}: it is not known whether the old password still holds: {fault}") from None
+    if not known:
+        note.forget()
+        raise Refused(f"{device} has no credential at the broker; nabd devices add {device} … gives it one")
+    note.hand_over()
+    click.echo(f"{device}: the old password ended, and the connection made with it", err=True)
+
+
+def revoke(data: Path, config: Path | None, device: str) -> None:
+    """Take the credential away; what the registry and the stores know of the device stays. Raises Refused."""
+    chosen = load(data, config)
+    with broker(data, chosen) as credentials:
+        known = credentials.delete(_checked(device))
+    if known:
+        click.echo(f"{device}: its credential is gone, and its connection; its history stays")
+    else:
+        click.echo(f"{device} has no credential; there was nothing to revoke")
+
+
+def show(data: Path, config: Path | None, url: str | None) -> None:
+    """One line a device that the registry or the broker knows. Raises Refused."""
+    with broker(data, load(data, config)) as credentials:
+        known = {credential.device: credential.enabled for credential in credentials.all()}
+    try:
+        client = client_of(data, url)
+        registered = {str(device["id"]) for device in client.devices()}
+        client.close()
+    except PlatformFault as fault:
+        raise Refused(str(fault)) from None
+    for device in sorted(registered | set(known)):
+        state = {True: "credential", False: "disabled", None: "no credential"}[known.get(device)]
+        click.echo(f"{device}\t{'registered' if device in registered else 'not registered'}\t{state}")
+
+
+class NodeFile:
+    """A device's node.json with a new password: first put beside its place, then into it when the broker agreed.
+
+    Other keys of a file that is there (pins, Wi-Fi) stay. Raises Refused before anything is changed anywhere.
+    """
+
+    def __init__(self, chosen: Settings, device: str, kind: str, file: Path | None) -> None:
+        self.password = secrets.token_urlsafe(PASSWORD_BYTES)
+        self._device, self._file = device, file
+        document: dict[str, Any] = {"device": device, **({"kind": kind} if kind else {})}
+        if file is not None:
+            document = {**_present(file, device), **document}
+        document |= {
+            "host": chosen.mqtt_device_host or chosen.mqtt_host,
+            "port": chosen.mqtt_device_port or chosen.mqtt_port,
+            "username": device,
+            "password": self.password,
+            "made_s": real_ms() // 1000,
+        }
+        if chosen.mqtt_ca_file:
+            document["ca"] = _authority(Path(chosen.mqtt_ca_file))
+        self._text = msgspec.json.format(msgspec.json.encode(document), indent=2)
+        if file is not None:
+            self._fresh = file.with_name(file.name + ".new")
+            try:
+                self._fresh.unlink(missing_ok=True)
+                descriptor = os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                with os.fdopen(descriptor, "wb") as stream:
+                    stream.write(self._text + b"\n")
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            except OSError as error:
+                raise Refused(f"--credentials {file}: cannot be written ({error.strerror}); name another") from None
+
+    def hand_over(self) -> None:
+        """To its place, or to the screen. The only copy there is."""
+        if self._file is None:
+            click.echo(self._text.decode())
+            return
+        self._fresh.replace(self._file)
+        click.echo(f"{self._device}: {self._file} is ready for the device; nobody else has its password", err=True)
+
+    def forget(self) -> None:
+        if self._file is not None:
+            self._fresh.unlink(missing_ok=True)
+
+
+def _present(file: Path, device: str) -> Mapping[str, Any]:
+    try:
+        document = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Refused(f"--credentials {file}: is there, and no node.json ({error}); name another") from None
+    if document.get("device", device) != device:
+        raise Refused(f"--credentials {file}: is the node.json of {document['device']}, not of {device}; name another")
+    return document
+
+
+def _authority(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"[mqtt] ca_file {file}: cannot be read ({error})") from None
+
+
+def _checked(device: str) -> str:
+    if not is_device_id(device):
+        raise Refused(f"{device!r} is no id of a device; nabd devices list shows them")
+    return device

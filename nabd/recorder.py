@@ -1,0 +1,167 @@
+"""The consumer that writes the annals for dashboards: alarms, leases, the ledger, zones and the platform's health.
+
+Theory of operation. A thread looks about once a real second. Alarms and leases are *history*: it reads the state's
+changes in the order of their commits from its marks on, writes them, and then writes its marks into the same store.
+So a store that was away, or restored from an old backup, or is new, gets all that the state still knows, without
+holes; what is written twice is the same points. Ledger and health are *samples*: taken at round moments of city time,
+and kept here while the store is away, SAMPLES_MAX at most; the oldest go first and are counted in `dropped`.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from contract.ports import Annals, Clock, History, Point, StoreFault
+from nabd.annals import alarm_points, lease_point
+
+logger = logging.getLogger("recorder")
+
+NAME = "recorder"
+MARKS = "nabd_recorder"
+HEALTH_EVERY_MS = 10_000
+HEALTH_EVERY_S_MIN = 1.0
+LEDGER_EVERY_MS = 300_000
+LEDGER_EVERY_S_MIN = 5.0  # a point a device: a city that runs fast would write little else
+ZONES_EVERY_MS = 900_000
+HISTORY_BATCH = 1_000
+SAMPLES_BATCH = 5_000
+SAMPLES_MAX = 50_000
+LOOK_S = 1.0
+BACKOFF_S_MAX = 30.0
+
+
+class Sampled:
+    """One kind of sample: `take` makes its points for a moment, at each multiple of `every_ms` of city time."""
+
+    def __init__(self, take: Callable[[int], Sequence[Point]], every_ms: int, every_s_min: float, clock: Clock) -> None:
+        self._take, self._every_ms, self._every_s_min, self._clock = take, every_ms, every_s_min, clock
+        self._at_ms = -1
+        self._at_s = -every_s_min + clock.monotonic_s()
+
+    def due(self) -> Sequence[Point]:
+        """The points of the round moment that has come since the last call, or none."""
+        at_ms = self._clock.now_ms() // self._every_ms * self._every_ms
+        now_s = self._clock.monotonic_s()
+        if at_ms == self._at_ms or now_s - self._at_s < self._every_s_min:
+            return ()
+        points = self._take(at_ms)  # first, so that what could not be read now is tried again
+        self._at_ms, self._at_s = at_ms, now_s
+        return points
+
+
+class Recorder:
+    """State, ledger, live view and health → annals. Nothing of it is wanted sooner than in a second."""
+
+    def __init__(
+        self,
+        store: Annals,
+        history: History,
+        clock: Clock,
+        *,
+        health: Callable[[int], Sequence[Point]],
+        ledger: Callable[[int], Sequence[Point]],
+        zones: Callable[[int], Sequence[Point]],
+    ) -> None:
+        """`health`, `ledger` and `zones` make the points of a moment (city time, ms); they may raise OSError."""
+        self._store, self._history, self._clock = store, history, clock
+        self._sampled = (
+            Sampled(health, HEALTH_EVERY_MS, HEALTH_EVERY_S_MIN, clock),
+            Sampled(ledger, LEDGER_EVERY_MS, LEDGER_EVERY_S_MIN, clock),
+            Sampled(zones, ZONES_EVERY_MS, LEDGER_EVERY_S_MIN, clock),
+        )
+        self._samples: deque[Point] = deque()
+        self._marks: tuple[int, str, int] | None = None  # last alarm change (position, alarm), last audit number
+        self.dropped = 0  # samples the store was away too long for
+        self.written = 0
+        self.fault = ""  # why it stands still, or empty
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what there is and end the thread."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        backoff_s = LOOK_S
+        while True:
+            stopping = self._stop.is_set()
+            try:
+                self.look()
+                self.fault, backoff_s = "", LOOK_S
+            except (StoreFault, OSError) as error:
+                if not self.fault:
+                    logger.error("event=annals_away reason=%s", error)
+                self.fault = str(error)
+            except Exception as error:  # ours; without this thread dashboards would stand still, and nobody would know
+                if not self.fault:
+                    logger.exception("event=recorder_failed")
+                self.fault = f"{type(error).__name__}: {error}"
+            if stopping:
+                return
+            if self.fault:
+                self._sample_until(backoff_s)
+                backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
+            else:
+                self._stop.wait(LOOK_S)
+
+    def look(self) -> None:
+        """Take the samples that are due and write all there is. Raises StoreFault, OSError; then nothing is lost."""
+        self._sample()
+        while self._write_history():
+            pass
+        while self._samples:
+            batch = list(islice(self._samples, SAMPLES_BATCH))
+            self._record(batch)
+            for _ in batch:
+                self._samples.popleft()
+
+    def _sample_until(self, seconds: float) -> None:
+        """Wait to try again, and go on sampling: the store is away, the city is not."""
+        end_s = self._clock.monotonic_s() + seconds
+        while self._clock.monotonic_s() < end_s and not self._stop.wait(LOOK_S):
+            try:
+                self._sample()
+            except OSError:  # the state or the log cannot be read; `look` tells of it
+                return
+
+    def _sample(self) -> None:
+        for sampled in self._sampled:
+            self._samples.extend(sampled.due())
+        while len(self._samples) > SAMPLES_MAX:
+            self._samples.popleft()
+            self.dropped += 1
+
+    def _write_history(self) -> bool:
+        """One batch of alarms and one of leases, then the marks; False when there was nothing."""
+        if self._marks is None:
+            self._marks = self._read_marks()
+        position, alarm, number = self._marks
+        changes = self._history.alarm_changes((position, alarm), HISTORY_BATCH)
+        steps = self._history.lease_steps(number, HISTORY_BATCH)
+        if not changes and not steps:
+            return False
+        points = [point for change in changes for point in alarm_points(change)]
+        self._record([*points, *map(lease_point, steps)])
+        if changes:
+            position, alarm = changes[-1].position, changes[-1].row.alarm.alarm
+        if steps:
+            number = steps[-1].number
+        self._store.remember(MARKS, {"position": float(position), "alarm": alarm, "number": float(number)})
+        self._marks = (position, alarm, number)
+        return True
+
+    def _read_marks(self) -> tuple[int, str, int]:
+        """From the store; from the beginning for a store that has none."""
+        marks = self._store.remembered(MARKS)
+        position, alarm, number = marks.get("position", -1.0), marks.get("alarm", ""), marks.get("number", 0.0)
+        return int(float(position)), str(alarm), int(float(number))
+
+    def _record(self, points: Sequence[Point]) -> None:
+        self._store.record(points)
+        self.written += len(points)
