@@ -96,6 +96,7 @@ class StoreWriter:
             self._is_placed = True
 
     def _write_batch(self) -> bool:
+        """Is there more at once? A batch that is not full was the end of the log: what trickles in is gathered."""
         entries = self._log.read(self.position, STORE_BATCH)
         if not entries:
             return False
@@ -105,7 +106,7 @@ class StoreWriter:
         self.position = entries[-1].position
         self._log.consumed(STORE, self.position)
         self._is_well()
-        return True
+        return len(entries) == STORE_BATCH
 
     def _is_well(self) -> None:
         if self.fault:

@@ -42,6 +42,31 @@ class ThreeTicks:
         return self.told
 
 
+class Trickle:
+    """A log and its store: while a batch is written, one more entry comes, up to a hundred."""
+
+    def __init__(self, last: int) -> None:
+        self.last, self.sizes, self.told = last, list[int](), dict[str, int]()
+
+    def read(self, after: int, limit: int) -> Sequence[Entry]:
+        stop = min(after + limit, self.last) + 1
+        return [Entry(position, 0, Tick(listening=True)) for position in range(after + 1, stop)]
+
+    def position(self) -> int:
+        return 0
+
+    def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: object = None) -> int:
+        self.sizes.append(len(entries))
+        self.last = min(self.last + 1, 100)
+        return 0
+
+    def consumed(self, consumer: str, position: int) -> None:
+        self.told[consumer] = position
+
+    def consumers(self) -> dict[str, int]:
+        return self.told
+
+
 class Failing:
     """A store or a view that raises what it has, as long as it has it."""
 
@@ -113,3 +138,17 @@ def test_the_store_writer_outlives_a_fault_of_ours_and_tells_it() -> None:
     eventually(lambda: writer.position == 3, "all is written")
     writer.stop()
     assert (writer.fault, store.seen, log.told) == ("", [1, 2, 3], {"store": 3})
+
+
+def test_a_writer_that_is_behind_writes_batch_after_batch_and_then_gathers_what_trickles_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consumers, "STORE_BATCH", 2)
+    monkeypatch.setattr(consumers, "GATHER_S", 3600.0)  # until it is stopped
+    trickle = Trickle(5)
+    writer = StoreWriter(cast(Log, trickle), cast(Store, trickle), Clock())
+    writer.start()
+    eventually(lambda: writer.position >= 5, "all that was there is written")
+    writer.stop()
+    assert trickle.sizes[:3] == [2, 2, 2], "behind: at once"
+    assert len(trickle.sizes) <= 6, "one entry more came with each batch, and did not keep it writing"

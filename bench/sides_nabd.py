@@ -1,0 +1,124 @@
+"""Nabd as a side, twice: its ingest and store writer alone, and the whole platform."""
+
+import sys
+from pathlib import Path
+
+from adapters.clock import real_ms
+from adapters.log.sqlite_log import SqliteLog
+from bench.ingest_only import CLIENT_ID, CONNECTIONS
+from bench.load import COMMUNE, KIND
+from bench.servers import Servers, wait_for
+from contract.kind import check_settings
+from contract.kind_file import load_kinds
+from contract.records import Registered
+from nabd.fault import Refused
+from nabd.process import Child, PlatformProcess, free_port
+from nabd.settings import Settings
+
+SESSIONS = tuple(f"{CLIENT_ID}-{number}" for number in range(CONNECTIONS))
+SETTINGS = """\
+[mqtt]
+embedded = false
+connections = {connections}
+[store]
+kind = "influxdb"
+[influxdb]
+url = "{url}"
+org = "{org}"
+bucket = "{bucket}"
+token_file = "{token_file}"
+"""
+
+
+class IngestOnly:
+    """Implements bench.sides.Side with bench.ingest_only: what Telegraf's job is compared with."""
+
+    name = "Nabd, ingest and store writer"
+    sessions = SESSIONS
+
+    def __init__(self, servers: Servers) -> None:
+        self._mosquitto, self._influx = servers
+        self._child: Child | None = None
+
+    def start(self, folder: Path, bucket: str, devices: list[str]) -> int:
+        """`devices` are the probe and those of bench.load, which it makes itself."""
+        command = [sys.executable, "-m", "bench.ingest_only", "--data", str(folder / "data"), "--bucket", bucket]
+        command += ["--mqtt-port", str(self._mosquitto.port), "--url", self._influx.url, "--org", self._influx.org]
+        command += ["--token-file", str(self._influx.token_file), "--devices", str(len(devices) - 1)]
+        with (folder / "ingest.log").open("ab") as output:
+            self._child = Child(command, output=output)
+        return self._child.pid
+
+    def settle(self) -> None:
+        """What it has written is all it does."""
+
+    def kill(self) -> None:
+        assert self._child is not None
+        self._child.kill()
+
+    def stop(self) -> None:
+        if self._child is not None:
+            self._child.stop()
+
+
+class WholePlatform:
+    """Implements bench.sides.Side with `nabd up`: rules, actuation, live view and an idle console as well."""
+
+    name = "Nabd, whole platform"
+    sessions = SESSIONS
+
+    def __init__(self, servers: Servers) -> None:
+        self._mosquitto, self._influx = servers
+        self._platform: PlatformProcess | None = None
+
+    def start(self, folder: Path, bucket: str, devices: list[str]) -> int:
+        """Up; its devices are registered in the log that it finds."""
+        config = folder / "nabd.toml"
+        config.write_text(
+            SETTINGS.format(
+                connections=CONNECTIONS,
+                url=self._influx.url,
+                org=self._influx.org,
+                bucket=bucket,
+                token_file=self._influx.token_file,
+            ),
+            encoding="utf-8",
+        )
+        data = folder / "data"
+        if not data.exists():
+            _register(data, devices)
+        options = ("--config", str(config))
+        with (folder / "platform.log").open("ab") as output:
+            self._platform = PlatformProcess(data, free_port(), self._mosquitto.port, *options, output=output)
+        self._platform.wait_until_up()
+        return self._platform.pid
+
+    def settle(self) -> None:
+        """Until rules, actuation and live view have read the log to its end."""
+        assert self._platform is not None
+        client = self._platform.client
+        wait_for(
+            lambda: not any(consumer["lag"] for consumer in client.health()["consumers"].values()),
+            "every consumer of the platform has read the log; see platform.log",
+        )
+        if reasons := client.health()["reasons"]:
+            raise Refused(f"the platform is not well: {'; '.join(reasons)}")
+
+    def kill(self) -> None:
+        assert self._platform is not None
+        self._platform.kill()
+
+    def stop(self) -> None:
+        if self._platform is not None:
+            self._platform.stop()
+
+
+def _register(data: Path, devices: list[str]) -> None:
+    """Begin a platform's log with these devices: asking it for each would take longer than the run."""
+    data.mkdir()
+    chosen = Settings()
+    log = SqliteLog(data / "log.db", bytes_max=chosen.log_bytes_max, days_max=chosen.log_days_max)
+    settings = check_settings(load_kinds()[KIND], {})
+    news = [Registered(device=name, kind=KIND, commune=COMMUNE, asset=name, settings=settings) for name in devices]
+    log.append(news, real_ms())
+    log.close()
