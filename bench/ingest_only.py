@@ -11,7 +11,6 @@ every device, the store writer behind the log. What is left out: rules, actuatio
 import argparse
 import asyncio
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,13 +26,13 @@ from contract.kind_file import load_kinds
 from contract.ports import Device
 from ingest.pipeline import Pipeline
 from ingest.service import IngestService
+from nabd import interpreter
 from nabd.consumers import StoreWriter
 from nabd.lifetimes import signal_event
 from nabd.settings import Settings
 
 CONNECTIONS = 4
 CLIENT_ID = "nabd-ingest"
-SWITCH_S = 0.0005  # as in nabd.wiring, which would bring console and rules into this process
 
 
 def main() -> None:
@@ -46,7 +45,7 @@ def main() -> None:
     parser.add_argument("--token-file", type=Path, required=True)
     parser.add_argument("--devices", type=int, required=True)
     chosen = parser.parse_args()
-    sys.setswitchinterval(SWITCH_S)
+    interpreter.prepare()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(chosen))
 
@@ -67,6 +66,7 @@ async def _serve(chosen: argparse.Namespace) -> None:
     log.on_append.append(writer.notify)
     writer.start()
     await receiver.start()
+    interpreter.settle()
     running = asyncio.create_task(ingest.run())
     await stopping.wait()
     await ingest.stop()

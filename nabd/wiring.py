@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -39,7 +38,7 @@ from contract.records import Record, RulesLoaded
 from contract.site import Site
 from ingest.pipeline import Pipeline
 from ingest.service import IngestService
-from nabd import logs
+from nabd import interpreter, logs
 from nabd.backing_up import store_copier
 from nabd.broker_access import broker_access
 from nabd.broker_guard import BrokerGuard
@@ -63,13 +62,12 @@ LIVE_REPLAY = 50_000  # entries before the store's position that tell the live v
 AUDIT_DAY_MS = 86_400_000
 POLL_S = 0.25
 RESTORE_S = 2.0  # a start waits so long for the store's newest readings; later ones are taken in when they come
-SWITCH_S = 0.0005  # threads that come back from the disk wait this long for a busy one, not Python's 5 ms
 
 
 def run(data: Path, settings: Settings, *, start_ms: int | None, start_text: str, speed: float | None) -> int:
     """Run until SIGTERM or SIGINT. Raises Refused or DocumentFault for what the user can mend."""
     logs.configure(settings.logging_level, json=settings.logging_json)
-    sys.setswitchinterval(SWITCH_S)
+    interpreter.prepare()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # rules are read at this start anyway; later it reloads them
     kinds = load_kinds()
     with (
@@ -113,6 +111,7 @@ async def _serve(
                 started_at_ms=real_ms(),
             )
         )
+        interpreter.settle()
         logger.info("event=up url=%s after_s=%.1f", url, time.monotonic() - started_s)
         await house.watch(stopping, reload)
         logger.info("event=stopping")

@@ -85,6 +85,7 @@ class Receiver:
             for index in range(connections)
         ]
         self._at_most = window * connections if window is not None else QUEUE_MAX  # that can be here
+        self._outgoing: list[bytes] = []  # packets published and not yet written
         self._queue: deque[Message] = deque()
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -126,6 +127,7 @@ class Receiver:
     async def stop(self) -> None:
         """Write out what is acknowledged, say goodbye, close. The sessions stay at the broker for the next start."""
         self._stopped = True
+        self._write_out()
         await asyncio.gather(*(link.close() for link in self._links))
         for task in self._tasks:
             task.cancel()
@@ -175,12 +177,22 @@ class Receiver:
         """Send at QoS 0; lost, and counted in `lost`, when there is no connection. ValueError for another QoS."""
         if qos:
             raise ValueError(f"qos: {qos}; the receiver sends at QoS 0 only, the sender does the rest")
+        if not any(link.ready for link in self._links):
+            self.lost += 1
+            return
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self._write_out)
+        self._outgoing.append(encode_publish(topic, payload, 0, retain, 0))
+
+    def _write_out(self) -> None:
+        """What was published in this turn of the loop, in one write: `kept` goes to many devices at once."""
+        packets, self._outgoing = self._outgoing, []
         for link in self._links:
             transport = link.transport
             if link.ready and transport is not None and transport.get_write_buffer_size() <= WRITE_BYTES_MAX:
-                transport.write(encode_publish(topic, payload, 0, retain, 0))
+                transport.write(b"".join(packets))
                 return
-        self.lost += 1
+        self.lost += len(packets)
 
     # ---- for the links
 

@@ -134,7 +134,8 @@ def test_a_store_that_knows_more_of_this_log_than_the_log_does_misses_nothing_of
 
 def test_nothing_is_cut_that_a_store_put_back_still_needs(log: SqliteLog) -> None:
     store = MemoryStore()
-    log.append([reading(n) for n in range(1, 11)], AT_MS)
+    for n in range(1, 11):
+        log.append([reading(n)], AT_MS)
     log.consumed("store", 10)
     store.place = 2
     writer = StoreWriter(log, cast(Store, store), Clock())
