@@ -35,8 +35,8 @@ TARGET_KEYS = ("safe", "min", "max", "resume", "fresh", "control", "schedule", "
 LIMIT_KEYS = ("run", "day", "rest")
 # Columns of every store table; a metric of that name would be two things at once.
 RESERVED = (
-    "asset", "boot", "commune", "device", "group", "kind", "measured_at_ms", "quality", "received_at_ms", "seq",
-    "stored_at_ms", "stream", "time", "zone",
+    "asset", "boot", "commune", "device", "group", "group_name", "kind", "measured_at_ms", "quality", "received_at_ms",
+    "seq", "stored_at_ms", "stream", "time", "zone",
 )  # fmt: skip
 
 

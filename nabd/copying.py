@@ -9,16 +9,19 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from adapters.stores.duckdb_store import DuckStore
-from adapters.stores.influx_store import InfluxStore
 from contract.kind_file import load_kinds
 from contract.ports import Archive, StoreFault
 from nabd import settings
 from nabd.fault import Refused
 from nabd.storing import open_influxdb
+
+if TYPE_CHECKING:
+    from adapters.stores.influx_store import InfluxStore
 
 DAY_MS = 86_400_000
 BATCH = 5_000
@@ -97,7 +100,7 @@ def _compare(source: Mapping[str, int], target: Mapping[str, int], source_name: 
     return 1 if wrong else 0
 
 
-def _open(name: str, data: Path, config: Path | None, *, is_source: bool) -> DuckStore | InfluxStore:
+def _open(name: str, data: Path, config: Path | None, *, is_source: bool) -> "DuckStore | InfluxStore":
     """Raises Refused, StoreFault."""
     kinds = load_kinds()
     if name == "influxdb":

@@ -23,7 +23,8 @@ Count = Annotated[int, Meta(ge=0, le=100_000)]
 SPEED_MAX = 3600.0
 FILE_NAME = "nabd.toml"
 PREFIX = "NABD_"
-NO_SETTINGS = ("NABD_DATA", "NABD_CONSOLE_URL")  # options of the command line
+# Options of the command line; and where tests and benchmarks find the servers they built.
+NO_SETTINGS = ("NABD_DATA", "NABD_CONSOLE_URL", "NABD_PEERS")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,15 +3,18 @@
 import asyncio
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapters.stores.duckdb_store import DuckStore
-from adapters.stores.influx_store import InfluxStore
 from console.live import LiveView
 from contract.kind import Kinds
 from contract.ports import Store, StoreFault
 from nabd.data_folder import DataFolder
 from nabd.fault import Refused
 from nabd.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.stores.influx_store import InfluxStore
 
 logger = logging.getLogger("storing")
 
@@ -49,15 +52,17 @@ class TokenFile:
         return token
 
 
-def open_store(settings: Settings, folder: DataFolder, kinds: Kinds) -> DuckStore | InfluxStore:
+def open_store(settings: Settings, folder: DataFolder, kinds: Kinds) -> "DuckStore | InfluxStore":
     """The store of the settings; InfluxDB is not asked for anything yet. Raises StoreFault or Refused."""
     if settings.store_kind == "duckdb":
         return DuckStore(folder.path / "store.duckdb", kinds)
     return open_influxdb(settings, folder.path, kinds, log_id=folder.format.log_id)
 
 
-def open_influxdb(settings: Settings, data: Path, kinds: Kinds, *, log_id: str) -> InfluxStore:
+def open_influxdb(settings: Settings, data: Path, kinds: Kinds, *, log_id: str) -> "InfluxStore":
     """Raises Refused when there is no token."""
+    from adapters.stores.influx_store import InfluxStore  # its library costs a second and 36 MB: only who uses it pays
+
     token = TokenFile(Path(settings.influxdb_token_file or data / "secrets" / TOKEN))
     return InfluxStore(
         settings.influxdb_url,

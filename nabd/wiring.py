@@ -174,9 +174,8 @@ class House:
 
         InfluxDB passes nothing over, and is not asked: it may be away.
         """
-        positions = {"state.db": self.state.position()}
-        if self.settings.store_kind == "duckdb":
-            positions["store.duckdb"] = self.store.position()
+        positions = {"store.duckdb": self.store.position()} if self.settings.store_kind == "duckdb" else {}
+        positions["state.db"] = self.state.position()
         for name, position in positions.items():
             if position > self.log.last():
                 raise Refused(
@@ -222,11 +221,11 @@ class House:
                 raise Refused(str(fault)) from None
             on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))
             self.guard = BrokerGuard(broker, lambda: self.receiver.connected, self.clock.monotonic_s)
+        restoring = run_until_exit(stack, "live_restore", restore_live(self.store, self.live))
+        await asyncio.wait([restoring], timeout=RESTORE_S)
         server = Server(create_app(self._platform()), listener)
         await server.start()
         on_exit(stack, "console", server.stop)
-        restoring = run_until_exit(stack, "live_restore", restore_live(self.store, self.live))
-        await asyncio.wait([restoring], timeout=RESTORE_S)
         self._start_consumers(stack)
         await self._start_wire(stack)
         if self.fleet is not None:

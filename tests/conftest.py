@@ -13,7 +13,8 @@ _numbers = count(1)
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Have the server built before the first test: it takes minutes, and a test has two."""
-    if any("influx" in item.nodeid and item.get_closest_marker("services") for item in session.items):
+    wanted = [item for item in session.items if item.get_closest_marker("services")]
+    if any("influx" in item.nodeid or "influx" in getattr(item, "fixturenames", ()) for item in wanted):
         try:
             peer("influxd")
         except PeerMissing as missing:

@@ -1,10 +1,10 @@
 """Line protocol, InfluxDB's format for points, made fast: on the way of every reading.
 
-Theory of operation. All that is the same for the messages of one device and stream (measurement, tags, the stream) is
-made once and kept in a bounded cache. The values of a whole batch come from one call of a JSON encoder, whose floats
-are the shortest that read back as the same number and cost a quarter of Python's: ``{"power_w":61.2,"by":"lease"}``
-becomes ``power_w=61.2,by="lease"`` by two replacements. Where the JSON has no backslash, no text in it has a quote or a
-control character, and they are right; otherwise the slow way is taken.
+Theory of operation. All that is the same for the messages of one device (measurement, tags, the stream) is made once
+and kept in a bounded cache, until it changes. The values of a whole batch come from one call of a JSON encoder, whose
+floats are the shortest that read back as the same number and cost a quarter of Python's:
+``{"power_w":61.2,"by":"lease"}`` becomes ``power_w=61.2,by="lease"`` by two replacements. Where the JSON has no
+backslash, no text in it has a quote or a control character, and they are right; otherwise the slow way is taken.
 
 InfluxDB has no way to write a tag value that ends in a backslash or holds a line's end: in tags these, and the percent
 sign that names them, are written as in a URL (``%5C``); `tag_value` reads them back.
@@ -12,7 +12,7 @@ sign that names them, are written as in a URL (``%5C``); `tag_value` reads them 
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 from zlib import crc32
 
@@ -20,10 +20,10 @@ import msgspec
 
 from contract.kind import Kinds, MetricType, Value
 from contract.ports import Point
-from contract.records import Reading, Telemetry
+from contract.records import Entry, Reading, Telemetry
 
 NS_PER_MS = 1_000_000
-HEADS_MAX = 50_000  # devices and streams whose beginning of a line is kept; past it, all are made anew
+HEADS_MAX = 50_000  # devices whose beginning of a line is kept; past it, all are made anew
 
 FIELDS = ("stream", "boot", "received_at_ms", "stored_at_ms", "quality", "seq")
 """What a reading is, beside its tags and time; every other field is a metric."""
@@ -32,6 +32,12 @@ _ODD_IN_TAG = re.compile(r"[%\\\x00-\x1f\x7f]")
 _SPECIAL_IN_TAG = re.compile(r"([,= ])")
 _SPECIAL_IN_TEXT = re.compile(r'(["\\])')
 _encode = msgspec.json.Encoder().encode
+
+
+Facts = tuple[str, str, str, str, str, str]
+"""(stream, asset, kind, commune, zone, group) of a device's last message."""
+Head = tuple[Facts, str, int]
+"""(for which facts it holds, the beginning of a line, what the time's digits count from)."""
 
 
 class WrongType(Exception):
@@ -56,14 +62,17 @@ def at_ns(measured_at_ms: int, stream: str, seq: int) -> int:
 class Batch:
     """Readings of one kind, gathered to be made into lines at one go."""
 
-    __slots__ = ("at_ns", "kind", "records", "starts", "values")
+    __slots__ = ("digits", "entries", "firsts", "kind", "readings", "starts")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.starts: list[str] = []  # of a line, up to and with its seq
-        self.values: list[Mapping[str, Value]] = []
-        self.at_ns: list[int] = []
-        self.records: list[tuple[int, Telemetry, int]] = []  # (number of its first line, the record, received_at_ms)
+        # A reading each:
+        self.readings: list[Reading] = []
+        self.starts: list[str] = []  # of its line, up to its quality
+        self.digits: list[int] = []  # what the digits of its time count from
+        # An entry each; lists side by side, for new objects would wake the garbage collector:
+        self.firsts: list[int] = []  # the number of its first line
+        self.entries: list[Entry] = []
 
 
 class LineMaker:
@@ -75,25 +84,42 @@ class LineMaker:
             kind.name: {name: metric.type is MetricType.ENUM for name, metric in kind.metrics.items()}
             for kind in kinds.values()
         }
-        self._heads: dict[tuple[str, ...], tuple[str, int]] = {}
+        self._heads: dict[str, Head] = {}
         self._batches: dict[str, Batch] = {}
 
-    def add(self, record: Telemetry, received_at_ms: int, stored_at_ms: int) -> None:
-        """Gather the readings of a record; those of a kind that is not loaded are passed over."""
-        kind = record.kind
-        if kind not in self._texts:
-            return
-        batch = self._batches.get(kind) or self._batches.setdefault(kind, Batch(kind))
-        key = (kind, record.device, record.stream, record.asset, record.commune, record.zone, record.group)
-        head, digits = self._heads.get(key) or self._make_head(key)
-        start = f"{head}boot={record.boot},received_at_ms={received_at_ms},stored_at_ms={stored_at_ms},quality="
-        starts, values, times = batch.starts, batch.values, batch.at_ns
-        batch.records.append((len(starts), record, received_at_ms))
-        for reading in record.readings:
-            seq = reading.seq
-            starts.append(f"{start}{reading.quality:d},seq={seq}")
-            values.append(reading.values)
-            times.append(reading.measured_at_ms * NS_PER_MS + (digits + seq) % NS_PER_MS)
+    def add(self, entries: Iterable[Entry], stored_at_ms: int) -> int:
+        """Gather the readings of these entries, and count them; those of a kind that is not loaded are counted only.
+
+        One loop with everything in local names: it runs for every message of a city.
+        """
+        offered, heads, batch = 0, self._heads, Batch("")
+        for entry in entries:
+            record = entry.record
+            if not isinstance(record, Telemetry):
+                continue
+            readings, kind = record.readings, record.kind
+            offered += len(readings)
+            if kind != batch.kind:
+                if kind not in self._texts:
+                    continue
+                batch = self._batches.get(kind) or self._batches.setdefault(kind, Batch(kind))
+                starts, digits, gathered = batch.starts, batch.digits, batch.readings
+            head = heads.get(record.device)
+            facts = (record.stream, record.asset, kind, record.commune, record.zone, record.group)
+            if head is None or head[0] != facts:
+                head = self._make_head(record.device, facts)
+            _, text, counted_from = head
+            start = f"{text}boot={record.boot},received_at_ms={entry.at_ms},stored_at_ms={stored_at_ms},quality="
+            batch.firsts.append(len(gathered))
+            batch.entries.append(entry)
+            gathered.extend(readings)
+            if len(readings) == 1:
+                starts.append(start)
+                digits.append(counted_from)
+            else:
+                starts.extend([start] * len(readings))
+                digits.extend([counted_from] * len(readings))
+        return offered
 
     def take(self) -> list[tuple[Batch, list[str]]]:
         """Everything gathered, as lines, and begin anew. Raises WrongType, and forgets what was gathered, too."""
@@ -101,50 +127,56 @@ class LineMaker:
         return [(batch, self._lines(batch)) for batch in batches.values()]
 
     def _lines(self, batch: Batch) -> list[str]:
-        if not batch.values:
+        if not batch.readings:
             return []
         texts = self._texts[batch.kind]
-        encoded = _encode(batch.values)
+        encoded = _encode([reading.values for reading in batch.readings])
         words = sum(encoded.count(b'"%b":' % name.encode()) for name, is_text in texts.items() if is_text)
         if (
             encoded.count(b'"') != 2 * (encoded.count(b'":') + words)  # something is not of its type, or unknown
             or b"\\" in encoded
             or b"{}" in encoded
         ):
-            fields = [self._fields(batch, number) for number in range(len(batch.values))]
-            return [f"{start}{field} {at}" for start, field, at in zip(batch.starts, fields, batch.at_ns, strict=True)]
-        fields = encoded[3:-2].decode().replace('":', "=").replace(',"', ",").split('},{"')
-        return [f"{start},{field} {at}" for start, field, at in zip(batch.starts, fields, batch.at_ns, strict=True)]
+            fields, comma = [self._fields(batch, number) for number in range(len(batch.readings))], ""
+        else:
+            fields, comma = encoded[3:-2].decode().replace('":', "=").replace(',"', ",").split('},{"'), ","
+        return [
+            f"{start}{one.quality},seq={one.seq}{comma}{field} "
+            f"{one.measured_at_ms * 1_000_000 + (digits + one.seq) % 1_000_000}"
+            for start, one, field, digits in zip(batch.starts, batch.readings, fields, batch.digits, strict=True)
+        ]
 
     def _fields(self, batch: Batch, number: int) -> str:
-        """The slow way: each value is looked at."""
-        texts, fields = self._texts[batch.kind], []
-        for name, value in batch.values[number].items():
+        """The slow way: each value is looked at. With a comma before each field."""
+        texts, fields = self._texts[batch.kind], [""]
+        for name, value in batch.readings[number].values.items():
             if name in texts and texts[name] != isinstance(value, str):
                 record, reading, _ = find(batch, number)
                 raise WrongType(
                     f"{name} of {record.device} is {value!r} at seq {reading.seq} of stream {record.stream}, "
                     f"and {record.kind} wants {'a word' if texts[name] else 'a number'}"
                 )
-            fields.append(f",{_escaped(name)}={_value(value)}")
-        return "".join(fields)
+            fields.append(f"{_escaped(name)}={_value(value)}")
+        return ",".join(fields)
 
-    def _make_head(self, key: tuple[str, ...]) -> tuple[str, int]:
-        kind, device, stream, asset, commune, zone, group = key
+    def _make_head(self, device: str, facts: Facts) -> Head:
+        stream, asset, kind, commune, zone, group = facts
         tags = {"device": device, "asset": asset, "commune": commune, "zone": zone}
         if group:
             tags[self._kinds[kind].group or "group"] = group
-        head = f"{_series(kind, tags)} stream={_value(stream)},", crc32(stream.encode())
+        head = facts, f"{_series(kind, tags)} stream={_value(stream)},", crc32(stream.encode())
         if len(self._heads) >= HEADS_MAX:
             self._heads.clear()
-        self._heads[key] = head
+        self._heads[device] = head
         return head
 
 
 def find(batch: Batch, number: int) -> tuple[Telemetry, Reading, int]:
     """Whose line this is, and when it was received."""
-    first, record, received_at_ms = batch.records[bisect_right(batch.records, number, key=lambda known: known[0]) - 1]
-    return record, record.readings[number - first], received_at_ms
+    place = bisect_right(batch.firsts, number) - 1
+    entry = batch.entries[place]
+    assert isinstance(entry.record, Telemetry), "nothing else is gathered"
+    return entry.record, entry.record.readings[number - batch.firsts[place]], entry.at_ms
 
 
 def point_line(point: Point) -> str:

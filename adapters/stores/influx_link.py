@@ -179,7 +179,7 @@ def _sentence(status: int, words: str) -> str:
     if status == 401:
         remedy = "the token is wrong or no longer holds: put one that does into [influxdb] token_file"
     elif status == 403:
-        remedy = "the token may not do this: it needs read and write access to the bucket, see docs/deploy.md"
+        remedy = "the token may not do this: it needs read and write access to the bucket, see docs/stores.md"
     elif status == 404:
         remedy = "make the organisation and the bucket, or mend [influxdb] org and bucket"
     elif status in (429, 503):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from adapters.stores.influx_link import Refusal, TooLarge
+from contract.ports import StoreFault
 
 _NAME = re.compile(r"(\w+)=")
 
@@ -23,7 +24,7 @@ class Refused(NamedTuple):
 def deliver(post: Callable[[bytes], None], lines: Sequence[str]) -> list[Refused]:
     """Post the lines, at most twice as many requests as lines; those refused for good, in no order. Raises StoreFault.
 
-    A request that is too large is halved, too.
+    A request that is too large is halved, too; a single line that is would be so for ever, and is a StoreFault.
     """
     if not lines:
         return []
@@ -36,6 +37,11 @@ def deliver(post: Callable[[bytes], None], lines: Sequence[str]) -> list[Refused
             post("\n".join([lines[number] for number in numbers]).encode())
         except (Refusal, TooLarge) as error:
             dropped = error.dropped if isinstance(error, Refusal) else None
+            if isinstance(error, TooLarge) and len(numbers) == 1:  # a proxy's mistake, and no fault of the reading
+                size = len(lines[numbers[0]].encode())
+                raise StoreFault(
+                    f"{error}, not even one reading of {size} bytes; allow requests of 10 MB in the proxy before it"
+                ) from None
             if len(numbers) == 1 or dropped == len(numbers):
                 refused += [Refused(number, lines[number], str(error)) for number in numbers]
                 continue

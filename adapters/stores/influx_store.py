@@ -19,7 +19,7 @@ from adapters.stores.influx_reading import InfluxReader
 from adapters.stores.influx_refused import Refused, deliver
 from contract.kind import Kinds, Value
 from contract.ports import Point, PutAway, Quarantined, StoredReading, StoreFault
-from contract.records import Entry, Telemetry
+from contract.records import Entry
 from contract.wire import topics
 
 LINES_MAX = 5_000  # in a request
@@ -63,11 +63,7 @@ class InfluxStore:
         if not entries:
             return 0
         with self._write_lock:
-            offered = 0
-            for entry in entries:
-                if isinstance(entry.record, Telemetry):
-                    offered += len(entry.record.readings)
-                    self._maker.add(entry.record, entry.at_ms, stored_at_ms)
+            offered = self._maker.add(entries, stored_at_ms)
             lines, refused = self._send()
             if refused:
                 self._put_away(refused, put_away)
@@ -180,7 +176,7 @@ class InfluxStore:
     def take(self, readings: Sequence[StoredReading]) -> int:
         with self._write_lock:
             for one in readings:
-                self._maker.add(one.record, one.received_at_ms, one.stored_at_ms)
+                self._maker.add([Entry(0, one.received_at_ms, one.record)], one.stored_at_ms)
             lines, refused = self._send()
             if refused:
                 self._put_away(refused, None)

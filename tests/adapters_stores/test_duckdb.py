@@ -158,11 +158,45 @@ def test_a_value_of_another_type_than_its_column_is_a_store_fault_and_moves_noth
 def test_all_that_a_reading_is_stands_in_its_row(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
     store = DuckStore(path, KINDS)
-    store.write([telemetry(1, 7)], 999)
+    store.write([telemetry(1, 7, place=("berkane", "centre", "c-12"))], 999)
     store.close()
     with duckdb.connect(str(path)) as connection:
         row = connection.execute(
-            "SELECT measured_at_ms, received_at_ms, stored_at_ms, device, asset, stream, seq, boot, quality, power_w, "
-            "level, level_by FROM readings_street_light"
+            "SELECT measured_at_ms, received_at_ms, stored_at_ms, device, asset, stream, seq, boot, quality, "
+            "commune, zone, group_name, power_w, level, level_by FROM readings_street_light"
         ).fetchone()
-    assert row == (AT_MS + 7000, AT_MS + 1, 999, "lamp-1", "pole-1", "9f3c01aa", 7, 3, 4, 7.0, None, None)
+    assert row == (
+        AT_MS + 7000,
+        AT_MS + 1,
+        999,
+        "lamp-1",
+        "pole-1",
+        "9f3c01aa",
+        7,
+        3,
+        4,
+        "berkane",
+        "centre",
+        "c-12",
+        7.0,
+        None,
+        None,
+    )
+
+
+def test_a_file_from_before_commune_zone_and_group_gains_them_and_keeps_its_readings(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    store = DuckStore(path, KINDS)
+    store.write([telemetry(1, 1)], AT_MS)
+    store.close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("DROP TABLE copied")
+        for kind in KINDS:
+            for column in ("commune", "zone", "group_name"):
+                connection.execute(f"ALTER TABLE readings_{kind} DROP COLUMN {column}")
+    store = DuckStore(path, KINDS)
+    store.write([telemetry(2, 2, place=("berkane", "centre", "c-12"))], AT_MS)
+    places = [(one.record.commune, one.record.zone, one.record.group) for one in store.history(0, 2**53)]
+    assert places == [("", "", ""), ("berkane", "centre", "c-12")]
+    assert (store.position(), store.count()) == (2, 2)
+    store.close()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapters.stores.influx_lines import NS_PER_MS, LineMaker, at_ns, find, point_line, tag_text, tag_value
 from contract.ports import Point
-from contract.records import Reading, Telemetry
+from contract.records import Entry, Reading, Telemetry
 from tests.adapters_stores.conftest import KINDS, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry
 from tests.influxdb import InfluxServer
@@ -24,8 +24,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 def lines_of(*records: Telemetry) -> list[str]:
     maker = LineMaker(KINDS)
-    for record in records:
-        maker.add(record, AT_MS, AT_MS)
+    maker.add([Entry(0, AT_MS, record) for record in records], AT_MS)
     return [line for _, lines in maker.take() for line in lines]
 
 
@@ -57,9 +56,7 @@ def test_the_fast_way_and_the_slow_way_make_the_same_lines(values: list[dict[str
 def test_a_line_is_found_again_among_all() -> None:
     maker = LineMaker(KINDS)
     records = [telemetry(n, n * 10, readings=n % 3).record for n in range(1, 9)]
-    for number, record in enumerate(records):
-        assert isinstance(record, Telemetry)
-        maker.add(record, number, AT_MS)
+    assert maker.add([Entry(0, number, record) for number, record in enumerate(records)], AT_MS) == 9
     [(batch, lines)] = maker.take()
     for number, line in enumerate(lines):
         record, reading, received_at_ms = find(batch, number)

@@ -29,6 +29,25 @@ def test_a_new_folder_gets_a_layout_a_clock_and_the_shipped_rules_and_sites(tmp_
         assert list(folder.sites.glob("*.yaml"))
 
 
+def test_a_folder_names_its_log_once_and_one_from_before_gets_a_name(tmp_path: Path) -> None:
+    with opened(tmp_path / "city") as folder:
+        name = folder.format.log_id
+    assert len(name) == 16
+    with opened(tmp_path / "city") as folder:
+        assert folder.format.log_id == name
+    with opened(tmp_path / "other") as folder:
+        assert folder.format.log_id != name
+    file = tmp_path / "city" / "format.json"
+    known = json.loads(file.read_text())
+    del known["log_id"]
+    file.write_text(json.dumps(known))
+    with opened(tmp_path / "city") as folder:
+        assert (len(folder.format.log_id), folder.format.clock.is_real) == (16, True)
+        name = folder.format.log_id
+    with opened(tmp_path / "city") as folder:
+        assert folder.format.log_id == name
+
+
 def test_what_the_city_changed_in_its_rules_stays(tmp_path: Path) -> None:
     with opened(tmp_path / "city") as folder:
         (folder.rules / "own.yaml").write_text("group: own\nrules: []\n", encoding="utf-8")

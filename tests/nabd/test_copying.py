@@ -1,0 +1,220 @@
+"""`nabd data copy`: history moves both ways, whole, once, and goes on where it stopped."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from adapters.stores.duckdb_store import DuckStore
+from adapters.stores.influx_store import InfluxStore
+from contract.kind_file import load_kinds
+from contract.ports import StoredReading, StoreFault
+from contract.records import Entry, Reading, Telemetry
+from nabd import copying
+from nabd.cli import cli
+from tests.influxdb import InfluxServer
+
+KINDS = load_kinds()
+DAY_MS = 86_400_000
+START_MS = 1_795_392_000_000 - 5000  # shortly before a midnight
+ROOT = Path(__file__).parents[2]
+
+AnyStore = DuckStore | InfluxStore
+
+
+def entries(first: int, last: int) -> list[Entry]:
+    """One reading an entry, of two kinds and three devices, eight hours apart."""
+    found = []
+    for n in range(first, last + 1):
+        is_bin = n % 3 == 0
+        record = Telemetry(
+            device="bin-1" if is_bin else f"lamp-{n % 3}",
+            asset=f"thing-{n % 3}",
+            kind="waste_bin" if is_bin else "street_light",
+            stream="9f3c01aa",
+            boot=2,
+            commune="berkane",
+            zone="centre ville",
+            group="" if is_bin else "c=1,2",
+            readings=(
+                Reading(
+                    n,
+                    START_MS + n * DAY_MS // 3,
+                    {"fill_level": n / 100} if is_bin else {"power_w": n / 7, "level_by": "lease"},
+                    n % 5,
+                ),
+            ),
+        )
+        found.append(Entry(n, START_MS + n, record))
+    return found
+
+
+def all_of(store: AnyStore) -> list[StoredReading]:
+    return sorted(store.history(0, 2**53), key=lambda one: (one.record.kind, one.record.readings[0].seq))
+
+
+def copy(data: Path, source: str, target: str, *more: str) -> Result:
+    return CliRunner().invoke(cli, ["data", "copy", "--from", source, "--to", target, "--data", str(data), *more])
+
+
+def duckdb(path: Path, found: Sequence[Entry] = ()) -> str:
+    with closing(DuckStore(path, KINDS)) as store:
+        store.write(found, START_MS)
+    return f"duckdb:{path}"
+
+
+def test_a_copy_is_whole_and_a_second_one_doubles_nothing(tmp_path: Path) -> None:
+    source = duckdb(tmp_path / "a.duckdb", entries(1, 40))
+    target = f"duckdb:{tmp_path / 'b.duckdb'}"
+    for _ in range(2):
+        done = copy(tmp_path, source, target)
+        assert done.exit_code == 0, done.output
+        assert "40 readings copied" in done.output
+        assert f"street_light: 27 in {source}, 27 in {target}" in done.output
+        assert f"waste_bin: 13 in {source}, 13 in {target}" in done.output
+    with closing(DuckStore(tmp_path / "a.duckdb", KINDS)) as a, closing(DuckStore(tmp_path / "b.duckdb", KINDS)) as b:
+        assert all_of(a) == all_of(b)
+        assert b.position() == 0
+
+
+def test_what_the_target_has_besides_is_kept_and_told(tmp_path: Path) -> None:
+    source = duckdb(tmp_path / "a.duckdb", entries(1, 6))
+    target = duckdb(tmp_path / "b.duckdb", entries(5, 9))
+    done = copy(tmp_path, source, target)
+    assert done.exit_code == 0, done.output
+    assert f"street_light: 4 in {source}, 6 in {target}  2 were there besides" in done.output
+
+
+def test_only_what_was_measured_since_a_day_is_copied_when_that_is_asked_for(tmp_path: Path) -> None:
+    source = duckdb(tmp_path / "a.duckdb", entries(1, 40))
+    with closing(DuckStore(tmp_path / "a.duckdb", KINDS)) as store:
+        span = store.span()
+        assert span is not None
+        day = copying._text(span[1] - 2 * DAY_MS)
+        since_ms = copying._since_ms(day)
+        wanted = sum(store.held(since_ms, 2**53).values())
+    assert 0 < wanted < 40
+    target = f"duckdb:{tmp_path / 'b.duckdb'}"
+    assert f"{wanted} readings copied" in copy(tmp_path, source, target, "--since", day).output
+    assert "40 readings copied" in copy(tmp_path, source, target).output
+    with closing(DuckStore(tmp_path / "b.duckdb", KINDS)) as store:
+        assert store.count() == 40
+
+
+def test_an_interrupted_copy_says_from_which_day_it_goes_on_and_then_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = duckdb(tmp_path / "a.duckdb", entries(1, 40))
+    target = f"duckdb:{tmp_path / 'b.duckdb'}"
+    take, takes = DuckStore.take, 0
+
+    def failing(self: DuckStore, readings: Sequence[StoredReading]) -> int:
+        nonlocal takes
+        takes += 1
+        if takes == 6:
+            raise StoreFault("the disk is full")
+        return take(self, readings)
+
+    monkeypatch.setattr(DuckStore, "take", failing)
+    done = copy(tmp_path, source, target)
+    assert done.exit_code == 2
+    assert "the disk is full" in done.output
+    assert "nothing is lost or doubled; go on with --since " in done.output
+    day = done.output.rpartition("--since ")[2].strip()
+    monkeypatch.setattr(DuckStore, "take", take)
+    done = copy(tmp_path, source, target, "--since", day)
+    assert done.exit_code == 0, done.output
+    with closing(DuckStore(tmp_path / "a.duckdb", KINDS)) as a, closing(DuckStore(tmp_path / "b.duckdb", KINDS)) as b:
+        assert all_of(a) == all_of(b)
+
+
+def test_a_target_that_has_fewer_in_the_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = duckdb(tmp_path / "a.duckdb", entries(1, 6))
+    monkeypatch.setattr(DuckStore, "take", lambda self, readings: 0)
+    done = copy(tmp_path, source, f"duckdb:{tmp_path / 'b.duckdb'}")
+    assert done.exit_code == 1
+    assert "4 are missing there: run it again" in done.output
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "parts"),
+    [
+        ("duckdb:absent.duckdb", "duckdb:b.duckdb", ("there is no file absent.duckdb",)),
+        ("mysql:x", "duckdb:b.duckdb", ("'mysql:x' is no store", "write influxdb, or duckdb:")),
+        ("duckdb:", "duckdb:b.duckdb", ("'duckdb:' is no store",)),
+        ("duckdb:a", "duckdb:a", ("both are duckdb:a",)),
+        ("influxdb", "duckdb:b.duckdb", ("influxdb_token", "cannot be read")),
+    ],
+)
+def test_what_is_no_store_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, target: str, parts: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = copy(tmp_path, source, target)
+    assert done.exit_code == 2
+    assert all(part in done.output for part in parts), done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_day_that_is_none_is_named(tmp_path: Path) -> None:
+    done = copy(tmp_path, "duckdb:a", "duckdb:b", "--since", "yesterday")
+    assert done.exit_code == 2
+    assert "--since 'yesterday': not a day" in done.output
+
+
+def test_a_file_that_the_platform_has_open_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    source = duckdb(tmp_path / "a.duckdb", entries(1, 6))
+    holder = "import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path / "a.duckdb")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        done = copy(tmp_path, source, f"duckdb:{tmp_path / 'b.duckdb'}")
+        process.kill()
+    assert done.exit_code == 2
+    assert "is open in another process" in done.output
+    assert "stop that one first" in done.output
+
+
+@pytest.fixture
+def bucket(influx: InfluxServer, influx_bucket: str, tmp_path: Path) -> Iterator[InfluxStore]:
+    """A bucket, and settings in `tmp_path` that name it."""
+    (tmp_path / "token").write_text(influx.token)
+    (tmp_path / "nabd.toml").write_text(
+        f'[influxdb]\nurl = "{influx.url}"\nbucket = "{influx_bucket}"\ntoken_file = "{tmp_path / "token"}"\n'
+    )
+    with closing(InfluxStore(influx.url, influx.org, influx_bucket, influx.token, KINDS)) as store:
+        yield store
+
+
+@pytest.mark.services
+def test_history_moves_into_influxdb_and_back_and_is_the_same(tmp_path: Path, bucket: InfluxStore) -> None:
+    source = duckdb(tmp_path / "a.duckdb", entries(1, 60))
+    for _ in range(2):
+        done = copy(tmp_path, source, "influxdb")
+        assert done.exit_code == 0, done.output
+        assert f"street_light: 40 in {source}, 40 in influxdb" in done.output
+        assert bucket.count() == 60
+    for _ in range(2):
+        done = copy(tmp_path, "influxdb", f"duckdb:{tmp_path / 'b.duckdb'}")
+        assert done.exit_code == 0, done.output
+    with closing(DuckStore(tmp_path / "a.duckdb", KINDS)) as a, closing(DuckStore(tmp_path / "b.duckdb", KINDS)) as b:
+        assert all_of(a) == all_of(bucket) == all_of(b)
+
+
+@pytest.mark.services
+def test_a_city_that_changes_its_store_stores_what_the_log_still_has_once(tmp_path: Path, bucket: InfluxStore) -> None:
+    """Its log begins again at the start with the new store, whose history came by the copy."""
+    found = entries(1, 30)
+    bucket.write(found, START_MS)
+    target = f"duckdb:{tmp_path / 'b.duckdb'}"
+    assert copy(tmp_path, "influxdb", target).exit_code == 0
+    with closing(DuckStore(tmp_path / "b.duckdb", KINDS)) as store:
+        store.write(found[10:], START_MS)
+        store.write(entries(31, 35), START_MS)
+        assert (store.count(), store.position()) == (35, 35)
