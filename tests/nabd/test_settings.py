@@ -24,6 +24,13 @@ def test_the_command_line_wins_over_variables_over_the_file_over_the_defaults(
     assert chosen.log_days_max == Settings().log_days_max
 
 
+def test_a_variable_of_a_command_s_option_does_not_stop_the_platform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NABD_CONSOLE_URL", "https://nabd.berkane.ma")
+    assert load(tmp_path, None, {}) == Settings()
+
+
 def test_every_fault_of_the_file_is_named_at_once_with_its_key_and_the_known_ones(tmp_path: Path) -> None:
     write(tmp_path, "[http]\nprot = 1\nport = 99999\n[htpp]\nport = 1\n[store]\nkind = 'oracle'\n")
     with pytest.raises(Refused) as refused:
