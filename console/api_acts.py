@@ -127,9 +127,10 @@ def _records(router: APIRouter, platform: Platform) -> None:
         offset: Annotated[int, Query(ge=0, le=ITEMS_MAX)] = 0,
     ) -> Response:
         rows = list(platform.log.quarantine(offset + limit + 1, before))[offset:]
+        counts = platform.log.counts()
         document: dict[str, Any] = {
             "items": [documents.quarantine_document(row) for row in rows[:limit]],
-            "total": platform.log.counts().get("quarantined", 0),
+            "total": counts.get("quarantined", 0) + counts.get("store_refused", 0),
         }
         if len(rows) > limit:
             document["next"] = rows[limit - 1].number

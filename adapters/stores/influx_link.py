@@ -2,6 +2,7 @@
 
 import logging
 import re
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -78,6 +79,7 @@ class InfluxLink:
         )
         self._write = self._client.write_api(write_options=SYNCHRONOUS)
         self._api: Any = self._client.api_client
+        self._dispose = weakref.finalize(self, _dispose, self._client, self._api)
         self._is_closed = False
 
     def post(self, body: bytes) -> None:
@@ -135,7 +137,7 @@ class InfluxLink:
 
     def close(self) -> None:
         self._is_closed = True
-        self._client.close()  # type: ignore[no-untyped-call]
+        self._dispose()
 
     @contextmanager
     def _faults(self, *, writing: bool = False) -> Iterator[None]:
@@ -189,6 +191,12 @@ def _sentence(status: int, words: str) -> str:
     else:
         remedy = "the server's own log tells more"
     return f"answers {status} ({words}); {remedy}"
+
+
+def _dispose(client: Any, api: Any) -> None:
+    """At the latest when the process ends: left to the end of the interpreter, the client prints a traceback."""
+    client.close()
+    api.rest_client = None
 
 
 def _body(error: ApiException) -> bytes | str:
