@@ -102,6 +102,12 @@ class Stream:
             and self.born_at_ms == before.born_at_ms
         )
 
+    @property
+    def next_seq(self) -> int:
+        """The seq that comes next where all before it have come, from the first on; else 0."""
+        have, covered = self.have, self.covered
+        return have[1] if len(have) == 2 and have[0] == 1 and have == covered else 0
+
     def follow(self, seq: int) -> bool:
         """Take the `seq` of a reading if it is simply the next one, which nearly all are; else change nothing."""
         have, covered = self.have, self.covered
@@ -199,7 +205,8 @@ class Stream:
 
 
 class Ledger:
-    """All streams, as the log has them. Streams are replaced whole, so any thread may read one it has got.
+    """All streams, as the log has them. Any thread may read one it has got: they are replaced whole, but for the end of
+    a stream of which nothing is missing, which grows.
 
     A stream's row is written with the batch that changed it, unless the log's telemetry says as much: then it waits in
     `unwritten` for the next checkpoint, and after a crash it is made from the older row and the log. Of each device the
@@ -249,6 +256,15 @@ class Ledger:
     def can_wait(self, stream: Stream) -> bool:
         """May the row of this stream be written later?"""
         return stream.continues(self.get(stream.device, stream.stream))
+
+    def grow(self, ends: Mapping[tuple[str, str], int], now_ms: int) -> None:
+        """Streams of which all has come have now come up to these (the seq that comes next), and the log has it."""
+        for key, end in ends.items():
+            stream = self._devices[key[0]][key[1]]
+            stream.have[1] = end  # before `covered`: whoever looks meanwhile sees nothing as gone
+            stream.covered[1] = end
+            stream.seen_at_ms = now_ms
+            self.unwritten[key] = stream
 
     def replace(self, streams: Collection[Stream], written: Iterable[Stream]) -> None:
         """Take these streams for what they are now, after the log has them; of some it has the rows too."""

@@ -120,6 +120,7 @@ class Pipeline:
                 quarantine=batch.quarantine,
                 counts=batch.totals(),
             )
+            self._ledger.grow(batch.ends, batch.now_ms)
             self._ledger.replace(batch.streams.values(), written=changed)
         for heard in batch.waiting:
             self._waiting.heard(now_ms=batch.now_ms, **heard)

@@ -4,6 +4,8 @@ Everything happens on the batch's own copies. Each reading has one of three ends
 (`deferred` is the fourth, of whole messages, in `pipeline`).
 """
 
+from collections.abc import Sequence
+
 from contract.ports import Device, Log
 from contract.records import Quality, Reading, Telemetry
 from contract.wire.messages import CONFLICT, OUT_OF_RANGE, WireFault
@@ -27,6 +29,8 @@ class Intake:
         self, batch: Batch, device: Device, validator: Validator, telemetry: TelemetryIn, newest_up_ms: int | None
     ) -> None:
         """`newest_up_ms`: of this boot's readings at hand, where they have no other time."""
+        if newest_up_ms is None and self._take_next(batch, device, validator, telemetry):
+            return
         stream = batch.stream(device.device, telemetry.stream)
         batch.kept[device.device, telemetry.stream] = False
         for name, count in telemetry.notes.items():
@@ -57,19 +61,29 @@ class Intake:
                     accepted.append(reading)
         finally:  # what is in the stream is in a record, even when a fault of ours ends the message half-way
             if accepted:
-                batch.accept(
-                    Telemetry(
-                        device=device.device,
-                        asset=device.asset,
-                        kind=device.kind,
-                        stream=telemetry.stream,
-                        boot=telemetry.boot,
-                        readings=tuple(accepted if in_order else sorted(accepted, key=_seq)),
-                        commune=device.commune,
-                        zone=device.zone,
-                        group=str(device.settings.get(validator.group, "")),
-                    )
-                )
+                readings = accepted if in_order else sorted(accepted, key=_seq)
+                batch.accept(_record(device, validator, telemetry, readings))
+
+    @staticmethod
+    def _take_next(batch: Batch, device: Device, validator: Validator, telemetry: TelemetryIn) -> bool:
+        """Take a message whose readings are simply the next ones of its stream, as nearly all are; else do nothing."""
+        key = device.device, telemetry.stream
+        seq = batch.next_seq(key)
+        if not seq or telemetry.faulty or telemetry.notes:
+            return False
+        bits, fresh_since_ms = CLOCK_BITS[telemetry.clock], batch.now_ms - validator.fresh_ms
+        readings = []
+        for given in telemetry.readings:
+            at_ms = given.at
+            if given.seq != seq or at_ms is None or not batch.earliest_ms <= at_ms <= batch.latest_ms:
+                return False
+            readings.append(Reading(seq, at_ms, given.v, bits if at_ms >= fresh_since_ms else bits | LATE))
+            seq += 1
+        batch.kept[key] = False
+        if readings:
+            batch.ends[key] = seq
+            batch.accept(_record(device, validator, telemetry, readings))
+        return True
 
     def refuse(self, batch: Batch, device: str, fault: Unreadable) -> None:
         """A message that cannot be used: what can be named of it counts as kept, so that it need not come again."""
@@ -84,7 +98,7 @@ class Intake:
     def _is_news(self, batch: Batch, stream: Stream, reading: Reading) -> bool:
         """Accept this reading, or see to it otherwise."""
         if batch.earliest_ms <= reading.measured_at_ms <= batch.latest_ms and stream.follow(reading.seq):
-            return True  # as nearly all are
+            return True
         if stream.has(reading.seq):
             self._again(batch, stream, reading)
             return False
@@ -136,6 +150,20 @@ class Intake:
     def _quarantine(batch: Batch, stream: Stream, faulty: FaultyReading) -> None:
         fault = WireFault(faulty.code, faulty.sentence)
         batch.turn_away(fault, device=stream.device, stream=stream.stream, seq=faulty.seq)
+
+
+def _record(device: Device, validator: Validator, telemetry: TelemetryIn, readings: Sequence[Reading]) -> Telemetry:
+    return Telemetry(
+        device=device.device,
+        asset=device.asset,
+        kind=device.kind,
+        stream=telemetry.stream,
+        boot=telemetry.boot,
+        readings=tuple(readings),
+        commune=device.commune,
+        zone=device.zone,
+        group=str(device.settings.get(validator.group, "")),
+    )
 
 
 def _is_same(known: Reading, given: Reading) -> bool:
