@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import niquests
+import requests
 from grafana_client.api import GrafanaApi
-from grafana_client.client import GrafanaException, GrafanaTimeoutError
+from grafana_client.client import GrafanaException
 
 from dashboards.comparing import differences
 
@@ -124,16 +124,16 @@ class Grafana:
     def _faults(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (GrafanaTimeoutError, niquests.exceptions.Timeout):
+        except requests.exceptions.Timeout:
             raise ServerFault(
                 f"{self.url}: gave no answer within {self._timeout_s:g} s about {what}; look at the server's load, or "
                 "allow more with --timeout"
             ) from None
         except GrafanaException as error:
             raise self._told(error, what) from None
-        except niquests.exceptions.JSONDecodeError:
+        except requests.exceptions.JSONDecodeError:
             raise ServerFault(f"{self.url}: answers, but is no Grafana (no JSON); check --url") from None
-        except (niquests.exceptions.RequestException, OSError) as error:
+        except (requests.exceptions.RequestException, OSError) as error:
             raise ServerFault(
                 f"{self.url}: cannot be reached ({str(error)[:SENTENCE_MAX]}); start Grafana, or mend --url"
             ) from None

@@ -110,7 +110,8 @@ class Pipeline:
             batch.turn_away(WireFault(INTERNAL, sentence), device=device)
 
     def _append(self, batch: Batch) -> None:
-        """The one place that keeps: records, ledger, quarantine and counters in one transaction."""
+        """The one place that keeps: records, quarantine, counters and whatever the log's telemetry does not tell of the
+        ledger, in one transaction."""
         if not batch.is_empty:
             changed = [stream for stream in batch.streams.values() if not self._ledger.can_wait(stream)]
             self._log.append(

@@ -57,7 +57,7 @@ def run(data: Path, hosts: Sequence[str], *, renew_certificate: bool) -> int:
         if renew_certificate:
             renewed = renew(data, hosts)
             click.echo(f"renewed  {renewed.path}: {renewed.about}")
-            click.echo("next: let Mosquitto read it, with SIGHUP or a restart; devices need nothing")
+            click.echo("next: restart Mosquitto, which reads it then; devices need nothing")
             return 0
         found = establish(data, hosts)
     except OSError as error:

@@ -23,8 +23,8 @@ Count = Annotated[int, Meta(ge=0, le=100_000)]
 SPEED_MAX = 3600.0
 FILE_NAME = "nabd.toml"
 PREFIX = "NABD_"
-# Options of the command line, and where tests and benchmarks find the servers they built.
-NO_SETTINGS = ("NABD_DATA", "NABD_CONSOLE_URL", "NABD_PEERS")
+# Options of the command line, where tests and benchmarks find the servers they built, what docker-compose.yml asks for.
+NO_SETTINGS = ("NABD_DATA", "NABD_CONSOLE_URL", "NABD_PEERS", "NABD_CITY", "NABD_UID", "NABD_GID")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

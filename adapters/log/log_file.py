@@ -110,7 +110,7 @@ def open_log(path: Path) -> sqlite3.Connection:
             connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
             version = SCHEMA
         elif version == 1:
-            _upgrade(connection)
+            _upgrade(path, connection)
             version = SCHEMA
     except (sqlite3.DatabaseError, OSError, msgspec.MsgspecError) as error:
         if connection is not None:
@@ -122,8 +122,19 @@ def open_log(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _upgrade(connection: sqlite3.Connection) -> None:
-    """Schema 1 had a row for each entry. All of it in one transaction: a crash leaves the old file."""
+def _upgrade(path: Path, connection: sqlite3.Connection) -> None:
+    """Schema 1 had a row for each entry. All of it in one transaction: a crash leaves the old file. Raises LogFault."""
+    try:
+        _rewrite(connection)
+    except OSError as error:
+        connection.close()
+        raise LogFault(
+            f"{path}: cannot be brought to the present layout ({error}); it is untouched: make room on the disk, about "
+            "as much again as the file has, and start once more"
+        ) from None
+
+
+def _rewrite(connection: sqlite3.Connection) -> None:
     with Transaction(connection):
         connection.execute(ENTRIES)
         for statement in filter(str.strip, names.TABLES.split(";")):

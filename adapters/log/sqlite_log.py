@@ -110,7 +110,7 @@ class SqliteLog:
             at_ms = max(at_ms, self._last_at_ms)
             last = self._last + len(bodies)
             with self._transaction() as connection:
-                self._check_room(turned_away)
+                self._check_room(turned_away, has_records=bool(bodies))
                 connection.executemany(INSERT_CHUNK, chunks.rows(bodies, self._last, at_ms))
                 if writes_names := self._recent.is_full:
                     self._recent.write(connection, upto=self._last)
@@ -138,9 +138,10 @@ class SqliteLog:
                 logger.exception("event=listener_failed")
         return last
 
-    def _check_room(self, turned_away: Sequence[Quarantined]) -> None:
+    def _check_room(self, turned_away: Sequence[Quarantined], *, has_records: bool) -> None:
+        """Raises LogFull. What a consumer turns away has the quarantine's bound only: it is what lets it read on."""
         used = self._used_bytes()
-        if used >= self._bytes_max:
+        if used >= self._bytes_max and has_records:
             behind = min(self._consumers.items(), key=lambda item: item[1], default=("nobody", 0))
             raise LogFull(
                 f"{self.path}: {used} bytes in use, {self._bytes_max} allowed ([log] bytes_max), and consumer "

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from adapters.mqtt.connection import PACKET_ID_BITS
-from adapters.mqtt.link import CHANCE, Link
+from adapters.mqtt.link import CHANCE, INDEX_BITS, Link
 from contract.ports import Message
 from contract.wire import topics
 from contract.wire.mqtt import Session
@@ -31,7 +31,7 @@ from contract.wire.packets import encode_publish
 QUEUE_MAX = 20_000  # messages read and not yet taken: beyond it no socket is read
 GATHER_S, GATHER_STEP_S = 0.06, 0.02  # how long a read waits for more, and how long nothing more may come
 QOS0_QUEUE_MAX = 5_000  # messages in the queue beyond which QoS 0 is dropped
-PUBACK = 0x4002_0000  # a whole PUBACK as a number, but for its packet id
+PUBACK_WORD = 0x4002_0000  # a whole PUBACK as a number, but for its packet id
 WRITE_BYTES_MAX = 4 * 1024 * 1024  # unsent bytes of a link beyond which `publish` drops
 
 ORDERED = tuple(
@@ -65,8 +65,8 @@ class Receiver:
         unacknowledged on one connection, where that is known: with so many at hand no more can come. `chance`
         (0 to 1) spreads the new tries.
         """
-        if connections < 1:
-            raise ValueError(f"connections: {connections} is less than 1")
+        if not 1 <= connections <= 1 << INDEX_BITS:
+            raise ValueError(f"connections: {connections} is not within 1 and {1 << INDEX_BITS}")
         self.dropped = 0  # QoS 0 messages that found the queue full
         self.lost = 0  # publishes that found no connection, or a broker too slow to take them
         self.on_connect: list[Callable[[], None]] = []  # called each time all links are connected and subscribed
@@ -167,7 +167,7 @@ class Receiver:
         packets: dict[int, list[int]] = {}
         for token in tokens:
             if token is not None:
-                packets.setdefault(token >> PACKET_ID_BITS, []).append(PUBACK | token & 0xFFFF)
+                packets.setdefault(token >> PACKET_ID_BITS, []).append(PUBACK_WORD | token & 0xFFFF)
         for link in self._links:
             acks = packets.get(link.name)
             if acks and link.transport is not None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.log import chunks, names
+from adapters.log import chunks, log_file, names
 from adapters.log.sqlite_log import LogFault, SqliteLog
 from contract.records import Reading, Record, Telemetry, Tick, encode
 
@@ -163,6 +163,35 @@ def test_a_file_of_the_first_layout_is_brought_over_whole(tmp_path: Path) -> Non
             assert log.reading("lamp-1", "9f3c01aa", seq) is not None
         assert log.reading("lamp-1", "9f3c01aa", 4) is None
         log.close()
+
+
+def test_a_first_layout_that_finds_no_room_for_this_one_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.db"
+    with sqlite3.connect(path) as file:
+        file.executescript(SCHEMA_1)
+        for position in range(1, 2_001):
+            file.execute(
+                "INSERT INTO entries VALUES (?, 1, NULL, NULL, NULL, NULL, ?)", (position, encode(Tick(listening=True)))
+            )
+    file.close()
+    real = log_file.connect
+
+    def crowded(path: Path) -> sqlite3.Connection:
+        connection = real(path)
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 1}")
+        return connection
+
+    monkeypatch.setattr(log_file, "connect", crowded)
+    with pytest.raises(LogFault, match=r"log\.db: cannot be brought .* it is untouched: make room"):
+        open_log(path)
+    monkeypatch.undo()
+    log = open_log(path)
+    assert log.last() == 2_000
+    assert len(log.read(0, 5_000)) == 2_000
+    log.close()
 
 
 def test_a_file_with_a_record_that_cannot_be_read_is_refused_with_the_remedy(tmp_path: Path) -> None:

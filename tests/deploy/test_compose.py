@@ -202,3 +202,11 @@ def test_the_volumes_are_handed_over_and_mosquittos_users_are_never_written_over
     users.write_text("what Mosquitto made of it")
     run()
     assert users.read_text() == "what Mosquitto made of it"
+
+
+def test_every_variable_of_the_file_is_a_setting_or_stops_no_platform() -> None:
+    """Whoever exports what the file asks for in a shell can still start `nabd up` there."""
+    named = set(re.findall(r"NABD_[A-Z_]+", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
+    assert {"NABD_CITY", "NABD_STORE_KIND"} <= named
+    known = {f"NABD_{key.upper()}" for key in settings.FIELDS}
+    assert named <= known | set(settings.NO_SETTINGS)

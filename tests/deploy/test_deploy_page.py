@@ -33,7 +33,7 @@ def test_every_command_of_the_page_is_one(words: list[str]) -> None:
         found = command.get_command(context, words[0])
         assert found is not None, f"there is no nabd {' '.join(words)}"
         command, words = found, words[1:]
-    command.make_context("nabd", list(words))
+    command.make_context("nabd", list(words), parent=context)
 
 
 def test_the_page_has_commands_and_every_file_it_names_is_there() -> None:
