@@ -103,9 +103,19 @@ def command_page() -> str:
     runner = CliRunner()
     parts = []
     for command in [(), *_commands(cli)]:
+        _forget_help_option(command)
         shown = runner.invoke(cli, [*command, "--help"], prog_name="nabd", terminal_width=100).output.rstrip()
         parts.append(f"## {' '.join(['nabd', *command])}\n```\n{shown}\n```\n")
     return COMMAND_HEAD + "\n".join(parts)
+
+
+def _forget_help_option(words: tuple[str, ...]) -> None:
+    """click remembers how help was asked for the first time, which need not have been through `nabd`."""
+    command: click.Command = cli
+    for word in words:
+        assert isinstance(command, click.Group)
+        command = command.commands[word]
+    command._help_option = None
 
 
 def _commands(group: click.Group) -> Iterator[tuple[str, ...]]:

@@ -28,7 +28,7 @@ def commands() -> Iterator[list[str]]:
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_every_command_of_the_page_is_one(words: list[str]) -> None:
     command: click.Command = cli
-    context = click.Context(cli)
+    context = click.Context(cli, help_option_names=cli.context_settings["help_option_names"])
     while isinstance(command, click.Group):
         found = command.get_command(context, words[0])
         assert found is not None, f"there is no nabd {' '.join(words)}"
