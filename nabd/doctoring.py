@@ -22,7 +22,7 @@ from contract.ports import StoreFault
 from nabd import settings
 from nabd.broker_access import broker_access
 from nabd.city_files import read_sites, rule_texts
-from nabd.data_folder import LAYOUT, Format, Run, read_run
+from nabd.data_folder import LAYOUT, Format, Run, read_run, refuse_half_restored
 from nabd.fault import Refused
 from nabd.ports import listen
 from nabd.process import micropython
@@ -143,6 +143,7 @@ def _data(data: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(data).free
     verdict = Verdict.GOOD if free >= DISK_BYTES_MIN else Verdict.WRONG
     yield Finding(verdict, "disk", f"{free / 1e9:.1f} GB free; Nabd wants {DISK_BYTES_MIN / 1e9:.0f} GB at least")
+    yield from _half_restored(data)
     file = data / "format.json"
     if file.exists():
         try:
@@ -164,6 +165,13 @@ def _data(data: Path) -> Iterator[Finding]:
     if site.exists():
         yield _checked("sites", lambda: f"{len(read_sites(site / 'sites'))} sites are good")
         yield _checked("rules", lambda: _rules(site))
+
+
+def _half_restored(data: Path) -> Iterator[Finding]:
+    try:
+        refuse_half_restored(data)
+    except Refused as fault:
+        yield Finding(Verdict.WRONG, "data folder", str(fault))
 
 
 def _influxdb(data: Path, chosen: settings.Settings) -> Iterator[Finding]:

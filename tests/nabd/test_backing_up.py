@@ -17,6 +17,7 @@ from contract.ports import Effects
 from contract.records import Tick
 from nabd import backing_up
 from nabd.data_folder import DataFolder
+from nabd.doctoring import Verdict, examine
 from nabd.fault import Refused
 from tests.adapters_stores.entries import telemetry
 
@@ -70,6 +71,120 @@ def test_what_is_restored_is_what_was_there_with_the_secrets_as_closed_as_before
         assert store.write([telemetry(21, 2)], 2_000) == 1
     with DataFolder(new, start_ms=None, start_text="", speed=None) as folder:
         assert folder.format.clock.is_real
+
+
+class Crash(BaseException):
+    """The machine stops: nothing of ours catches it."""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in ("backup.json", "lock")
+    }
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, renames: int, stop: BaseException) -> None:
+    """Let so many renames happen, then stop."""
+    done = 0
+    replace = Path.replace
+
+    def counted(self: Path, target: Path) -> Path:
+        nonlocal done
+        if isinstance(stop, OSError) and done == renames:
+            raise stop
+        result = replace(self, target)
+        done += 1
+        if not isinstance(stop, OSError) and done == renames:
+            raise stop
+        return result
+
+    monkeypatch.setattr(Path, "replace", counted)
+
+
+RENAMES = 9  # the manifest in DATA/restoring, seven pieces, DATA/restoring itself
+
+
+@pytest.mark.parametrize("renames", range(1, RENAMES + 1))
+def test_a_restore_that_crashed_after_any_rename_keeps_the_city_from_starting_until_it_is_finished(
+    city: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    backing_up.backup(city, tmp_path / "backup", with_secrets=True)
+    new = tmp_path / "new"
+    with monkeypatch.context() as patch:
+        stop_after(patch, renames, Crash())
+        with pytest.raises(Crash):
+            backing_up.restore(tmp_path / "backup", new)
+    if renames < RENAMES:
+        with pytest.raises(Refused, match="a restore was broken off; run nabd data restore again"):
+            DataFolder(new, start_ms=None, start_text="", speed=None)
+        with pytest.raises(Refused, match="a restore was broken off|holds no city"):
+            backing_up.backup(new, tmp_path / "another", with_secrets=True)
+        backing_up.restore(tmp_path / "backup", new)
+        assert contents(new) == contents(tmp_path / "backup")
+        assert not (new / "restored").exists()
+    assert contents(tmp_path / "backup").items() <= contents(new).items()
+    with DataFolder(new, start_ms=None, start_text="", speed=None) as folder:
+        assert folder.format.clock.is_real
+
+
+@pytest.mark.parametrize("renames", range(RENAMES))
+def test_a_restore_that_cannot_rename_says_how_far_it_came_and_is_finished_by_a_second_run(
+    city: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    backing_up.backup(city, tmp_path / "backup", with_secrets=True)
+    new = tmp_path / "new"
+    said = "the restore was broken off" if renames else "nothing was restored"
+    with monkeypatch.context() as patch:
+        stop_after(patch, renames, OSError(5, "Input/output error", "a piece"))
+        with pytest.raises(Refused, match=f"a piece: Input/output error; {said}: mend it, try again"):
+            backing_up.restore(tmp_path / "backup", new)
+    assert renames or names(new) == {"lock"}
+    backing_up.restore(tmp_path / "backup", new)
+    assert contents(new) == contents(tmp_path / "backup")
+
+
+def test_a_restore_that_crashed_while_it_copied_begins_anew(
+    city: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backing_up.backup(city, tmp_path / "backup", with_secrets=True)
+    new = tmp_path / "new"
+
+    def stop(path: Path) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backing_up, "tree_to_disk", stop)
+        with pytest.raises(Crash):
+            backing_up.restore(tmp_path / "backup", new)
+    (new / "restoring" / "log.db").write_bytes(b"half")
+    with pytest.raises(Refused, match="a restore was broken off"):
+        DataFolder(new, start_ms=None, start_text="", speed=None)
+    backing_up.restore(tmp_path / "backup", new)
+    assert contents(new) == contents(tmp_path / "backup")
+
+
+def test_a_restore_that_was_broken_off_is_not_finished_with_another_backup(
+    city: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backing_up.backup(city, tmp_path / "backup", with_secrets=True)
+    backing_up.backup(city, tmp_path / "other", with_secrets=False)
+    new = tmp_path / "new"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3, Crash())
+        with pytest.raises(Crash):
+            backing_up.restore(tmp_path / "backup", new)
+    before = contents(new)
+    with pytest.raises(Refused, match="the restore of another backup was broken off in it"):
+        backing_up.restore(tmp_path / "other", new)
+    assert contents(new) == before
+
+
+def test_the_doctor_names_a_restore_that_was_broken_off(city: Path) -> None:
+    (city / "restoring").mkdir()
+    found = [finding.sentence for finding in examine(city, None) if finding.verdict is Verdict.WRONG]
+    assert any("a restore was broken off" in sentence for sentence in found)
 
 
 def test_secrets_that_are_there_already_stay(city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
