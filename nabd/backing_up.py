@@ -10,9 +10,10 @@ last, with the digest of every file: a folder without it is no backup, one whose
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from nabd.fault import Refused
 
 MANIFEST = "backup.json"
 LOG, STATE, STORE = "log.db", "state.db", "store.duckdb"
-COPY_FOLDER = "copy"  # in the data folder: where the running platform puts the copy of its store
+COPY_FOLDER = "copy"  # in the data folder: where the running platform puts copies of its store
 PLAIN = ("format.json", "nabd.toml", "site", "mosquitto")
 """What is copied as it is, where it is there."""
 SECRETS = "secrets"
@@ -49,18 +50,37 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]  # name → SHA-256
 
 
-def store_copier(data: Path, store: object) -> Callable[[], int] | None:
-    """What a running platform copies its embedded store with; None when the store is a service."""
+def store_copier(data: Path, store: object) -> Callable[[], tuple[int, str]] | None:
+    """What a running platform copies its embedded store with; None when the store is a service.
+
+    Each copy has a folder of its own, which is whoever asked for it to empty; what nobody came for is removed with a
+    later one. The answer is the position it holds and its place below `data`.
+    """
     if not isinstance(store, DuckStore):
         return None
 
-    def copy() -> int:
-        folder = data / COPY_FOLDER
-        shutil.rmtree(folder, ignore_errors=True)  # of a backup that was broken off
-        folder.mkdir(mode=0o700)
-        return store.copy_to(folder / STORE)
+    def copy() -> tuple[int, str]:
+        copies = data / COPY_FOLDER
+        copies.mkdir(mode=0o700, exist_ok=True)
+        for folder in copies.iterdir():
+            if real_ms() - folder.stat().st_mtime * 1000 > COPY_S_MAX * 1000:
+                shutil.rmtree(folder, ignore_errors=True)
+        place = Path(COPY_FOLDER, secrets.token_hex(8), STORE)
+        (data / place).parent.mkdir(mode=0o700)
+        try:
+            return store.copy_to(data / place), str(place)
+        except BaseException:
+            _forget_copy(data / place)
+            raise
 
     return copy
+
+
+def _forget_copy(copy: Path) -> None:
+    """Remove a copy's own folder, and that of all copies when it is the last."""
+    shutil.rmtree(copy.parent, ignore_errors=True)
+    with suppress(OSError):
+        copy.parent.parent.rmdir()
 
 
 # -- backing up
@@ -125,12 +145,25 @@ def _copy_store(data: Path, target: Path) -> int | None:
             copy_closed_store(data / STORE, target)
             return store_position(target)
         client = stack.enter_context(closing(PlatformClient(run.url, timeout_s=COPY_S_MAX)))
-        position = client.post("store/copy", {})["position"]
-        if position is None:
+        answer = client.post("store/copy", {})
+        if answer["position"] is None:
             return None
-        shutil.move(data / COPY_FOLDER / STORE, target)
-        shutil.rmtree(data / COPY_FOLDER, ignore_errors=True)
-        return int(position)
+        _take(data, str(answer["path"]), target, int(answer["position"]))
+        return int(answer["position"])
+
+
+def _take(data: Path, place: str, target: Path, position: int) -> None:
+    """Move the copy that the platform made at `place` below `data`, and look whether it is what it said."""
+    parts = Path(place).parts
+    if len(parts) != 3 or parts[0] != COPY_FOLDER or ".." in parts or parts[2] != STORE:
+        raise CopyFault(f"{place!r} is no place for a copy of the store; let one Nabd of one version use {data}")
+    try:
+        shutil.move(data / place, target)
+    finally:
+        _forget_copy(data / place)
+    found = store_position(target)
+    if found != position:
+        raise CopyFault(f"{target}: holds position {found}, and the platform said {position}; take the backup again")
 
 
 @contextmanager
