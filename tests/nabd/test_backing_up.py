@@ -22,8 +22,9 @@ from contract.records import Tick
 from nabd import backing_up
 from nabd.backing_up import store_copier
 from nabd.data_folder import DataFolder, Run
-from nabd.doctoring import Verdict, examine
+from nabd.doctoring import examine
 from nabd.fault import Refused
+from nabd.finding import Verdict
 from tests.adapters_stores.entries import telemetry
 
 
