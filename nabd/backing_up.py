@@ -25,7 +25,7 @@ from adapters.copying import CopyFault, copy_closed_store, copy_sqlite, log_span
 from adapters.on_disk import to_disk, tree_to_disk
 from adapters.platform_client import PlatformClient, PlatformFault
 from adapters.stores.duckdb_store import DuckStore
-from nabd.data_folder import LAYOUT, RESTORING, read_run, refuse_half_restored
+from nabd.data_folder import LAYOUT, RESTORED, RESTORING, read_run, refuse_half_restored
 from nabd.fault import Refused
 
 MANIFEST = "backup.json"
@@ -34,7 +34,6 @@ COPY_FOLDER = "copy"  # in the data folder: where the running platform puts copi
 PLAIN = ("format.json", "nabd.toml", "site", "mosquitto")
 """What is copied as it is, where it is there."""
 SECRETS = "secrets"
-RESTORED = "restored"  # in the data folder: what is left of DATA/restoring when all of it is in its place
 TRIES = 3
 COPY_S_MAX = 6 * 3600.0
 CHUNK = 1 << 20
@@ -148,7 +147,7 @@ def _copy_store(data: Path, target: Path) -> int | None:
         answer = client.post("store/copy", {})
         if answer["position"] is None:
             return None
-        _take(data, str(answer["path"]), target, int(answer["position"]))
+        _take(data, str(answer.get("path", "")), target, int(answer["position"]))
         return int(answer["position"])
 
 

@@ -26,6 +26,7 @@ from nabd.settings import SPEED_MAX
 
 LAYOUT = 1
 RESTORING = "restoring"
+RESTORED = "restored"  # what is left of it when all is in its place
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +73,7 @@ class DataFolder:
             ) from None
         try:
             refuse_half_restored(path)
+            shutil.rmtree(path / RESTORED, ignore_errors=True)  # it may hold a backup's secrets
             self.format = self._open_format(start_ms, start_text, speed)
             self._seed_site()
         except OSError as error:
