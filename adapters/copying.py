@@ -5,7 +5,6 @@ goes on (copying the file would miss what stands in its write-ahead log, or tear
 the process that has it open copies it (`DuckStore.copy_to`); a store nobody has open is copied as files.
 """
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from adapters.log.log_file import span
+from adapters.on_disk import to_disk
 from adapters.stores.duckdb_store import CONFIG
 
 BUSY_S = 30.0
@@ -41,7 +41,7 @@ def copy_sqlite(source: Path, target: Path) -> None:
     if complaint != "ok":
         reason = str(complaint).replace("\n", " ")
         raise CopyFault(f"{source}: is damaged ({reason}); put an older backup back")
-    _to_disk(target)
+    to_disk(target)
 
 
 def copy_closed_store(source: Path, target: Path) -> None:
@@ -57,7 +57,7 @@ def copy_closed_store(source: Path, target: Path) -> None:
         raise CopyFault(
             f"{source}: cannot be copied to {target} ({reason}); stop what has it open, or make room"
         ) from None
-    _to_disk(target)
+    to_disk(target)
 
 
 def log_span(path: Path) -> tuple[int, int]:
@@ -94,8 +94,3 @@ def _copy(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _quoted(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb") as written:
-        os.fsync(written.fileno())

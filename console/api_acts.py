@@ -143,11 +143,12 @@ def _copies(router: APIRouter, platform: Platform) -> None:
     @router.post("/store/copy", summary="Copy the embedded store into DATA/copy, for a backup; null: it is a service")
     def copy_store() -> Response:
         if platform.copy_store is None:
-            return Json({"position": None})
+            return Json({"position": None, "path": None})
         if not copying.acquire(blocking=False):
             raise Problem("conflict", "the store is being copied already; wait for that backup to end")
         try:
-            return Json({"position": platform.copy_store()})
+            position, place = platform.copy_store()
+            return Json({"position": position, "path": place})
         except OSError as error:
             raise Problem("unavailable", f"the store cannot be copied: {error}") from None
         finally:

@@ -59,9 +59,10 @@ class Platform:
     health: Callable[[], Health]
     rules: Callable[[], Sequence[Any]]
     """What is known of each rule, as objects with the attributes of `documents.RULE_FIELDS`, as far as they exist."""
-    copy_store: Callable[[], int] | None = None
-    """Copy an embedded store to its place in the data folder, for a backup; the position it holds. Raises StoreFault,
-    OSError. None when the store is a service with backups of its own."""
+    copy_store: Callable[[], tuple[int, str]] | None = None
+    """Copy an embedded store into the data folder, for a backup: the position the copy holds, and its place below that
+    folder, which is the asker's to empty. Raises StoreFault, OSError. None when the store is a service with backups of
+    its own."""
     tile_url: str = ""  # a Leaflet template such as https://tiles.example/{z}/{x}/{y}.png; empty: outlines only
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)  # further figures for /metrics
     turns: Turns = field(default_factory=Turns)  # so that acts on one thing, come at once, are done one by one

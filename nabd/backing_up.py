@@ -10,9 +10,10 @@ last, with the digest of every file: a folder without it is no backup, one whose
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,14 +22,15 @@ import msgspec
 
 from adapters.clock import real_ms
 from adapters.copying import CopyFault, copy_closed_store, copy_sqlite, log_span, state_position, store_position
+from adapters.on_disk import to_disk, tree_to_disk
 from adapters.platform_client import PlatformClient, PlatformFault
 from adapters.stores.duckdb_store import DuckStore
-from nabd.data_folder import LAYOUT, read_run
+from nabd.data_folder import LAYOUT, RESTORED, RESTORING, read_run, refuse_half_restored
 from nabd.fault import Refused
 
 MANIFEST = "backup.json"
 LOG, STATE, STORE = "log.db", "state.db", "store.duckdb"
-COPY_FOLDER = "copy"  # in the data folder: where the running platform puts the copy of its store
+COPY_FOLDER = "copy"  # in the data folder: where the running platform puts copies of its store
 PLAIN = ("format.json", "nabd.toml", "site", "mosquitto")
 """What is copied as it is, where it is there."""
 SECRETS = "secrets"
@@ -47,18 +49,37 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]  # name → SHA-256
 
 
-def store_copier(data: Path, store: object) -> Callable[[], int] | None:
-    """What a running platform copies its embedded store with; None when the store is a service."""
+def store_copier(data: Path, store: object) -> Callable[[], tuple[int, str]] | None:
+    """What a running platform copies its embedded store with; None when the store is a service.
+
+    Each copy has a folder of its own, which is whoever asked for it to empty; what nobody came for is removed with a
+    later one. The answer is the position it holds and its place below `data`.
+    """
     if not isinstance(store, DuckStore):
         return None
 
-    def copy() -> int:
-        folder = data / COPY_FOLDER
-        shutil.rmtree(folder, ignore_errors=True)  # of a backup that was broken off
-        folder.mkdir(mode=0o700)
-        return store.copy_to(folder / STORE)
+    def copy() -> tuple[int, str]:
+        copies = data / COPY_FOLDER
+        copies.mkdir(mode=0o700, exist_ok=True)
+        for folder in copies.iterdir():
+            if real_ms() - folder.stat().st_mtime * 1000 > COPY_S_MAX * 1000:
+                shutil.rmtree(folder, ignore_errors=True)
+        place = Path(COPY_FOLDER, secrets.token_hex(8), STORE)
+        (data / place).parent.mkdir(mode=0o700)
+        try:
+            return store.copy_to(data / place), str(place)
+        except BaseException:
+            _forget_copy(data / place)
+            raise
 
     return copy
+
+
+def _forget_copy(copy: Path) -> None:
+    """Remove a copy's own folder, and that of all copies when it is the last."""
+    shutil.rmtree(copy.parent, ignore_errors=True)
+    with suppress(OSError):
+        copy.parent.parent.rmdir()
 
 
 # -- backing up
@@ -68,6 +89,7 @@ def backup(data: Path, target: Path, *, with_secrets: bool) -> None:
     """Fill the new or empty folder `target`. Raises Refused."""
     if not (data / "format.json").is_file():
         raise Refused(f"data folder {data}: holds no city (no format.json); name the right one with --data")
+    refuse_half_restored(data)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise Refused(f"{target}: is there already and not empty; name a new folder for each backup")
     try:
@@ -78,7 +100,7 @@ def backup(data: Path, target: Path, *, with_secrets: bool) -> None:
         files = {name: _digest(target / name) for name in _names(target)}
         manifest = msgspec.structs.replace(manifest, files=files)
         (target / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-        _to_disk(target)
+        tree_to_disk(target)
     except (CopyFault, PlatformFault) as fault:
         raise Refused(f"{fault}; {target} is no backup: remove it") from None
     except OSError as error:
@@ -122,12 +144,25 @@ def _copy_store(data: Path, target: Path) -> int | None:
             copy_closed_store(data / STORE, target)
             return store_position(target)
         client = stack.enter_context(closing(PlatformClient(run.url, timeout_s=COPY_S_MAX)))
-        position = client.post("store/copy", {})["position"]
-        if position is None:
+        answer = client.post("store/copy", {})
+        if answer["position"] is None:
             return None
-        shutil.move(data / COPY_FOLDER / STORE, target)
-        shutil.rmtree(data / COPY_FOLDER, ignore_errors=True)
-        return int(position)
+        _take(data, str(answer.get("path", "")), target, int(answer["position"]))
+        return int(answer["position"])
+
+
+def _take(data: Path, place: str, target: Path, position: int) -> None:
+    """Move the copy that the platform made at `place` below `data`, and look whether it is what it said."""
+    parts = Path(place).parts
+    if len(parts) != 3 or parts[0] != COPY_FOLDER or ".." in parts or parts[2] != STORE:
+        raise CopyFault(f"{place!r} is no place for a copy of the store; let one Nabd of one version use {data}")
+    try:
+        shutil.move(data / place, target)
+    finally:
+        _forget_copy(data / place)
+    found = store_position(target)
+    if found != position:
+        raise CopyFault(f"{target}: holds position {found}, and the platform said {position}; take the backup again")
 
 
 @contextmanager
@@ -155,33 +190,75 @@ def _copy_plain(source: Path, target: Path) -> None:
 
 
 def restore(backup: Path, data: Path) -> None:
-    """Put a backup into an empty data folder, whole or not at all. Raises Refused."""
+    """Put a backup into an empty data folder, or finish doing so. Raises Refused.
+
+    Whole or not at all: everything is copied into DATA/restoring first, then that gets its manifest, and from then on
+    only names are moved. While DATA/restoring is there nobody starts on the folder; broken off before the manifest,
+    nothing was restored; after it, a second run moves the rest.
+    """
     manifest = _checked(backup)
-    there = [name for name in (LOG, STATE, STORE, "format.json", "site") if (data / name).exists()]
-    if there:
-        raise Refused(f"data folder {data}: holds {', '.join(there)} already; move it away or name an empty one")
-    partial = data / "restoring"
+    partial = data / RESTORING
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _nobody_runs(data):
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(mode=0o700)
-            for name in manifest.files:
-                target = partial / name
-                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                shutil.copy2(backup / name, target)
-                _to_disk(target)
-            for place in sorted(partial.iterdir()):
-                if place.name in (SECRETS, "mosquitto", "nabd.toml") and (data / place.name).exists():
-                    click.echo(f"{data / place.name}: is there already and stays; the backup's own was left out")
-                else:
-                    place.replace(data / place.name)
-            shutil.rmtree(partial)
+            shutil.rmtree(data / RESTORED, ignore_errors=True)
+            if not (partial / MANIFEST).exists():
+                _copy_beside(backup, manifest, data)
+            elif (partial / MANIFEST).read_bytes() != (backup / MANIFEST).read_bytes():
+                raise Refused(
+                    f"data folder {data}: the restore of another backup was broken off in it; run it again with that "
+                    "one, or name an empty folder"
+                )
+            _move_in(data)
     except OSError as error:
-        raise Refused(f"{error.filename or data}: {error.strerror}; nothing was restored: mend it, try again") from None
+        raise Refused(f"{error.filename or data}: {error.strerror}; {_how_far(partial)}: mend it, try again") from None
     click.echo(f"{data}: restored, the log up to {manifest.log}; now: nabd doctor --data {data}")
     if manifest.store is None:
         click.echo("restore the store's own backup, taken before this one, ahead of nabd up: see docs/deploy.md")
+
+
+def _copy_beside(backup: Path, manifest: Manifest, data: Path) -> None:
+    """Make DATA/restoring, on the disk, its manifest last. Raises Refused, and OSError with nothing left."""
+    there = [name for name in (LOG, STATE, STORE, "format.json", "site") if (data / name).exists()]
+    if there:
+        raise Refused(f"data folder {data}: holds {', '.join(there)} already; move it away or name an empty one")
+    partial = data / RESTORING
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(mode=0o700)
+        for name in manifest.files:
+            target = partial / name
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copy2(backup / name, target)
+        fresh = partial / f"{MANIFEST}.new"
+        shutil.copy2(backup / MANIFEST, fresh)
+        tree_to_disk(partial)
+        fresh.replace(partial / MANIFEST)
+        to_disk(partial)
+        to_disk(data)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _move_in(data: Path) -> None:
+    """Move what is in DATA/restoring to its place, however much of it was moved before. Raises OSError."""
+    partial = data / RESTORING
+    for place in sorted(partial.iterdir()):
+        if place.name == MANIFEST:
+            continue
+        if place.name in (SECRETS, "mosquitto", "nabd.toml") and (data / place.name).exists():
+            click.echo(f"{data / place.name}: is there already and stays; the backup's own was left out")
+        else:
+            place.replace(data / place.name)
+    to_disk(data)
+    partial.replace(data / RESTORED)  # in one step: half removed, it would look like a restore that was broken off
+    to_disk(data)
+    shutil.rmtree(data / RESTORED, ignore_errors=True)
+
+
+def _how_far(partial: Path) -> str:
+    return "the restore was broken off" if (partial / MANIFEST).exists() else "nothing was restored"
 
 
 def _checked(backup: Path) -> Manifest:
@@ -224,13 +301,3 @@ def _names(folder: Path) -> list[str]:
 def _digest(path: Path) -> str:
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _to_disk(path: Path) -> None:
-    """A file, or a folder's files and names."""
-    for one in [path, *path.rglob("*")] if path.is_dir() else [path]:
-        handle = os.open(one, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from adapters.mqtt.tls import TlsFault, client_context
 from nabd.fault import Refused
+from nabd.secret_file import read_secret
 from nabd.settings import Settings
 
 
@@ -20,8 +21,8 @@ def broker_access(settings: Settings) -> Access:
     """The platform's own access. Raises Refused for a file that cannot be used."""
     credentials: dict[str, Any] = {"tls": broker_tls(settings)}
     if settings.mqtt_username:
-        password = read_password(
-            Path(settings.mqtt_password_file), "[mqtt] password_file", f"of user {settings.mqtt_username}"
+        password = read_secret(
+            Path(settings.mqtt_password_file), "[mqtt] password_file", f"the password of user {settings.mqtt_username}"
         )
         credentials |= {"username": settings.mqtt_username, "password": password}
     return Access((settings.mqtt_host, settings.mqtt_port), credentials)
@@ -35,15 +36,3 @@ def broker_tls(settings: Settings) -> ssl.SSLContext | None:
         return client_context(Path(settings.mqtt_ca_file))
     except TlsFault as fault:
         raise Refused(f"[mqtt] ca_file {fault}") from None
-
-
-def read_password(file: Path, setting: str, whose: str) -> str:
-    """The file's one line. Raises Refused."""
-    try:
-        password = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise Refused(f"{setting} {str(file)!r}: cannot be read ({reason}); it holds the password {whose}") from None
-    if not password:
-        raise Refused(f"{setting} {str(file)!r}: is empty; it holds the password {whose}")
-    return password

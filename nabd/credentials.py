@@ -5,7 +5,6 @@ and forgotten. Registry and broker are two systems, so a command can end between
 repeating it completes it.
 """
 
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,13 +19,19 @@ from adapters.mqtt.dynsec import Credentials, CredentialsFault
 from adapters.platform_client import PlatformFault
 from contract.wire.topics import is_device_id
 from nabd import settings
-from nabd.broker_access import broker_tls, read_password
+from nabd.broker_access import broker_tls
 from nabd.fault import Refused
 from nabd.founding import secret
 from nabd.registering import client_of
+from nabd.secret_file import put_in_place, read_secret, write_beside
 from nabd.settings import Settings
 
 PASSWORD_BYTES = 24  # 192 bits: nobody guesses it, and it fits a label
+
+
+def new_password() -> str:
+    """Of a device."""
+    return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
 def load(data: Path, config: Path | None) -> Settings:
@@ -39,7 +44,7 @@ def broker(data: Path, chosen: Settings) -> Iterator[Credentials]:
     if chosen.mqtt_embedded:
         raise Refused("the embedded broker has no credentials; they are for Mosquitto: set [mqtt] embedded = false")
     file = Path(chosen.mqtt_admin_password_file or secret(data, "mqtt_admin_password"))
-    password = read_password(file, "[mqtt] admin_password_file", "of user nabd-admin")
+    password = read_secret(file, "[mqtt] admin_password_file", "the password of user nabd-admin")
     try:
         with Credentials(chosen.mqtt_host, chosen.mqtt_port, password=password, tls=broker_tls(chosen)) as opened:
             yield opened
@@ -113,7 +118,7 @@ class NodeFile:
     """
 
     def __init__(self, chosen: Settings, device: str, kind: str, file: Path | None) -> None:
-        self.password = secrets.token_urlsafe(PASSWORD_BYTES)
+        self.password = new_password()
         self._device, self._file = device, file
         document: dict[str, Any] = {"device": device, **({"kind": kind} if kind else {})}
         if file is not None:
@@ -131,12 +136,7 @@ class NodeFile:
         if file is not None:
             self._fresh = file.with_name(file.name + ".new")
             try:
-                self._fresh.unlink(missing_ok=True)
-                descriptor = os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-                with os.fdopen(descriptor, "wb") as stream:
-                    stream.write(self._text + b"\n")
-                    stream.flush()
-                    os.fsync(stream.fileno())
+                write_beside(self._fresh, self._text + b"\n")
             except OSError as error:
                 raise Refused(f"--credentials {file}: cannot be written ({error.strerror}); name another") from None
 
@@ -145,7 +145,7 @@ class NodeFile:
         if self._file is None:
             click.echo(self._text.decode())
             return
-        self._fresh.replace(self._file)
+        put_in_place(self._fresh, self._file)
         click.echo(f"{self._device}: {self._file} is ready for the device; nobody else has its password", err=True)
 
     def forget(self) -> None:

@@ -14,9 +14,9 @@ from dashboards.generated import differing, generated, write
 from dashboards.server import Found, Grafana, ServerFault, Standing, keep_copy
 from dashboards.words import FOLDERS
 from nabd.fault import Refused
+from nabd.secret_file import read_secret
 
 LINES_MAX = 40  # of differences, a dashboard
-TOKEN_BYTES_MAX = 10_000
 
 
 def make(out: Path, console_url: str) -> int:
@@ -96,7 +96,11 @@ class _Server:
     """A Grafana whose faults are Refused; closed in the end."""
 
     def __init__(self, url: str, token_file: Path, timeout_s: float) -> None:
-        self._arguments = url, _token(token_file), timeout_s
+        self._arguments = (
+            url,
+            read_secret(token_file, "--token-file", "the token of a service account with the role Editor"),
+            timeout_s,
+        )
 
     def __enter__(self) -> Grafana:
         try:
@@ -139,17 +143,6 @@ def _keep(found: Found, backup: Path) -> None:
     except OSError as error:
         raise Refused(f"{backup}: no copy can be kept there ({error.strerror}); choose another with --backup") from None
     click.echo(f"{found.uid}: what was edited is kept in {path}")
-
-
-def _token(file: Path) -> str:
-    try:
-        with file.open(encoding="utf-8") as content:
-            token = content.read(TOKEN_BYTES_MAX).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"--token-file {file}: cannot be read ({error}); it holds a service account's token") from None
-    if not token:
-        raise Refused(f"--token-file {file}: is empty; put the token of a service account with the role Editor in it")
-    return token
 
 
 def _address(console_url: str) -> str:

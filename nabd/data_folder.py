@@ -7,6 +7,7 @@
     DATA/run.json      where the running one answers
     DATA/log.db        the log            DATA/state.db   registry, alarms, intents, audit
     DATA/store.duckdb  the readings       DATA/site/      rules and sites, the city's own to edit
+    DATA/restoring/    only while a backup is put back, or after that was broken off: then nobody starts here
 """
 
 import fcntl
@@ -24,6 +25,8 @@ from nabd.fault import Refused
 from nabd.settings import SPEED_MAX
 
 LAYOUT = 1
+RESTORING = "restoring"
+RESTORED = "restored"  # what is left of it when all is in its place
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +49,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 class DataFolder:
     """An opened and locked data folder; use it as a context manager.
 
-    Raises Refused when it cannot be made or written, is open in another process, has another layout or another clock.
+    Raises Refused when it cannot be made or written, is open in another process, is half restored, has another
+    layout or another clock.
     """
 
     def __init__(self, path: Path, *, start_ms: int | None, start_text: str, speed: float | None) -> None:
@@ -68,6 +72,8 @@ class DataFolder:
                 f"data folder {path}: is in use{who}; stop that one first or choose another folder with --data"
             ) from None
         try:
+            refuse_half_restored(path)
+            shutil.rmtree(path / RESTORED, ignore_errors=True)  # it may hold a backup's secrets
             self.format = self._open_format(start_ms, start_text, speed)
             self._seed_site()
         except OSError as error:
@@ -146,6 +152,14 @@ class DataFolder:
         with as_file(files("nabd") / "site") as shipped:
             shutil.copytree(shipped, partial, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
         partial.replace(target)
+
+
+def refuse_half_restored(path: Path) -> None:
+    """Raises Refused when a restore into this folder was broken off: it may hold a log without its state."""
+    if (path / RESTORING).exists():
+        raise Refused(
+            f"data folder {path}: a restore was broken off; run nabd data restore again, with the same backup"
+        )
 
 
 def _new_id() -> str:

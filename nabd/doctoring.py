@@ -3,12 +3,11 @@
 import os
 import resource
 import shutil
-import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -22,8 +21,11 @@ from contract.ports import StoreFault
 from nabd import settings
 from nabd.broker_access import broker_access
 from nabd.city_files import read_sites, rule_texts
-from nabd.data_folder import LAYOUT, Format, Run, read_run
+from nabd.data_folder import LAYOUT, Format, Run, read_run, refuse_half_restored
+from nabd.doctoring_secrets import secrets_in
 from nabd.fault import Refused
+from nabd.finding import RENEW_DAYS, Finding, Verdict
+from nabd.founding import DAY_MS
 from nabd.ports import listen
 from nabd.process import micropython
 from nabd.storing import open_influxdb
@@ -31,22 +33,8 @@ from rules import loader
 
 DISK_BYTES_MIN = 1_000_000_000
 DAY_S = 86_400
-DAY_MS = 86_400_000
-RENEW_DAYS = 30
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 FILES_MIN = 4096  # a socket a device in the same process, and room for the rest
-
-
-class Verdict(StrEnum):
-    GOOD = "ok"
-    NOTE = "note"
-    WRONG = "WRONG"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    verdict: Verdict
-    about: str
-    sentence: str
 
 
 def run(data: Path, config: Path | None) -> int:
@@ -143,6 +131,7 @@ def _data(data: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(data).free
     verdict = Verdict.GOOD if free >= DISK_BYTES_MIN else Verdict.WRONG
     yield Finding(verdict, "disk", f"{free / 1e9:.1f} GB free; Nabd wants {DISK_BYTES_MIN / 1e9:.0f} GB at least")
+    yield from _half_restored(data)
     file = data / "format.json"
     if file.exists():
         try:
@@ -159,14 +148,38 @@ def _data(data: Path) -> Iterator[Finding]:
             )
     secrets = data / "secrets"
     if secrets.is_dir():
-        yield _secrets(secrets)
+        names = sorted(path.name for path in secrets.iterdir() if path.is_file())
+        yield from secrets_in(secrets, names, f"nabd init --data {data}")
     site = data / "site"
     if site.exists():
         yield _checked("sites", lambda: f"{len(read_sites(site / 'sites'))} sites are good")
         yield _checked("rules", lambda: _rules(site))
 
 
+def _half_restored(data: Path) -> Iterator[Finding]:
+    try:
+        refuse_half_restored(data)
+    except Refused as fault:
+        yield Finding(Verdict.WRONG, "data folder", str(fault))
+
+
+def _plain_influxdb(chosen: settings.Settings) -> Iterator[Finding]:
+    """Would the token go over a network for everybody to read?"""
+    try:
+        address = urlsplit(chosen.influxdb_url)
+    except ValueError:  # no address at all, which the attempt to reach it says
+        return
+    if address.scheme == "http" and address.hostname not in LOOPBACK:
+        yield Finding(
+            Verdict.NOTE,
+            "influxdb",
+            f"[influxdb] url {chosen.influxdb_url} carries the token and the readings in plain text; https:// encrypts "
+            "them, or leave that network to the servers alone, as docker-compose.yml does",
+        )
+
+
 def _influxdb(data: Path, chosen: settings.Settings) -> Iterator[Finding]:
+    yield from _plain_influxdb(chosen)
     try:
         with closing(open_influxdb(chosen, data, load_kinds(), log_id="")) as store:
             keeps_s = store.check_access()
@@ -188,19 +201,6 @@ def _influxdb(data: Path, chosen: settings.Settings) -> Iterator[Finding]:
             f"the bucket drops readings older than {keeps_s / DAY_S:.3g} days; those that devices bring later than "
             "that are refused and go to quarantine",
         )
-
-
-def _secrets(folder: Path) -> Finding:
-    """Are they its owner's alone?"""
-    files = [path for path in folder.iterdir() if path.is_file()]
-    others = sorted(path.name for path in [folder, *files] if stat.S_IMODE(path.stat().st_mode) & 0o077)
-    if others:
-        return Finding(
-            Verdict.WRONG,
-            "secrets",
-            f"others than the owner may use {', '.join(others)}; chmod 700 {folder} and chmod 600 {folder}/*",
-        )
-    return Finding(Verdict.GOOD, "secrets", f"{len(files)} files in {folder}, for their owner alone")
 
 
 def _rules(site: Path) -> str:

@@ -2,7 +2,7 @@
 others, and good for some time? Looks at files only, so it can be asked before anything runs."""
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,11 +10,10 @@ import msgspec
 from adapters import certificates
 from adapters.certificates import CertificateFault
 from adapters.clock import real_ms
-from nabd.doctoring import Finding, Verdict
+from nabd.finding import RENEW_DAYS, Finding, Verdict
 from nabd.founding import DAY_MS, PASSWORDS, secret
 
 FILES = ("ca.crt", "mosquitto.crt", "mosquitto.key", *PASSWORDS)
-SOON_DAYS = 30
 CONTAINER_UID = 10001  # of deploy/Dockerfile, and the default of docker-compose.yml
 
 
@@ -25,22 +24,28 @@ def examine(city: Path) -> Iterator[Finding]:
     if not folder.is_dir():
         yield Finding(Verdict.WRONG, "secrets", f"{folder} does not exist; make all of it with: {init}")
         return
-    if loose := stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        yield Finding(Verdict.WRONG, "secrets", f"{folder} is open to others (mode {loose:03o}); chmod 700 {folder}")
-    usable = True
-    for name in FILES:
-        finding = _file(secret(city, name), init)
-        usable &= finding is None
-        if finding is not None:
-            yield finding
-    if usable:
-        yield Finding(Verdict.GOOD, "secrets", f"{len(FILES)} files are there and closed to others")
+    yield from secrets_in(folder, FILES, init)
     yield _users(city / "mosquitto" / "dynamic-security.json", init)
     for name in ("ca.crt", "mosquitto.crt"):
         if secret(city, name).exists():
             yield _certificate(secret(city, name), city)
     yield from _pair(city)
     yield from _owner(folder)
+
+
+def secrets_in(folder: Path, names: Sequence[str], init: str) -> Iterator[Finding]:
+    """Are these files there, not empty, and like their folder their owner's alone? `init`: the command that makes them.
+
+    One finding a fault, or one that all is good.
+    """
+    faults = [finding for name in names if (finding := _file(folder / name, init)) is not None]
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        faults.insert(
+            0,
+            Finding(Verdict.WRONG, "secrets", f"{folder} is open to others (mode {mode:03o}); chmod 700 {folder}"),
+        )
+    yield from faults or [Finding(Verdict.GOOD, "secrets", f"{len(names)} files in {folder}, for their owner alone")]
 
 
 def _file(path: Path, init: str) -> Finding | None:
@@ -85,8 +90,8 @@ def _certificate(path: Path, city: Path) -> Finding:
         return Finding(Verdict.WRONG, path.name, f"{hosts}is not valid yet; set this machine's clock, or {mend}")
     if days < 0:
         return Finding(Verdict.WRONG, path.name, f"{hosts}expired {-days} days ago; {mend}")
-    verdict = Verdict.NOTE if days < SOON_DAYS else Verdict.GOOD
-    return Finding(verdict, path.name, f"{hosts}good for {days} days{f'; {mend}' if days < SOON_DAYS else ''}")
+    verdict = Verdict.NOTE if days < RENEW_DAYS else Verdict.GOOD
+    return Finding(verdict, path.name, f"{hosts}good for {days} days{f'; {mend}' if days < RENEW_DAYS else ''}")
 
 
 def _pair(city: Path) -> Iterator[Finding]:

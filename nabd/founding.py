@@ -10,7 +10,6 @@ all, so a run that was cut off can be repeated.
     DATA/mosquitto/dynamic-security.json   Mosquitto's own from its first start on
 """
 
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from adapters.certificates import Certificate, CertificateFault
 from adapters.clock import real_ms
 from adapters.mqtt import permissions
 from nabd.fault import Refused
+from nabd.secret_file import read_secret, replace_whole, write_new
 
 # Always in the broker's certificate: this machine, and the service's name in docker-compose.yml.
 HOSTS = ("localhost", "127.0.0.1", "mosquitto")
@@ -79,13 +79,13 @@ def establish(data: Path, hosts: Sequence[str]) -> list[Found]:
     _check_pairs(data)
     found = [_authority(data), *_server(data, hosts)]
     for name in PASSWORDS:
-        made = _write_new(secret(data, name), secrets.token_urlsafe(PASSWORD_BYTES).encode())
+        made = write_new(secret(data, name), secrets.token_urlsafe(PASSWORD_BYTES).encode())
         found.append(Found(secret(data, name), made, "random" if made else "was there"))
     document = permissions.first_document(
-        _read(secret(data, "mqtt_platform_password")).decode(), _read(secret(data, "mqtt_admin_password")).decode()
+        _password(secret(data, "mqtt_platform_password")), _password(secret(data, "mqtt_admin_password"))
     )
     file = data / "mosquitto" / "dynamic-security.json"
-    made = _write_new(file, document)
+    made = write_new(file, document)
     found.append(Found(file, made, "roles, nabd-platform and nabd-admin" if made else "was there, and is Mosquitto's"))
     return found
 
@@ -102,11 +102,7 @@ def renew(data: Path, hosts: Sequence[str]) -> Found:
         if not hosts:
             raise
         known = ()
-    pem = _sign(data, [*hosts, *known])
-    fresh = target.with_suffix(".crt.new")
-    fresh.unlink(missing_ok=True)
-    _write_new(fresh, pem)
-    fresh.replace(target)
+    replace_whole(target, _sign(data, [*hosts, *known]))
     return Found(target, True, _describe(target))
 
 
@@ -134,9 +130,9 @@ def _authority(data: Path) -> Found:
     key, certificate = secret(data, "ca.key"), secret(data, "ca.crt")
     if certificate.exists():
         return Found(certificate, False, "was there, " + _describe(certificate))
-    _write_new(key, certificates.new_key())
+    write_new(key, certificates.new_key())
     try:
-        _write_new(certificate, certificates.authority(_read(key), real_ms()))
+        write_new(certificate, certificates.authority(_read(key), real_ms()))
     except CertificateFault as fault:
         raise Refused(f"{key}: {fault}; restore it from a backup") from None
     about = f"the city's own authority, {_describe(certificate)}; its key is {key.name}: keep a copy"
@@ -156,8 +152,8 @@ def _server(data: Path, hosts: Sequence[str]) -> list[Found]:
         if not key.exists():
             raise Refused(f"{key}: is missing; restore it, or remove {certificate.name} too and repeat nabd init")
         return [Found(certificate, False, "was there, " + _describe(certificate))]
-    _write_new(key, certificates.new_key())
-    _write_new(certificate, _sign(data, hosts))
+    write_new(key, certificates.new_key())
+    write_new(certificate, _sign(data, hosts))
     return [Found(certificate, True, _describe(certificate))]
 
 
@@ -188,30 +184,15 @@ def _describe(path: Path) -> str:
     return f"{hosts}good for {(known.not_after_ms - real_ms()) // DAY_MS} days"
 
 
+def _password(path: Path) -> str:
+    return read_secret(path, "", "a password of this city", "bring it back from where it is, or from a backup")
+
+
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes().strip() if path.name in PASSWORDS else path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise Refused(f"{path}: is missing; run nabd init first, or bring it back from where it is") from None
-
-
-def _write_new(path: Path, content: bytes) -> bool:
-    """Write a file of mode 0600 whole; False, and nothing done, when there is one already."""
-    if path.exists():
-        return False
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)  # unlike a rename, it never takes the place of another
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
 
 
 def _next_steps(data: Path) -> str:

@@ -16,6 +16,7 @@ import click
 
 from adapters.stores.influx_admin import InfluxAdmin, InfluxAway, InfluxFault
 from nabd.fault import Refused
+from nabd.secret_file import read_secret
 from nabd.settings import Settings
 
 USER = "nabd-admin"
@@ -73,11 +74,7 @@ def _when_there(ask: Callable[[], Answer], wait_s: float) -> Answer:
 
 
 def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise Refused(f"{file}: cannot be read ({reason}); nabd init makes it") from None
+    return read_secret(file, "", "a password or token of this city", "nabd init makes it where there is none")
 
 
 def _write_in_place(file: Path, token: str) -> None:

@@ -1,8 +1,6 @@
 """`nabd simulate`: a fleet in its own process, on the clock of the platform it talks to."""
 
 import asyncio
-import os
-import secrets
 import signal
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
@@ -16,14 +14,14 @@ from adapters.clock import CityClock, ClockOrigin
 from adapters.mqtt.dynsec import Credentials, CredentialsFault
 from adapters.mqtt.tls import TlsFault, client_context
 from adapters.platform_client import PlatformClient, PlatformFault
-from nabd.broker_access import read_password
 from nabd.city_files import read_sites
+from nabd.credentials import new_password
 from nabd.fault import Refused
 from nabd.lifetimes import signal_event
+from nabd.secret_file import read_secret, replace_whole
 from simulators.fleet import Fleet, FleetOptions
 
 SUMMARY_S = 5.0
-PASSWORD_BYTES = 24
 
 
 def run(
@@ -62,7 +60,7 @@ def run(
             passwords |= _read(credentials_file)
             lacking = [known.device for known in registrations if known.device not in passwords]
             if lacking and admin_password_file is not None:
-                password = read_password(admin_password_file, "--admin-password-file", "of user nabd-admin")
+                password = read_secret(admin_password_file, "--admin-password-file", "the password of user nabd-admin")
                 with Credentials(mqtt_host, mqtt_port, password=password, tls=options.tls) as credentials:
                     passwords |= _enrol(credentials, lacking)
                 _write(credentials_file, passwords)
@@ -80,7 +78,7 @@ def run(
 
 def _enrol(credentials: Credentials, devices: Sequence[str]) -> dict[str, str]:
     """A credential for each; one that had one, and whose password nobody knows any more, gets a new password."""
-    passwords = {device: secrets.token_urlsafe(PASSWORD_BYTES) for device in devices}
+    passwords = {device: new_password() for device in devices}
     made = set(credentials.create_all(passwords))
     for device in passwords:
         if device not in made:
@@ -98,12 +96,8 @@ def _read(file: Path) -> dict[str, str]:
 
 
 def _write(file: Path, passwords: Mapping[str, str]) -> None:
-    fresh = file.with_name(file.name + ".new")
     try:
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as stream:
-            stream.write(msgspec.json.format(msgspec.json.encode(passwords), indent=1))
-        fresh.replace(file)
+        replace_whole(file, msgspec.json.format(msgspec.json.encode(passwords), indent=1))
     except OSError as error:
         raise Refused(f"--credentials {file}: cannot be written ({error.strerror}); name another") from None
 

@@ -11,6 +11,7 @@ from contract.kind import Kinds
 from contract.ports import Store, StoreFault
 from nabd.data_folder import DataFolder
 from nabd.fault import Refused
+from nabd.secret_file import read_secret
 from nabd.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,19 +38,12 @@ class TokenFile:
         return self._known
 
     def _read(self) -> str:
-        try:
-            token = self.path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            raise Refused(
-                f"[influxdb] token_file {self.path}: cannot be read ({why}); it holds the token that may read and "
-                "write the bucket, readable by this user only"
-            ) from None
-        if not token or not token.isascii() or not token.isprintable():
-            raise Refused(
-                f"[influxdb] token_file {self.path}: holds no token; put one line of letters and digits there"
-            )
-        return token
+        return read_secret(
+            self.path,
+            "[influxdb] token_file",
+            "the token that may read and write the bucket",
+            "nabd init and nabd init-influxdb make it",
+        )
 
 
 def open_store(settings: Settings, folder: DataFolder, kinds: Kinds) -> "DuckStore | InfluxStore":

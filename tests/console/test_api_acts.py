@@ -1,9 +1,12 @@
 """The API on alarms, intents, decisions, rules, health and metrics."""
 
+import dataclasses
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from console.app import create_app
 from contract.decisions import Alarm, AlarmState, Intent, IntentState, Rank, Severity, Step
 from contract.ports import Effects, LogFull, StoreFault
 from contract.records import Record, Wished, Withdrawn
@@ -330,3 +333,13 @@ def test_the_api_describes_itself_without_scripts_from_elsewhere(client: ApiClie
     paths = client.get("/api/v1/openapi.json").json()["paths"]
     assert {"/devices", "/assets/{asset}", "/intents", "/quarantine"} <= set(paths)
     problem(client.get("/api/v1/docs"), 404, "not-found")
+
+
+def test_a_copy_of_the_store_says_where_it_lies_and_a_store_that_is_a_service_has_none(city: DemoCity) -> None:
+    platform = city.platform()
+    for copy, said in (
+        (lambda: (7, "copy/a1/store.duckdb"), {"position": 7, "path": "copy/a1/store.duckdb"}),
+        (None, {"position": None, "path": None}),
+    ):
+        with closing(ApiClient(create_app(dataclasses.replace(platform, copy_store=copy), pages=False))) as client:
+            assert client.post("/api/v1/store/copy", json={}).json() == said

@@ -136,5 +136,7 @@ def test_a_server_that_does_not_answer_is_waited_for_and_then_named(tmp_path: Pa
 
 
 def test_without_nabd_init_the_missing_file_and_the_remedy_are_named(server: InfluxServer, tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"influxdb_admin_password: cannot be read .*; nabd init makes it"):
+    with pytest.raises(
+        Refused, match=r"influxdb_admin_password: cannot be read .*: nabd init makes it where there is none"
+    ):
         found(server, tmp_path)

@@ -49,7 +49,7 @@ def test_without_an_authority_it_is_plain_text(city: Path) -> None:
         ("ca.crt", b"not PEM", r"\[mqtt\] ca_file .*is no certificate in PEM"),
         ("mqtt_platform_password", None, r"\[mqtt\] password_file .*cannot be read .*of user nabd-platform"),
         ("mqtt_platform_password", b" \n", r"\[mqtt\] password_file .*is empty; it holds the password of user"),
-        ("mqtt_platform_password", b"\xff\xfe", r"\[mqtt\] password_file .*cannot be read \(not UTF-8\)"),
+        ("mqtt_platform_password", b"\xff\xfe", r"\[mqtt\] password_file .*is not one line of printable ASCII"),
     ],
 )
 def test_a_file_that_cannot_be_used_names_its_setting(

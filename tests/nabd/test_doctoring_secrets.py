@@ -9,8 +9,8 @@ import pytest
 
 from adapters import certificates
 from adapters.clock import real_ms
-from nabd.doctoring import Finding, Verdict
 from nabd.doctoring_secrets import FILES, examine
+from nabd.finding import Finding, Verdict
 from nabd.founding import DAY_MS, establish, secret
 
 

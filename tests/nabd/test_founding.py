@@ -172,6 +172,7 @@ def test_doctor_sees_a_secret_that_others_may_read(tmp_path: Path) -> None:
     founding.establish(tmp_path, ())
     told = CliRunner().invoke(cli, ["doctor", "--data", str(tmp_path)]).output
     assert "ok    secrets: 10 files" in told
-    founding.secret(tmp_path, "influxdb_token").chmod(0o640)
+    file = founding.secret(tmp_path, "influxdb_token")
+    file.chmod(0o640)
     told = CliRunner().invoke(cli, ["doctor", "--data", str(tmp_path)]).output
-    assert "WRONG secrets: others than the owner may use influxdb_token; chmod" in told
+    assert f"WRONG influxdb_token: {file} is open to others (mode 640); chmod 600 {file}" in told
