@@ -207,15 +207,26 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int  # city time, Unix ns; the same fact has the same one, so that it may be written again
 
 
+class RefusedPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A point that the store will never take, however often it is tried, and the store's own words on why."""
+
+    point: Point
+    sentence: str
+
+
 @runtime_checkable
 class Annals(Protocol):
     """The part of a store that keeps such facts, for stores that dashboards read."""
 
-    def record(self, points: Sequence[Point]) -> None:
-        """Write them; again is once. Raises StoreFault."""
+    def record(self, points: Sequence[Point]) -> Sequence[RefusedPoint]:
+        """Write them; again is once. Returns those refused for good: all others are there, and whoever writes goes on.
+
+        Raises StoreFault when it must be tried again.
+        """
 
     def remember(self, name: str, fields: Mapping[str, float | str]) -> None:
-        """Keep how far a writer of annals is, for its own log, beside what it wrote. Raises StoreFault."""
+        """Keep how far a writer of annals is, for its own log, beside what it wrote. Raises StoreFault, also when this
+        is refused for good: a writer that cannot keep its place must not go on in silence."""
 
     def remembered(self, name: str) -> Mapping[str, float | str]:
         """What was last kept under this name for this log; empty when nothing was. Raises StoreFault."""
