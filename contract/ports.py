@@ -131,6 +131,8 @@ PutAway = Callable[[Sequence[Quarantined]], None]
 class Store(Protocol):
     """Where readings live for years. A reading written again, under its name, is still there once."""
 
+    passed_over: int  # readings of kinds that are not loaded any more, since it was opened
+
     def position(self) -> int:
         """The last log position whose readings are all stored; 0 for a store that knows none of this log.
 

@@ -91,6 +91,10 @@ class Recorder:
         self._stop.set()
         self._thread.join()
 
+    def left_out(self) -> dict[str, int]:
+        """What will never reach the dashboards, since the start."""
+        return {"recorder_dropped": self.dropped, "recorder_refused": self.refused}
+
     def _run(self) -> None:
         backoff_s = LOOK_S
         while True:
