@@ -32,6 +32,7 @@ def city(city: City, server: InfluxServer) -> City:
     city.data.mkdir()
     (city.data / "secrets").mkdir(mode=0o700)
     _, token = server.add_token(server.bucket_id, "read", "write")
+    (city.data / "secrets" / "influxdb_token").touch(mode=0o600)
     (city.data / "secrets" / "influxdb_token").write_text(token + "\n")
     (city.data / "nabd.toml").write_text(
         f'[store]\nkind = "influxdb"\n[influxdb]\nurl = "{server.url}"\ntimeout_s = 2\n', encoding="utf-8"
