@@ -75,10 +75,13 @@ class Log(Protocol):
         ledger: Iterable[LedgerRow] = (),
         quarantine: Iterable[Quarantined] = (),
         counts: Mapping[str, int] | None = None,
+        once: str = "",
     ) -> int:
         """Make all of it durable (fsync) or none; return the last position.
 
-        `counts` are added to the named durable counters. Raises LogFull, or OSError when the disk refuses.
+        `counts` are added to the named durable counters. `once` names a counter of quarantine rows that may be handed
+        over again, by a consumer that begins anew: it grows by those that are new only, and a row that is there already
+        keeps its count. Raises LogFull, or OSError when the disk refuses.
         """
 
     def read(self, after: int, limit: int) -> Sequence[Entry]:
