@@ -1,7 +1,7 @@
 """The doors to the outside world, as Protocols. `adapters/` implements them; nobody else knows who is behind one."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import msgspec
 
@@ -131,6 +131,10 @@ PutAway = Callable[[Sequence[Quarantined]], None]
 """Makes what a store will never take durable elsewhere, or raises."""
 
 
+LATEST_WITHIN_MS = 7 * 86_400_000
+"""Who was silent for longer has no latest reading; bounds the look at a start."""
+
+
 class Store(Protocol):
     """Where readings live for years. A reading written again, under its name, is still there once."""
 
@@ -165,7 +169,10 @@ class Store(Protocol):
         """(measured_at_ms, value) in time order within [start, end); with `every_ms` the mean of each step."""
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
-        """(device, kind, measured_at_ms, values) of each device's newest stored reading."""
+        """(device, kind, measured_at_ms, values) of each device's newest stored reading.
+
+        Not of one that is older by LATEST_WITHIN_MS than the newest of its kind.
+        """
 
     def count(self) -> int:
         """How many readings are stored."""
@@ -201,40 +208,6 @@ class Archive(Protocol):
 
         Readings that the log brings later are not doubled either.
         """
-
-
-class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact beside the readings that a dashboard shows: an alarm that changed, the platform's own health."""
-
-    measurement: str
-    tags: Mapping[str, str]  # an empty value is no tag
-    fields: Mapping[str, float | str]  # numbers always as floats
-    at_ns: int  # city time, Unix ns; the same fact has the same one, so that it may be written again
-
-
-class RefusedPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A point that the store will never take, however often it is tried, and the store's own words on why."""
-
-    point: Point
-    sentence: str
-
-
-@runtime_checkable
-class Annals(Protocol):
-    """The part of a store that keeps such facts, for stores that dashboards read."""
-
-    def record(self, points: Sequence[Point]) -> Sequence[RefusedPoint]:
-        """Write them; again is once. Returns those refused for good: all others are there, and whoever writes goes on.
-
-        Raises StoreFault when it must be tried again.
-        """
-
-    def remember(self, name: str, fields: Mapping[str, float | str]) -> None:
-        """Keep how far a writer of annals is, for its own log, beside what it wrote. Raises StoreFault, also when this
-        is refused for good: a writer that cannot keep its place must not go on in silence."""
-
-    def remembered(self, name: str) -> Mapping[str, float | str]:
-        """What was last kept under this name for this log; empty when nothing was. Raises StoreFault."""
 
 
 # --------------------------------------------------------------------------------------------------------- state

@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from contract.ports import Annals, Clock, History, Point, RefusedPoint, StoreFault
+from contract.annals import Annals, Point, RefusedPoint
+from contract.ports import Clock, History, StoreFault
 from nabd.annals import alarm_points, lease_point
 
 logger = logging.getLogger("recorder")

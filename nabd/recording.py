@@ -8,8 +8,9 @@ from pathlib import Path
 
 from console.api_acts import LEDGER_COUNTS
 from console.live import Contact, LiveDevice, LiveView
+from contract.annals import Annals, Point
 from contract.kind import Kind, Kinds, MetricType
-from contract.ports import Annals, Clock, Log, Point, State
+from contract.ports import Clock, Log, State
 from nabd.annals import health_point, ledger_points
 from nabd.lifetimes import on_exit
 from nabd.recorder import Recorder

@@ -17,8 +17,9 @@ from adapters.stores.influx_lines import Batch, LineMaker, WrongType, find, poin
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_reading import InfluxReader
 from adapters.stores.influx_refused import Refused, deliver
+from contract.annals import Point, RefusedPoint
 from contract.kind import Kinds, Value
-from contract.ports import Point, PutAway, Quarantined, RefusedPoint, StoredReading, StoreFault
+from contract.ports import PutAway, Quarantined, StoredReading, StoreFault
 from contract.records import Entry
 from contract.wire import topics
 
@@ -30,7 +31,7 @@ _STORED_AT = re.compile(r",stored_at_ms=\d+,")
 
 
 class InfluxStore:
-    """Implements contract.ports.Store, Archive and Annals. Making one asks nothing of the server.
+    """Implements contract.ports.Store and Archive, and contract.annals.Annals. Making one asks nothing of the server.
 
     `log` names the log whose positions are kept. `token` may be a function that reads it anew.
     """

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from adapters.stores.influx_store import InfluxStore
-from contract.ports import Point, Quarantined, StoreFault
+from contract.annals import Point
+from contract.ports import Quarantined, StoreFault
 from contract.records import Telemetry
 from tests.adapters_stores.conftest import KINDS, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from adapters.state.sqlite_state import SqliteState
+from contract.annals import Point, RefusedPoint
 from contract.decisions import Alarm, AlarmState, Decision, Intent, IntentState, Rank, Severity, Step
-from contract.ports import Device, Effects, LedgerRow, Point, RefusedPoint, StoreFault
+from contract.ports import Device, Effects, LedgerRow, StoreFault
 from contract.records import Registered
 from nabd import recorder as module
 from nabd.annals import LEDGER, health_point, ledger_points
