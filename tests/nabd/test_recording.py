@@ -8,6 +8,7 @@ import pytest
 
 from adapters.log.sqlite_log import SqliteLog
 from adapters.state.sqlite_state import SqliteState
+from bench.dashboards import figures
 from console.live import LiveView
 from contract.kind_file import load_kinds
 from nabd.recorder import Recorder
@@ -27,7 +28,10 @@ def recorder_of(annals: Annals, log: SqliteLog, state: SqliteState, clock: Clock
     recorder = make_recorder(
         annals, log, state, LiveView(kinds), clock, kinds,
         totals=lambda: {"missing": 0, "gone": 0},
-        health=lambda: {"left_out": {"store_passed_over": 4, **(recorder.left_out() if recorder else {})}},
+        health=lambda: {
+            "left_out": {"store_passed_over": 4, **(recorder.left_out() if recorder else {})},
+            "consumers": {"store": 1, "decider": 2, "live": 3},
+        },
         log_bytes_max=50_000_000,
     )  # fmt: skip
     assert recorder is not None
@@ -56,3 +60,10 @@ def test_the_health_of_a_store_tells_what_was_left_out_of_it(log: SqliteLog, sta
     told = [point.fields[name] for name in ("store_passed_over", "recorder_dropped", "recorder_refused")]
     assert told == [4.0, 0.0, 1.0]
     assert point.fields["store_refused"] == 7.0
+
+
+def test_the_benchmark_of_the_dashboards_writes_the_health_that_is_sampled(log: SqliteLog, state: SqliteState) -> None:
+    annals = Annals()
+    recorder_of(annals, log, state, Clock()).look()
+    [point] = annals.of("nabd_health")
+    assert point.fields.keys() == figures(1).keys()
