@@ -1,8 +1,8 @@
 """`make bench-dashboards`: how long each panel's query takes on thirty days of a thousand devices, in a real InfluxDB.
 
-The points are written as line protocol in the layout the platform writes, at each kind's own period: readings, the
-ledger every five minutes, zones every quarter of an hour, health every ten seconds, alarms and leases. Then each query
-is asked as Grafana would, over the time its panel shows by itself and over the whole thirty days.
+The points are made by the platform's own functions, at each kind's own period: readings, the ledger every five minutes,
+zones every quarter of an hour, health every ten seconds, alarms and leases. Then each query is asked as Grafana would,
+over the time its panel shows by itself and over the whole thirty days.
 """
 
 import argparse
@@ -13,18 +13,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
-from zlib import crc32
 
 import httpx
 import psutil
 
-from contract.kind import Kind, Kinds, Metric, MetricType
+from adapters.stores.influx_lines import LineMaker, point_line
+from contract.decisions import Alarm, AlarmState, Decision, Severity, Step
+from contract.kind import Kind, Kinds, Metric, MetricType, Value
 from contract.kind_file import load_kinds
+from contract.ports import AlarmChange, AlarmRow, Device, LeaseStep, LedgerRow
+from contract.records import Entry, Quality, Reading, Telemetry
 from dashboards.build import build
+from nabd.annals import alarm_points, health_point, lease_point, ledger_points
+from nabd.recorder import HEALTH_EVERY_MS, LEDGER_EVERY_MS, ZONES_EVERY_MS
+from nabd.recording import PRESET
+from nabd.zones import Thing, Zones
 from tests.dashboards.asking import every_panel, interpolated, panel_queries, span_s
 from tests.influxdb import InfluxServer
 
@@ -38,21 +45,20 @@ LIMIT_MS = 300.0
 ROUNDS = 5
 
 
-@dataclass
-class Thing:
+@dataclass(frozen=True)
+class Placed:
+    """A device of any kind, on a thing of its own name."""
+
     kind: Kind
-    device: str
-    zone: str
-    group: str
+    facts: Device
     offset_ms: int
-    tags: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        group = f",{self.kind.group}={self.group}" if self.kind.group else ""
-        self.tags = f"asset={self.device},commune=berkane,device={self.device},zone={self.zone}{group}"
+    @property
+    def group(self) -> str:
+        return str(self.facts.settings.get(self.kind.group, "")) if self.kind.group else ""
 
 
-def city(kinds: Kinds, chance: random.Random, scale: float) -> list[Thing]:
+def city(kinds: Kinds, chance: random.Random, scale: float) -> list[Placed]:
     things = []
     for name, count in FLEET.items():
         kind = kinds[name]
@@ -60,109 +66,135 @@ def city(kinds: Kinds, chance: random.Random, scale: float) -> list[Thing]:
         for number in range(max(1, round(count * scale))):
             values = setting.values if setting is not None and setting.values else ()
             group = values[number % len(values)] if values else f"C{number % CIRCUITS}"
-            offset_ms = chance.randrange(kind.period_s * 1000)
-            things.append(Thing(kind, f"{name}-{number}", f"zone-{number % ZONES}", group, offset_ms))
+            facts = Device(
+                device=f"{name}-{number}", asset=f"{name}-{number}", kind=name, commune="berkane",
+                zone=f"zone-{number % ZONES}", name="", lat=None, lon=None, registered_at_ms=0,
+                settings={kind.group: group} if kind.group else {},
+            )  # fmt: skip
+            things.append(Placed(kind, facts, chance.randrange(kind.period_s * 1000)))
     return things
 
 
-def readings(things: list[Thing], start_ms: int) -> Iterator[str]:
+def readings(kinds: Kinds, things: list[Placed], start_ms: int) -> Iterator[str]:
+    """One a message."""
+    maker = LineMaker(kinds)
     for thing in things:
-        period_ms = thing.kind.period_s * 1000
-        digits = crc32(b"s1")
-        head = f"{thing.kind.name},{thing.tags} "
+        period_ms, facts = thing.kind.period_s * 1000, thing.facts
         for seq in range(1, (END_MS - start_ms) // period_ms):
             at_ms = start_ms + thing.offset_ms + seq * period_ms
-            values = ",".join(_value(metric, seq) for metric in thing.kind.metrics.values())
-            quality = 4 if seq % 50 == 0 else 0
-            yield (
-                f'{head}{values},stream="s1",seq={seq},boot=1,quality={quality},received_at_ms={at_ms + 500},'
-                f"stored_at_ms={at_ms + 700} {at_ms * 1_000_000 + (digits + seq) % 1_000_000}"
-            )
+            quality = Quality.LATE if seq % 50 == 0 else Quality(0)
+            record = Telemetry(
+                device=facts.device, asset=facts.asset, kind=facts.kind, stream="s1", boot=1, commune=facts.commune,
+                zone=facts.zone, group=thing.group, readings=(Reading(seq, at_ms, values(thing.kind, seq), quality),),
+            )  # fmt: skip
+            maker.add([Entry(seq, at_ms + 500, record)], at_ms + 700)
+        for _, lines in maker.take():
+            yield from lines
 
 
-def _value(metric: Metric, seq: int) -> str:
+def values(kind: Kind, seq: int) -> dict[str, Value]:
+    return {metric.name: _value(metric, seq) for metric in kind.metrics.values()}
+
+
+def _value(metric: Metric, seq: int) -> Value:
     if metric.type is MetricType.COUNTER:
-        return f"{metric.name}={seq * 15}"
+        return float(seq * 15)
     if metric.type is MetricType.BOOLEAN:
-        return f"{metric.name}={seq % 2}"
+        return float(seq % 2)
     if metric.type is MetricType.ENUM:
-        return f'{metric.name}="{metric.values[seq % len(metric.values)]}"'
+        return metric.values[seq % len(metric.values)]
     if metric.maximum is not None and metric.maximum <= 1:
-        return f"{metric.name}={seq % 97 / 97:.2f}"
-    return f"{metric.name}={20 + seq % 37 * 1.1:.1f}"
+        return round(seq % 97 / 97, 2)
+    return round(20 + seq % 37 * 1.1, 1)
 
 
-def ledger(things: list[Thing], start_ms: int) -> Iterator[str]:
-    for thing in things:
-        tags = f"asset={thing.device},commune=berkane,device={thing.device},kind={thing.kind.name},zone={thing.zone}"
-        for number, at_ms in enumerate(range(start_ms, END_MS, 300_000)):
-            have = 1000 + number // 3
-            yield (
-                f"nabd_ledger,{tags} have={have},missing={number % 3},gone=1,completeness={have / (have + 3):.4f},"
-                f"online={int(number % 100 > 0)},last_measured_at_ms={at_ms} {at_ms}000000"
+def ledger(things: list[Placed], start_ms: int) -> Iterator[str]:
+    devices = {thing.facts.device: thing.facts for thing in things}
+    for number, at_ms in enumerate(range(start_ms, END_MS, LEDGER_EVERY_MS)):
+        have, missing = 1_000 + number // 3, number % 3
+        ranges = ((1, have), (have + missing + 1, have + missing + 1))
+        rows = [LedgerRow(device=name, stream="s1", have=ranges, gone=()) for name in devices]
+        online = dict.fromkeys(devices, number % 100 > 0)
+        yield from map(point_line, ledger_points(rows, devices, online, dict.fromkeys(devices, at_ms), at_ms))
+
+
+def zones(kinds: Kinds, things: list[Placed], start_ms: int) -> Iterator[str]:
+    maker = Zones(kinds)
+    for number, at_ms in enumerate(range(start_ms - start_ms % ZONES_EVERY_MS, END_MS, ZONES_EVERY_MS)):
+        now = {thing.kind.name: values(thing.kind, number) for thing in things}
+        seen = [
+            Thing(
+                thing.facts,
+                number % 100 > 0,
+                now[thing.kind.name],
+                {
+                    metric.name: float(number * 15)
+                    for metric in thing.kind.metrics.values()
+                    if metric.type is MetricType.COUNTER
+                },
             )
-
-
-def zones(things: list[Thing], start_ms: int) -> Iterator[str]:
-    sums = {(thing.kind.name, thing.zone, thing.group): thing.kind for thing in things}
-    for (name, zone, group), kind in sums.items():
-        tags = f"commune=berkane,{f'{kind.group}={group},' if kind.group else ''}kind={name},zone={zone}"
-        for number, at_ms in enumerate(range(start_ms - start_ms % 900_000, END_MS, 900_000)):
-            yield f"nabd_zones,{tags} things=10,online=9,{_sums(kind, number)} {at_ms}000000"
-
-
-def _sums(kind: Kind, number: int) -> str:
-    parts = []
-    for metric in kind.metrics.values():
-        if metric.type is MetricType.ENUM:
-            parts += [f"{metric.name}_{value}=2" for value in metric.values]
-        elif metric.type is MetricType.COUNTER:
-            parts.append(f"{metric.name}={number % 200}")
-        else:
-            parts += [f"{metric.name}={number % 97 / 10:.1f}", f"{metric.name}_n=10"]
-    return ",".join(parts)
+            for thing in things
+        ]
+        yield from map(point_line, maker.points(seen, at_ms))
 
 
 def health(start_ms: int) -> Iterator[str]:
-    for number, at_ms in enumerate(range(start_ms, END_MS, 10_000)):
-        yield (
-            f"nabd_health received={number * 10},accepted={number * 10},duplicate={number // 50},deferred=0,"
-            f"quarantined={number // 500},missing={number % 40},gone={number // 900},log_bytes={10**8 + number},"
-            f"log_bytes_max=4000000000,log_position={number * 11},store_position={number * 11 - 20},"
-            f"decider_position={number * 11 - 3},live_position={number * 11},connected=1,faults=0,devices=1000,"
-            f"devices_online=990,cpu_s={number * 0.4:.1f},memory_bytes=250000000,alarms_open=3 {at_ms}000000"
-        )
+    for number, at_ms in enumerate(range(start_ms, END_MS, HEALTH_EVERY_MS)):
+        yield point_line(health_point(figures(number), at_ms))
 
 
-def events(things: list[Thing], start_ms: int, chance: random.Random) -> Iterator[str]:
-    """Two alarms a device in the month, each fired and most resolved; two leases a day of every lamp and valve."""
+def figures(number: int) -> dict[str, float]:
+    """What the recorder samples of a platform; a test holds the two together."""
+    return {
+        **dict.fromkeys(PRESET, 0), "received": number * 10, "accepted": number * 10, "duplicate": number // 50,
+        "quarantined": number // 500, "missing": number % 40, "gone": number // 900,
+        "log_bytes": 10**8 + number, "log_bytes_max": 4 * 10**9, "log_position": number * 11,
+        "store_position": number * 11 - 20, "decider_position": number * 11 - 3, "live_position": number * 11,
+        "store_passed_over": 0, "recorder_dropped": 0, "recorder_refused": 0,
+        "connected": 1, "faults": 0, "devices": 1_000, "devices_online": 990, "alarms_open": 3,
+        "cpu_s": number * 0.4, "memory_bytes": 25 * 10**7,
+    }  # fmt: skip
+
+
+def events(things: list[Placed], start_ms: int, chance: random.Random) -> Iterator[str]:
+    """Two alarms a device in the month, each fired and most resolved; two leases a day of every target."""
     for thing in things:
-        place = f"asset={thing.device},commune=berkane"
+        facts = thing.facts
         for number in range(2):
             at_ms = chance.randrange(start_ms, END_MS - 3_600_000)
-            for change, is_open, after_ms in (("fired", 1, 0), ("resolved", 0, 1_800_000))[
-                : 2 - (number == 1 and chance.random() < 0.05)
-            ]:
-                yield (
-                    f"nabd_alarms,{place},change={change},kind={thing.kind.name},rule=silent,severity=minor,"
-                    f'zone={thing.zone} alarm="{thing.device}{number}",title_ar="صامت",title_fr="Muet",'
-                    f'title_en="Silent",open={is_open} {at_ms + after_ms}000000'
-                )
+            is_open = number == 1 and chance.random() < 0.05
+            alarm = Alarm(
+                alarm=f"{facts.device}{number}", rule="silent", device=facts.device, asset=facts.asset,
+                kind=facts.kind, severity=Severity.MINOR, since_ms=at_ms, fired_at_ms=at_ms,
+                state=AlarmState.FIRING if is_open else AlarmState.RESOLVED,
+                resolved_at_ms=None if is_open else at_ms + 1_800_000,
+                text={"ar": "صامت", "fr": "Muet", "en": "Silent"},
+            )  # fmt: skip
+            row = AlarmRow(alarm=alarm, acknowledged_by=None, acknowledged_at_ms=None)
+            change = AlarmChange(position=1, row=row, commune=facts.commune, zone=facts.zone)
+            yield from map(point_line, alarm_points(change))
         for target in thing.kind.targets:
             for at_ms in range(start_ms + thing.offset_ms, END_MS, DAY_MS // 2):
-                for change, moment_ms in (("sent", at_ms), ("confirmed", at_ms + 2_000)):
-                    yield (
-                        f"nabd_leases,{place},change={change},device={thing.device},kind={thing.kind.name},rank=rule,"
-                        f'target={target},zone={thing.zone} reason="rule:lights",to=1,version=3 {moment_ms}000000'
-                    )
+                yield _lease(thing, target, Step.SENT, at_ms)
+                yield _lease(thing, target, Step.CONFIRMED, at_ms + 2_000)
 
 
-def fill(server: InfluxServer, things: list[Thing], days: int) -> None:
+def _lease(thing: Placed, target: str, step: Step, at_ms: int) -> str:
+    facts = thing.facts
+    decision = Decision(
+        decision=f"{facts.device}{at_ms}", at_ms=at_ms, asset=facts.asset, device=facts.device, target=target,
+        step=step, intent="i1", to=1.0, until_ms=at_ms + DAY_MS // 2, version=3, reason="rule:lights",
+    )  # fmt: skip
+    told = LeaseStep(number=1, decision=decision, kind=facts.kind, commune=facts.commune, zone=facts.zone, rank="rule")
+    return point_line(lease_point(told))
+
+
+def fill(server: InfluxServer, kinds: Kinds, things: list[Placed], days: int) -> None:
     start_ms, chance = END_MS - days * DAY_MS, random.Random(1)
     parts = {
-        "readings": readings(things, start_ms),
+        "readings": readings(kinds, things, start_ms),
         "ledger": ledger(things, start_ms),
-        "zones": zones(things, start_ms),
+        "zones": zones(kinds, things, start_ms),
         "health": health(start_ms),
         "alarms and leases": events(things, start_ms, chance),
     }
@@ -259,7 +291,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="nabd-bench-") as folder:
         server = InfluxServer(Path(folder) / "influxdb")
         try:
-            fill(server, things, options.days)
+            fill(server, kinds, things, options.days)
             asker = Asker(server.url, server.token, server.bucket, server.pid)
             found = measure(asker, kinds, options.days)
             asker.close()

@@ -16,6 +16,7 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True):
     holding: str  # why ingest keeps nothing now; empty when it does
     clock: Mapping[str, float]  # city_origin_ms, real_origin_ms, speed
     consumers: Mapping[str, int]  # name → position
+    left_out: Mapping[str, int]  # where → how much was left out there since the start: store_passed_over, …
     lag: Mapping[str, int]  # name → entries behind the log's end
     log_position: int
     log_bytes: int
@@ -25,11 +26,7 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True):
 def read_health(platform: Platform) -> HealthView:
     told = platform.health()
     last = platform.log.last()
-    raw_consumers = told.get("consumers")
-    consumers = {
-        str(name): int(position)
-        for name, position in (raw_consumers.items() if isinstance(raw_consumers, Mapping) else ())
-    }
+    consumers = _numbers(told.get("consumers"))
     lag = {name: max(0, last - position) for name, position in consumers.items()}
     connected = told.get("connected")
     connected = connected if isinstance(connected, bool) else None
@@ -43,6 +40,7 @@ def read_health(platform: Platform) -> HealthView:
         holding=holding,
         clock=_clock(platform, told.get("clock")),
         consumers=consumers,
+        left_out=_numbers(told.get("left_out")),
         lag=lag,
         log_position=last,
         log_bytes=platform.log.size_bytes(),
@@ -52,6 +50,10 @@ def read_health(platform: Platform) -> HealthView:
             if isinstance(value, (int, float)) and name not in ("connected", "holding")
         },
     )
+
+
+def _numbers(told: object) -> dict[str, int]:
+    return {str(name): int(value) for name, value in told.items()} if isinstance(told, Mapping) else {}
 
 
 def _holding(told: object) -> str:

@@ -16,6 +16,11 @@ from contract.decisions import Severity
 
 ALARMS_MAX = 10_000
 INGEST_COUNTERS = frozenset({"messages", "batches", "retries", "kept_sent"})  # since the start of the process
+LEFT_OUT = {
+    "store_passed_over": "Readings of kinds that are not loaded, not stored, since the start",
+    "recorder_dropped": "Samples for dashboards dropped while the store was away too long, since the start",
+    "recorder_refused": "Points for dashboards that the store refuses for good, since the start",
+}
 QUARANTINE_PREFIX = "quarantined."
 _NAME = re.compile(r"[^a-z0-9_]")
 
@@ -67,6 +72,8 @@ class Figures(Collector):
         yield GaugeMetricFamily("nabd_holding", "Does ingest hold? 1 or 0", value=float(bool(health.holding)))
         yield GaugeMetricFamily("nabd_healthy", "Is all well? 1 or 0", value=float(not health.reasons))
         yield GaugeMetricFamily("nabd_clock_speed", "City seconds per real second", value=self._platform.clock.speed)
+        for name, number in sorted(health.left_out.items()):
+            yield CounterMetricFamily(f"nabd_{_NAME.sub('_', name)}", LEFT_OUT.get(name, name), value=number)
         for name, value in sorted(health.figures.items()):
             family = CounterMetricFamily if name in INGEST_COUNTERS else GaugeMetricFamily
             yield family(f"nabd_ingest_{_NAME.sub('_', name)}", f"Ingest's own figure {name}", value=value)

@@ -1,7 +1,7 @@
 """The doors to the outside world, as Protocols. `adapters/` implements them; nobody else knows who is behind one."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import msgspec
 
@@ -75,10 +75,13 @@ class Log(Protocol):
         ledger: Iterable[LedgerRow] = (),
         quarantine: Iterable[Quarantined] = (),
         counts: Mapping[str, int] | None = None,
+        once: str = "",
     ) -> int:
         """Make all of it durable (fsync) or none; return the last position.
 
-        `counts` are added to the named durable counters. Raises LogFull, or OSError when the disk refuses.
+        `counts` are added to the named durable counters. `once` names a counter of quarantine rows that may be handed
+        over again, by a consumer that begins anew: it grows by those that are new only, and a row that is there already
+        keeps its count. Raises LogFull, or OSError when the disk refuses.
         """
 
     def read(self, after: int, limit: int) -> Sequence[Entry]:
@@ -128,8 +131,14 @@ PutAway = Callable[[Sequence[Quarantined]], None]
 """Makes what a store will never take durable elsewhere, or raises."""
 
 
+LATEST_WITHIN_MS = 7 * 86_400_000
+"""Who was silent for longer has no latest reading; bounds the look at a start."""
+
+
 class Store(Protocol):
     """Where readings live for years. A reading written again, under its name, is still there once."""
+
+    passed_over: int  # readings of kinds that are not loaded any more, since it was opened
 
     def position(self) -> int:
         """The last log position whose readings are all stored; 0 for a store that knows none of this log.
@@ -160,7 +169,10 @@ class Store(Protocol):
         """(measured_at_ms, value) in time order within [start, end); with `every_ms` the mean of each step."""
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
-        """(device, kind, measured_at_ms, values) of each device's newest stored reading."""
+        """(device, kind, measured_at_ms, values) of each device's newest stored reading.
+
+        Not of one that is older by LATEST_WITHIN_MS than the newest of its kind.
+        """
 
     def count(self) -> int:
         """How many readings are stored."""
@@ -196,29 +208,6 @@ class Archive(Protocol):
 
         Readings that the log brings later are not doubled either.
         """
-
-
-class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact beside the readings that a dashboard shows: an alarm that changed, the platform's own health."""
-
-    measurement: str
-    tags: Mapping[str, str]  # an empty value is no tag
-    fields: Mapping[str, float | str]  # numbers always as floats
-    at_ns: int  # city time, Unix ns; the same fact has the same one, so that it may be written again
-
-
-@runtime_checkable
-class Annals(Protocol):
-    """The part of a store that keeps such facts, for stores that dashboards read."""
-
-    def record(self, points: Sequence[Point]) -> None:
-        """Write them; again is once. Raises StoreFault."""
-
-    def remember(self, name: str, fields: Mapping[str, float | str]) -> None:
-        """Keep how far a writer of annals is, for its own log, beside what it wrote. Raises StoreFault."""
-
-    def remembered(self, name: str) -> Mapping[str, float | str]:
-        """What was last kept under this name for this log; empty when nothing was. Raises StoreFault."""
 
 
 # --------------------------------------------------------------------------------------------------------- state

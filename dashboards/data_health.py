@@ -29,6 +29,8 @@ TROUBLES = {
     "rate": Quality.RATE,
 }
 COUNTS = ("have", "missing", "gone")
+TURNED_AWAY = 'spread("quarantined") + spread("store_refused") AS "quarantined"'
+"""What went to the quarantine: from ingest, and from a store that refuses for good what ingest believed."""
 COMPLETENESS = 'sum("have") / (sum("have") + sum("missing") + sum("gone")) AS "completeness"'
 
 
@@ -53,7 +55,7 @@ def gone(frame: Frame) -> Panel:
 
 
 def quarantined(frame: Frame) -> Panel:
-    query = Query(['spread("quarantined") AS "quarantined"'], "nabd_health")
+    query = Query([TURNED_AWAY], "nabd_health")
     return single(frame, "data.quarantined", Target(query), levels=NONE_IS_GOOD, window=DAY, width=6, none="none_now")
 
 
@@ -82,7 +84,7 @@ def turned_away(frame: Frame) -> Panel:
             Query([f"non_negative_difference(last({quoted(name)})) AS {quoted(name)}"], "nabd_health", every=STEP),
             name=frame.words(f"outcome.{name}"),
         )
-        for name in ("quarantined", "deferred", "duplicate")
+        for name in ("quarantined", "store_refused", "deferred", "duplicate")
     ]
     return chart(frame, "data.turned_away", *targets, step="5m", bars=True, width=8)
 

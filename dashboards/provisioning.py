@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from contract.kind import LANGUAGES
-from dashboards.data_health import COMPLETENESS, POOR
+from dashboards.data_health import COMPLETENESS, POOR, TURNED_AWAY
 from dashboards.frame import SOURCE_UID
 from dashboards.influxql import Query, call
 from dashboards.words import FOLDERS, Words, read_words
@@ -90,7 +90,7 @@ def alerts() -> list[Alert]:
         Alert("not_connected", Query([call("last", "connected")], "nabd_health"), 0.5, "2m", below=True,
               severity="critical"),
         Alert("log_full", filled, 0.9, "5m", severity="critical"),
-        Alert("quarantine", Query(['spread("quarantined") AS "quarantined"'], "nabd_health"), 20, "5m", within_s=900,
+        Alert("quarantine", Query([TURNED_AWAY], "nabd_health"), 20, "5m", within_s=900,
               no_data="OK"),
         Alert("completeness", Query([COMPLETENESS], "nabd_ledger"), POOR, "30m", below=True, within_s=900,
               no_data="OK"),

@@ -8,18 +8,17 @@ millisecond apart, and come from their ids.
 from collections.abc import Iterable, Mapping
 from zlib import crc32
 
-from contract.ports import AlarmChange, Device, LeaseStep, LedgerRow, Point
+from contract.annals import Point, point_ns
+from contract.ports import AlarmChange, Device, LeaseStep, LedgerRow
 
 ALARMS = "nabd_alarms"
 LEASES = "nabd_leases"
 LEDGER = "nabd_ledger"
 HEALTH = "nabd_health"
 
-NS_PER_MS = 1_000_000
-
 
 def at_ns(at_ms: int, identity: str = "") -> int:
-    return at_ms * NS_PER_MS + (crc32(identity.encode()) % NS_PER_MS if identity else 0)
+    return point_ns(at_ms, crc32(identity.encode()) if identity else 0)
 
 
 def alarm_points(change: AlarmChange) -> list[Point]:

@@ -114,9 +114,12 @@ class StoreWriter:
         self.fault = ""
 
     def _put_away(self, refused: Sequence[Quarantined]) -> None:
-        """What the store will never take stands in the log's quarantine, with the line and the store's own words."""
+        """What the store will never take stands in the log's quarantine, with the line and the store's own words.
+
+        Once: after a fault, before the position has moved, the store refuses the same again.
+        """
         logger.error("event=store_refused readings=%d first=%s", len(refused), refused[0].sentence)
-        self._log.append([], self._clock.now_ms(), quarantine=refused, counts={"store_refused": len(refused)})
+        self._log.append([], self._clock.now_ms(), quarantine=refused, once="store_refused")
 
 
 class LiveFeeder:

@@ -5,6 +5,8 @@ changes in the order of their commits from its marks on, writes them, and then w
 So a store that was away, or restored from an old backup, or is new, gets all that the state still knows, without
 holes; what is written twice is the same points. Ledger and health are *samples*: taken at round moments of city time,
 and kept here while the store is away, SAMPLES_MAX at most; the oldest go first and are counted in `dropped`.
+What the store refuses for good (older than it keeps, a field of another type) is counted in `refused` and left behind:
+waited for, it would keep everything later from the dashboards.
 """
 
 import logging
@@ -13,7 +15,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from contract.ports import Annals, Clock, History, Point, StoreFault
+from contract.annals import Annals, Point, RefusedPoint
+from contract.ports import Clock, History, StoreFault
 from nabd.annals import alarm_points, lease_point
 
 logger = logging.getLogger("recorder")
@@ -74,7 +77,9 @@ class Recorder:
         self._samples: deque[Point] = deque()
         self._marks: tuple[int, str, int] | None = None  # last alarm change (position, alarm), last audit number
         self.dropped = 0  # samples the store was away too long for
+        self.refused = 0  # points that the store will never take
         self.written = 0
+        self._refusing: set[str] = set()  # measurements of which the store last refused a point
         self.fault = ""  # why it stands still, or empty
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
@@ -86,6 +91,10 @@ class Recorder:
         """Write what there is and end the thread."""
         self._stop.set()
         self._thread.join()
+
+    def left_out(self) -> dict[str, int]:
+        """What will never reach the dashboards, since the start."""
+        return {"recorder_dropped": self.dropped, "recorder_refused": self.refused}
 
     def _run(self) -> None:
         backoff_s = LOOK_S
@@ -121,9 +130,10 @@ class Recorder:
             raise
         while self._samples:
             batch = list(islice(self._samples, SAMPLES_BATCH))
-            self._record(batch)
+            refused = self._store.record(batch)
             for _ in batch:
                 self._samples.popleft()
+            self._count(batch, refused)
 
     def _sample_until(self, seconds: float) -> None:
         """Wait to try again, and go on sampling: the store is away, the city is not."""
@@ -151,13 +161,15 @@ class Recorder:
         if not changes and not steps:
             return False
         points = [point for change in changes for point in alarm_points(change)]
-        self._record([*points, *map(lease_point, steps)])
+        points += map(lease_point, steps)
+        refused = self._store.record(points)
         if changes:
             position, alarm = changes[-1].position, changes[-1].row.alarm.alarm
         if steps:
             number = steps[-1].number
         self._store.remember(MARKS, {"position": float(position), "alarm": alarm, "number": float(number)})
         self._marks = (position, alarm, number)
+        self._count(points, refused)  # only now: without its marks, the batch comes again
         return True
 
     def _read_marks(self) -> tuple[int, str, int]:
@@ -166,6 +178,16 @@ class Recorder:
         position, alarm, number = marks.get("position", -1.0), marks.get("alarm", ""), marks.get("number", 0.0)
         return int(float(position)), str(alarm), int(float(number))
 
-    def _record(self, points: Sequence[Point]) -> None:
-        self._store.record(points)
-        self.written += len(points)
+    def _count(self, points: Sequence[Point], refused: Sequence[RefusedPoint]) -> None:
+        """A measurement that begins to be refused, or ends to be, is told once: health comes every ten seconds."""
+        self.written += len(points) - len(refused)
+        self.refused += len(refused)
+        firsts: dict[str, str] = {}
+        for one in refused:
+            firsts.setdefault(one.point.measurement, one.sentence)
+        for name in sorted(firsts.keys() - self._refusing):
+            logger.error("event=annals_refused measurement=%s first=%s", name, firsts[name])
+        taken = {point.measurement for point in points} - firsts.keys()
+        for name in sorted(taken & self._refusing):
+            logger.info("event=annals_taken_again measurement=%s", name)
+        self._refusing = (self._refusing - taken) | firsts.keys()

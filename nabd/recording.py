@@ -8,8 +8,9 @@ from pathlib import Path
 
 from console.api_acts import LEDGER_COUNTS
 from console.live import Contact, LiveDevice, LiveView
+from contract.annals import Annals, Point
 from contract.kind import Kind, Kinds, MetricType
-from contract.ports import Annals, Clock, Log, Point, State
+from contract.ports import Clock, Log, State
 from nabd.annals import health_point, ledger_points
 from nabd.lifetimes import on_exit
 from nabd.recorder import Recorder
@@ -17,6 +18,8 @@ from nabd.zones import Thing, Zones
 
 STATM = Path("/proc/self/statm")
 PAGE_BYTES = resource.getpagesize()
+PRESET = (*LEDGER_COUNTS, "store_refused")
+"""Counts that stand in every sample: a field that nobody has written yet has no answer, and an alert none to go by."""
 
 
 def make_recorder(
@@ -43,9 +46,11 @@ def make_recorder(
     def sample_health(at_ms: int) -> Sequence[Point]:
         told = health()
         consumers, faults, connected = told.get("consumers"), told.get("faults"), told.get("connected")
-        figures: dict[str, float] = {**dict.fromkeys(LEDGER_COUNTS, 0), **log.counts(), **totals(), **process_figures()}
+        left_out = told.get("left_out")
+        figures: dict[str, float] = {**dict.fromkeys(PRESET, 0), **log.counts(), **totals(), **process_figures()}
         for name, position in consumers.items() if isinstance(consumers, Mapping) else ():
             figures[f"{name}_position"] = position
+        figures |= left_out if isinstance(left_out, Mapping) else {}
         figures["log_position"] = log.last()
         figures["log_bytes"] = log.size_bytes()
         figures["log_bytes_max"] = log_bytes_max
@@ -54,7 +59,6 @@ def make_recorder(
         figures["devices"] = len(live)
         now_ms = clock.now_ms()
         figures["devices_online"] = sum(device.contact(now_ms) is Contact.ONLINE for device in live.assets())
-        figures["samples_dropped"] = recorder.dropped
         figures["alarms_open"] = state.alarms(open_only=True, limit=1)[0]
         return [health_point(figures, at_ms)]
 
@@ -76,8 +80,7 @@ def make_recorder(
         things = (_thing(device, kinds.get(device.facts.kind), now_ms) for device in live.assets())
         return zones.points(things, at_ms)
 
-    recorder = Recorder(store, state, clock, health=sample_health, ledger=sample_ledger, zones=sample_zones)
-    return recorder
+    return Recorder(store, state, clock, health=sample_health, ledger=sample_ledger, zones=sample_zones)
 
 
 def run_recorder(stack: AsyncExitStack, recorder: Recorder | None) -> None:

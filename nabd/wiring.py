@@ -381,6 +381,10 @@ class House:
                 "store": self.writer.position,
                 "live": self.live_feeder.position,
             },
+            "left_out": {
+                "store_passed_over": self.store.passed_over,
+                **(self.recorder.left_out() if self.recorder is not None else {}),
+            },
             "clock": {
                 "city_origin_ms": origin.city_origin_ms,
                 "real_origin_ms": origin.real_origin_ms,

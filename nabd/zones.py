@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from contract.annals import Point
 from contract.kind import Kinds, MetricType, Value
-from contract.ports import Device, Point
+from contract.ports import Device
 from nabd.annals import at_ns
 
 ZONES = "nabd_zones"

@@ -102,6 +102,7 @@ class SqliteLog:
         ledger: Iterable[LedgerRow] = (),
         quarantine: Iterable[Quarantined] = (),
         counts: Mapping[str, int] | None = None,
+        once: str = "",
     ) -> int:
         bodies = [encode(record) for record in records]
         ledger_rows = _packed(ledger)
@@ -115,7 +116,8 @@ class SqliteLog:
                 if writes_names := self._recent.is_full:
                     self._recent.write(connection, upto=self._last)
                 connection.executemany(UPSERT_LEDGER, ledger_rows)
-                grown = self._put_away(connection, turned_away)
+                grown, new = self._put_away(connection, turned_away, is_once=bool(once))
+                counts = {**(counts or {}), **({once: new} if once else {})}
                 if counts:
                     connection.executemany(
                         "INSERT INTO counts (name, value) VALUES (?, ?) "
@@ -129,7 +131,7 @@ class SqliteLog:
             self._tail.append(self._last, at_ms, records)
             self._last, self._last_at_ms = last, at_ms if bodies else self._last_at_ms
             self._quarantine_bytes += grown
-            for name, value in (counts or {}).items():
+            for name, value in counts.items():
                 self._counts[name] = self._counts.get(name, 0) + value
         for tell in self.on_append:
             try:
@@ -155,13 +157,18 @@ class SqliteLog:
             )
 
     @staticmethod
-    def _put_away(connection: sqlite3.Connection, turned_away: Sequence[Quarantined]) -> int:
-        """Byte-identical messages of one fault are one row, counted; returns by how many bytes the quarantine grew."""
-        grown = 0
+    def _put_away(
+        connection: sqlite3.Connection, turned_away: Sequence[Quarantined], *, is_once: bool
+    ) -> tuple[int, int]:
+        """Byte-identical messages of one fault are one row, counted, but for those that are handed over again (`once`).
+
+        Returns by how many bytes the quarantine grew, and by how many rows.
+        """
+        grown = new = 0
         for one in turned_away:
             digest = blake2b(f"{one.topic}\0{one.code}\0{one.seq}\0".encode() + one.payload, digest_size=16).digest()
             counted = connection.execute(
-                "UPDATE quarantine SET count = count + ? WHERE digest = ?", (one.count, digest)
+                "UPDATE quarantine SET count = count + ? WHERE digest = ?", (0 if is_once else one.count, digest)
             ).rowcount
             if counted:
                 continue
@@ -182,7 +189,8 @@ class SqliteLog:
                 ),
             )
             grown += len(one.payload) + QUARANTINE_ROW_BYTES
-        return grown
+            new += 1
+        return grown, new
 
     # -- reading
 

@@ -37,7 +37,7 @@ from adapters.stores.duckdb_tables import (
     touches,
 )
 from contract.kind import Kind, Kinds, Metric, MetricType, Value
-from contract.ports import PutAway, StoredReading, StoreFault
+from contract.ports import LATEST_WITHIN_MS, PutAway, StoredReading, StoreFault
 from contract.records import Entry, Telemetry
 
 SCHEMA = 1
@@ -49,7 +49,6 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,  # nothing is fetched from the internet
 }
 HISTORY_ROWS = 5_000  # fetched at one time
-LATEST_WITHIN_MS = 7 * 86_400_000  # who was silent for longer has no latest reading; bounds the look at a start
 COPY = "nabd_copy"  # the name of a copy while it is made
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from adapters.stores.influx_lines import FIELDS, NS_PER_MS, tag_text, tag_value
+from adapters.stores.influx_lines import FIELDS, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
+from contract.annals import NS_PER_MS
 from contract.kind import Kind, Kinds, Metric, MetricType, Value
-from contract.ports import StoredReading
+from contract.ports import LATEST_WITHIN_MS, StoredReading
 from contract.records import Reading, Telemetry
 
 NS_MAX = 9_223_372_036_854_775_806  # InfluxDB's last moment, in the year 2262
-LATEST_WITHIN_MS = 7 * 86_400_000  # who was silent for longer has no latest reading; bounds the look at a start
 
 
 class Chosen(NamedTuple):

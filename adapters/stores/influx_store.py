@@ -17,8 +17,9 @@ from adapters.stores.influx_lines import Batch, LineMaker, WrongType, find, poin
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_reading import InfluxReader
 from adapters.stores.influx_refused import Refused, deliver
+from contract.annals import Point, RefusedPoint
 from contract.kind import Kinds, Value
-from contract.ports import Point, PutAway, Quarantined, StoredReading, StoreFault
+from contract.ports import PutAway, Quarantined, StoredReading, StoreFault
 from contract.records import Entry
 from contract.wire import topics
 
@@ -30,7 +31,7 @@ _STORED_AT = re.compile(r",stored_at_ms=\d+,")
 
 
 class InfluxStore:
-    """Implements contract.ports.Store, Archive and Annals. Making one asks nothing of the server.
+    """Implements contract.ports.Store and Archive, and contract.annals.Annals. Making one asks nothing of the server.
 
     `log` names the log whose positions are kept. `token` may be a function that reads it anew.
     """
@@ -71,15 +72,19 @@ class InfluxStore:
             self.passed_over += offered - lines
         return lines - len(refused)
 
-    def record(self, points: Sequence[Point]) -> None:
+    def record(self, points: Sequence[Point]) -> Sequence[RefusedPoint]:
         lines = [point_line(point) for point in points]
+        refused = []
         for at in range(0, len(lines), LINES_MAX):
-            refused = deliver(self._link.post, lines[at : at + LINES_MAX])
-            if refused:
-                raise StoreFault(f"{self.where}: refuses {refused[0].line[:200]!r}: {refused[0].sentence}")
+            for one in deliver(self._link.post, lines[at : at + LINES_MAX]):
+                sentence = f"{self.where}: refuses {one.line[:200]!r}: {one.sentence}"
+                refused.append(RefusedPoint(point=points[at + one.number], sentence=sentence))
+        return refused
 
     def remember(self, name: str, fields: Mapping[str, Value]) -> None:
-        self.record([Point(measurement=name, tags={"log": self._log}, fields=fields, at_ns=POSITION_AT_NS)])
+        point = Point(measurement=name, tags={"log": self._log}, fields=fields, at_ns=POSITION_AT_NS)
+        for refused in self.record([point]):
+            raise StoreFault(refused.sentence)
 
     def remembered(self, name: str) -> Mapping[str, Value]:
         return self._reader.fields(name, self._log, POSITION_AT_NS)

@@ -107,6 +107,22 @@ def test_the_ledger_the_counts_and_the_quarantine_come_back_after_a_restart(tmp_
     log.close()
 
 
+def test_what_a_consumer_hands_over_again_is_counted_once_and_a_message_that_comes_again_twice(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = SqliteLog(path, bytes_max=10**8, days_max=30)
+    first, second = turned_away(b"1", "refused"), turned_away(b"2", "refused")
+    log.append([], 1, quarantine=[first], once="refused")
+    log.append([], 2, quarantine=[first, second], once="refused")
+    log.close()
+    log = SqliteLog(path, bytes_max=10**8, days_max=30)
+    log.append([], 3, quarantine=[second, first], once="refused")
+    for at_ms in (4, 5):
+        log.append([], at_ms, quarantine=[turned_away(b"3")], counts={"quarantined": 1})
+    assert log.counts() == {"refused": 2, "quarantined": 2}
+    assert {one.payload: one.count for one in log.quarantine(10)} == {b"1": 1, b"2": 1, b"3": 2}
+    log.close()
+
+
 def test_a_reading_is_found_by_its_name(log: SqliteLog) -> None:
     log.append([telemetry(1, 2, 5), telemetry(3, device="lamp-2"), *ticks(1)], 1)
     log.append([telemetry(3), telemetry(4), telemetry(2, stream="00000001")], 1)

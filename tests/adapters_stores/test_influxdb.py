@@ -1,6 +1,7 @@
 """What only a server behind a network can get wrong."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from adapters.stores.influx_store import InfluxStore
-from contract.ports import Point, Quarantined, StoreFault
+from contract.annals import Point
+from contract.ports import Quarantined, StoreFault
 from contract.records import Telemetry
 from tests.adapters_stores.conftest import KINDS, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry
@@ -263,7 +265,7 @@ def test_a_request_too_large_is_halved_until_it_is_taken(through: InfluxStore, p
     assert through.position() == 100
 
 
-def test_points_of_annals_are_written_once_and_refused_ones_are_said(
+def test_points_of_annals_are_written_once_and_refused_ones_are_said_while_the_rest_is_there(
     influx: InfluxServer, influx_bucket: str, store: InfluxStore
 ) -> None:
     point = Point(measurement="nabd_health", tags={}, fields={"faults": 1.0, "why": "x"}, at_ns=AT_MS * 1_000_000)
@@ -272,9 +274,19 @@ def test_points_of_annals_are_written_once_and_refused_ones_are_said(
     store.record([])
     assert len(influx.ask('SELECT * FROM "nabd_health"', influx_bucket)) == 1
     odd = Point(measurement="nabd_health", tags={}, fields={"faults": "many"}, at_ns=AT_MS * 1_000_000)
-    with pytest.raises(StoreFault, match=r"refuses .*field type conflict"):
-        store.record([odd])
+    later = Point(measurement="nabd_health", tags={}, fields={"faults": 2.0}, at_ns=AT_MS * 1_000_000 + 1)
+    [refused] = store.record([odd, later])
+    assert refused.point is odd
+    assert re.search(r"refuses .*field type conflict", refused.sentence)
+    assert len(influx.ask('SELECT * FROM "nabd_health"', influx_bucket)) == 2
     assert store.count() == 0
+
+
+def test_a_mark_that_is_refused_for_good_is_a_fault_and_not_left_behind(store: InfluxStore) -> None:
+    store.remember("nabd_marks", {"position": 1.0})
+    with pytest.raises(StoreFault, match=r"refuses .*field type conflict"):
+        store.remember("nabd_marks", {"position": "second"})
+    assert store.remembered("nabd_marks") == {"position": 1.0}
 
 
 # -- position

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.stores.influx_lines import NS_PER_MS, LineMaker, at_ns, find, point_line, tag_text, tag_value
-from contract.ports import Point
+from adapters.stores.influx_lines import LineMaker, at_ns, find, point_line, tag_text, tag_value
+from contract.annals import NS_PER_MS, Point
 from contract.records import Entry, Reading, Telemetry
 from tests.adapters_stores.conftest import KINDS, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry

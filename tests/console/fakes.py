@@ -51,7 +51,9 @@ class MemoryLog:
         ledger: Iterable[LedgerRow] = (),
         quarantine: Iterable[Quarantined] = (),
         counts: Mapping[str, int] | None = None,
+        once: str = "",
     ) -> int:
+        assert not once, "no consumer runs here"
         for record in records:
             self.entries.append(Entry(len(self.entries) + 1, at_ms, record))
         self.rows += quarantine

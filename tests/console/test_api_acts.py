@@ -304,6 +304,16 @@ def test_health_is_503_when_the_store_is_far_behind(client: ApiClient, city: Dem
     assert any("behind" in reason for reason in client.get("/healthz").json()["reasons"])
 
 
+def test_what_was_left_out_is_told_and_counted(client: ApiClient, city: DemoCity) -> None:
+    assert client.get("/healthz").json()["left_out"] == {}
+    city.told["left_out"] = {"store_passed_over": 3, "recorder_refused": 2}
+    response = client.get("/healthz")
+    assert (response.status_code, response.json()["left_out"]) == (200, city.told["left_out"])
+    lines = client.get("/metrics").text.splitlines()
+    assert "nabd_store_passed_over_total 3.0" in lines
+    assert "nabd_recorder_refused_total 2.0" in lines
+
+
 def test_metrics_tell_readings_lag_contact_and_alarms(client: ApiClient) -> None:
     client.post("/api/v1/intents", json=WISH)
     response = client.get("/metrics")

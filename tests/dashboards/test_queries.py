@@ -263,3 +263,27 @@ def test_an_alert_s_query_gives_one_number(filled: Filled, name: str) -> None:
     end_ms = filled.newest_ms("nabd_ledger" if "nabd_ledger" in alert.query.text() else "nabd_health")
     (row,) = filled.ask(interpolated(alert.query.text(), end_ms - alert.within_s * 1000, end_ms))
     assert len([value for key, value in row.items() if key not in ("time", "measurement")]) == 1
+
+
+def test_a_store_that_refuses_what_ingest_believed_is_shown_and_sets_off_the_alert(
+    influx: InfluxServer, influx_bucket: str
+) -> None:
+    end_ms = influx.now_ms()
+    for ago_ms, refused in ((60_000, 0), (30_000, 30), (1_000, 45)):
+        fields = f"quarantined=7,deferred=0,duplicate=0,store_refused={refused}"
+        influx.write(f"nabd_health {fields} {(end_ms - ago_ms) * 1_000_000}", influx_bucket)
+    (alert,) = [alert for alert in alerts() if alert.name == "quarantine"]
+    asked = interpolated(alert.query.text(), end_ms - alert.within_s * 1000, end_ms)
+    (row,) = influx.ask(asked, influx_bucket)
+    assert row["quarantined"] == 45 > alert.bound
+    document = DOCUMENTS["nabd-data-fr"]
+    panels = {panel["title"]: panel for panel in every_panel(document)}
+    (query,) = panel_queries(document, panels["En quarantaine sur 24 h"], end_ms)
+    assert [row["quarantined"] for row in influx.ask(query, influx_bucket)] == [45]
+    bars = [
+        row["store_refused"]
+        for query in panel_queries(document, panels["Refusés ou répétés"], end_ms, seconds=300)
+        if "store_refused" in query
+        for row in influx.ask(query.replace("GROUP BY time(300s)", "GROUP BY time(10s)"), influx_bucket)
+    ]
+    assert sum(bars) == 45

@@ -32,6 +32,7 @@ def city(city: City, server: InfluxServer) -> City:
     city.data.mkdir()
     (city.data / "secrets").mkdir(mode=0o700)
     _, token = server.add_token(server.bucket_id, "read", "write")
+    (city.data / "secrets" / "influxdb_token").touch(mode=0o600)
     (city.data / "secrets" / "influxdb_token").write_text(token + "\n")
     (city.data / "secrets" / "influxdb_token").chmod(0o600)
     (city.data / "nabd.toml").write_text(
@@ -87,6 +88,8 @@ def test_nothing_that_was_kept_is_missing_in_an_influxdb_that_was_killed_and_awa
     eventually(lambda: city.get("ledger")["accepted"] > before + 50, "readings are kept meanwhile")
     server.start()
     eventually(lambda: not reasons(platform), "it catches up by itself", 60)
+    left_out = {"store_passed_over": 0, "recorder_dropped": 0, "recorder_refused": 0}
+    assert platform.client.health()["left_out"] == left_out
     assert platform.stop() == 0
 
     names = stored_names(server)

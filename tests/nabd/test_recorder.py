@@ -1,14 +1,16 @@
 """The recorder writes every alarm and every lease step once, resumes where its store is, and outlives a store away."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from adapters.state.sqlite_state import SqliteState
+from contract.annals import Point, RefusedPoint
 from contract.decisions import Alarm, AlarmState, Decision, Intent, IntentState, Rank, Severity, Step
-from contract.ports import Device, Effects, LedgerRow, Point, StoreFault
+from contract.ports import Device, Effects, LedgerRow, StoreFault
 from contract.records import Registered
 from nabd import recorder as module
 from nabd.annals import LEDGER, health_point, ledger_points
@@ -44,13 +46,18 @@ class Annals:
         self.marks: dict[str, Mapping[str, float | str]] = {}
         self.away = False
         self.away_after: int | None = None  # so many more calls go well
+        self.refuses: Callable[[Point], bool] = lambda point: False
 
-    def record(self, points: Sequence[Point]) -> None:
+    def record(self, points: Sequence[Point]) -> Sequence[RefusedPoint]:
         self._answer()
+        refused = [RefusedPoint(point=point, sentence="never") for point in points if self.refuses(point)]
         for point in points:
+            if self.refuses(point):
+                continue
             assert all(isinstance(value, (float, str)) for value in point.fields.values()), point
             tags = tuple(sorted((name, value) for name, value in point.tags.items() if value))
             self.points[point.measurement, tags, point.at_ns] = point
+        return refused
 
     def remember(self, name: str, fields: Mapping[str, float | str]) -> None:
         self._answer()
@@ -267,6 +274,50 @@ def test_samples_are_bounded_and_what_is_dropped_is_counted(
     assert running.dropped == 3
     times = [point.at_ns // 10**6 - START_MS for point in annals.of("nabd_health")]
     assert times == [30_000, 40_000, 50_000], "the newest stayed"
+
+
+def test_what_the_store_refuses_for_good_is_counted_and_left_behind(state: SqliteState) -> None:
+    annals, clock = Annals(), Clock()
+    annals.refuses = lambda point: point.fields.get("alarm") == "a1"
+    running = recorder(annals, state, clock)
+    state.commit(Effects(alarms=[alarm("a1", 1_000), alarm("a2", 2_000)]), 2)
+    running.look()
+    state.commit(Effects(alarms=[alarm("a3", 3_000)]), 3)
+    running.look()
+    assert changes(annals) == {("a2", "fired", 1.0), ("a3", "fired", 1.0)}
+    assert (running.refused, running.written) == (1, 3), "two alarms and a sample of health"
+    assert annals.marks[MARKS]["position"] == 3.0
+
+
+def test_what_is_refused_is_counted_once_though_the_marks_could_not_be_kept_at_first(state: SqliteState) -> None:
+    annals = Annals()
+    annals.refuses = lambda point: "alarm" in point.fields
+    annals.away_after = 2  # the marks are read, the alarm is refused, and then it is away
+    running = recorder(annals, state, Clock())
+    state.commit(Effects(alarms=[alarm("a1", 1_000)]), 2)
+    with pytest.raises(StoreFault):
+        running.look()
+    annals.away_after = None
+    running.look()
+    assert running.refused == 1
+
+
+def test_a_measurement_that_is_refused_or_taken_again_is_told_once(
+    state: SqliteState, caplog: pytest.LogCaptureFixture
+) -> None:
+    annals, clock = Annals(), Clock()
+    running = recorder(annals, state, clock)
+    caplog.set_level(logging.INFO, "recorder")
+    for refuses in (True, True, False, False):
+        annals.refuses = lambda point, refuses=refuses: refuses and point.measurement == "nabd_health"  # type: ignore[misc]
+        state.commit(Effects(alarms=[alarm(f"a{clock.city_ms}", 1_000)]), state.position() + 1)
+        running.look()
+        clock.pass_s(10)
+    assert [record.getMessage() for record in caplog.records] == [
+        "event=annals_refused measurement=nabd_health first=never",
+        "event=annals_taken_again measurement=nabd_health",
+    ]
+    assert running.refused == 2
 
 
 def test_the_thread_outlives_a_store_that_is_away_and_tells_it(

@@ -82,6 +82,25 @@ def test_a_server_put_back_from_a_backup_is_filled_up(server: InfluxServer, stat
     store.close()
 
 
+def test_an_alarm_older_than_the_bucket_keeps_is_counted_and_the_later_ones_arrive(
+    server: InfluxServer, state: SqliteState
+) -> None:
+    server.add_bucket("day", keep_s=86_400)
+    now_ms = server.now_ms()
+    state.commit(Effects(alarms=[alarm("old", now_ms - 10 * 86_400_000)]), 2)
+    state.commit(Effects(alarms=[alarm("new", now_ms - 60_000)]), 3)
+    store = InfluxStore(server.url, server.org, "day", server.token, load_kinds(), 5.0)
+    running = recorder(store, state)
+    running.look()
+    state.commit(Effects(alarms=[alarm("newest", now_ms)]), 4)
+    running.look()
+    told = server.ask('SELECT "alarm" FROM "nabd_alarms"', "day")
+    assert sorted(one["alarm"] for one in told) == ["new", "newest"]
+    assert (running.written, running.refused) == (2, 1)
+    assert store.remembered(MARKS) == {"position": 4.0, "alarm": "newest", "number": 0.0}
+    store.close()
+
+
 def test_two_logs_in_one_bucket_have_marks_of_their_own(server: InfluxServer, state: SqliteState) -> None:
     ours, theirs = store_of(server), store_of(server, "another")
     state.commit(Effects(alarms=[alarm("a1", 1_000)]), 2)

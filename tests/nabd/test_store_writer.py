@@ -38,6 +38,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.fault: Exception | None = None
         self.refuses = -1
+        self.dies_after_refusing = 0  # so many times
         self.held: dict[int, Entry] = {}
         self.order: list[int] = []
         self.place = 0
@@ -52,6 +53,9 @@ class MemoryStore:
             raise self.fault
         if put_away is not None and any(entry.position == self.refuses for entry in entries):
             put_away([Quarantined(topic="t", payload=b"line", code="store_refused", sentence="no", received_at_ms=1)])
+            if self.dies_after_refusing:
+                self.dies_after_refusing -= 1
+                raise StoreFault("it died before its position moved")
         self.held |= {entry.position: entry for entry in entries}
         self.order += [entry.position for entry in entries]
         self.place = entries[-1].position
@@ -158,6 +162,18 @@ def test_what_the_store_refuses_stands_in_the_quarantine_and_is_counted_before_t
     [row] = log.quarantine(10)
     assert (row.code, row.payload, row.sentence) == ("store_refused", b"line", "no")
     assert log.counts()["store_refused"] == 1
+
+
+def test_what_is_refused_again_after_a_fault_is_counted_once(log: SqliteLog) -> None:
+    store = MemoryStore()
+    store.refuses, store.dies_after_refusing = 1, 3
+    log.append([reading(1)], AT_MS)
+    writer = start(log, store)
+    eventually(lambda: writer.position == 1, "it goes on")
+    writer.stop()
+    assert store.dies_after_refusing == 0
+    [row] = log.quarantine(10)
+    assert (row.count, log.counts()["store_refused"]) == (1, 1)
 
 
 def test_a_full_quarantine_holds_the_position_and_is_told(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:

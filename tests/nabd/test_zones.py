@@ -1,7 +1,8 @@
 """Zones are summed once a moment: exact means over several, no counter counted twice, unknown never zero."""
 
+from contract.annals import Point
 from contract.kind_file import load_kinds
-from contract.ports import Device, Point
+from contract.ports import Device
 from nabd.zones import Thing, Zones
 
 KINDS = load_kinds()
