@@ -93,7 +93,8 @@ class Log(Protocol):
     def reading(self, device: str, stream: str, seq: int) -> Reading | None:
         """The reading kept under this name, or None when the log no longer holds it: duplicate or conflict?"""
 
-    def ledger(self, device: str | None = None) -> Iterable[LedgerRow]: ...
+    def ledger(self, device: str | None = None, stream: str | None = None) -> Iterable[LedgerRow]:
+        """All rows, those of one device, or the one of a stream of it."""
 
     def quarantine(self, limit: int, before: int | None = None) -> Sequence[Quarantined]:
         """Newest first; `before` is the number of the last row of the page before."""

@@ -72,7 +72,7 @@ class Batch:
         if mine is None:
             known = self._ledger.get(device, stream)
             if known is None and self._ledger.is_crowded(device):
-                rows = [row for row in self._log.ledger(device) if row.stream == stream]
+                rows = list(self._log.ledger(device, stream))
                 known = self._ledger.recall(rows[0]) if rows else None
             mine = known.copy() if known is not None else Stream(device, stream)
             mine.seen_at_ms = self.now_ms

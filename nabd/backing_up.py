@@ -219,7 +219,8 @@ def restore(backup: Path, data: Path) -> None:
 
 def _copy_beside(backup: Path, manifest: Manifest, data: Path) -> None:
     """Make DATA/restoring, on the disk, its manifest last. Raises Refused, and OSError with nothing left."""
-    there = [name for name in (LOG, STATE, STORE, "format.json", "site") if (data / name).exists()]
+    databases = (LOG, f"{LOG}-wal", f"{LOG}-shm", STATE, f"{STATE}-wal", f"{STATE}-shm", STORE, f"{STORE}.wal")
+    there = [name for name in (*databases, "format.json", "site") if (data / name).exists()]
     if there:
         raise Refused(f"data folder {data}: holds {', '.join(there)} already; move it away or name an empty one")
     partial = data / RESTORING

@@ -23,7 +23,7 @@ from nabd.broker_access import broker_tls
 from nabd.fault import Refused
 from nabd.founding import secret
 from nabd.registering import client_of
-from nabd.secret_file import put_in_place, read_secret, write_beside
+from nabd.secret_file import put_in_place, read_secret, write_new
 from nabd.settings import Settings
 
 PASSWORD_BYTES = 24  # 192 bits: nobody guesses it, and it fits a label
@@ -63,7 +63,10 @@ def give(data: Path, chosen: Settings, device: str, kind: str, file: Path | None
         raise Refused(f"{device} is registered, but has no credential: {fault}; then repeat the command") from None
     if not made:
         note.forget()
-        click.echo(f"{device} has a credential already; nabd devices rotate {device} gives it a new one")
+        told = f"{device} has a credential already; nabd devices rotate {device} gives it a new one"
+        if file is not None:
+            raise Refused(f"{told}; {file} was not written")
+        click.echo(told)
         return
     note.hand_over()
 
@@ -136,9 +139,15 @@ class NodeFile:
         if file is not None:
             self._fresh = file.with_name(file.name + ".new")
             try:
-                write_beside(self._fresh, self._text + b"\n")
+                written = write_new(self._fresh, self._text + b"\n")
             except OSError as error:
                 raise Refused(f"--credentials {file}: cannot be written ({error.strerror}); name another") from None
+            if not written:
+                raise Refused(
+                    f"{self._fresh}: is there: another command is at work on {file}, or one was broken off and this "
+                    "file may hold the password that the broker knows; try it, then move it to its place or remove it, "
+                    "and repeat the command"
+                )
 
     def hand_over(self) -> None:
         """To its place, or to the screen. The only copy there is."""

@@ -111,7 +111,8 @@ class SqliteLog:
             at_ms = max(at_ms, self._last_at_ms)
             last = self._last + len(bodies)
             with self._transaction() as connection:
-                self._check_room(turned_away, has_records=bool(bodies))
+                if bodies:  # what a consumer turns away has the quarantine's bound only: it is what lets it read on
+                    self._check_room()
                 connection.executemany(INSERT_CHUNK, chunks.rows(bodies, self._last, at_ms))
                 if writes_names := self._recent.is_full:
                     self._recent.write(connection, upto=self._last)
@@ -140,29 +141,22 @@ class SqliteLog:
                 logger.exception("event=listener_failed")
         return last
 
-    def _check_room(self, turned_away: Sequence[Quarantined], *, has_records: bool) -> None:
-        """Raises LogFull. What a consumer turns away has the quarantine's bound only: it is what lets it read on."""
+    def _check_room(self) -> None:
+        """Raises LogFull."""
         used = self._used_bytes()
-        if used >= self._bytes_max and has_records:
+        if used >= self._bytes_max:
             behind = min(self._consumers.items(), key=lambda item: item[1], default=("nobody", 0))
             raise LogFull(
                 f"{self.path}: {used} bytes in use, {self._bytes_max} allowed ([log] bytes_max), and consumer "
                 f"{behind[0]} has read up to {behind[1]} of {self._last}; mend the consumer or allow more"
             )
-        if turned_away and self._quarantine_bytes >= self._quarantine_bytes_max:
-            raise LogFull(
-                f"{self.path}: the quarantine holds {self._quarantine_bytes} bytes, {self._quarantine_bytes_max} "
-                f"allowed; find the device that sends what cannot be read (console, health page), or allow the log "
-                f"more ([log] bytes_max)"
-            )
 
-    @staticmethod
     def _put_away(
-        connection: sqlite3.Connection, turned_away: Sequence[Quarantined], *, is_once: bool
+        self, connection: sqlite3.Connection, turned_away: Sequence[Quarantined], *, is_once: bool
     ) -> tuple[int, int]:
         """Byte-identical messages of one fault are one row, counted, but for those that are handed over again (`once`).
 
-        Returns by how many bytes the quarantine grew, and by how many rows.
+        Returns by how many bytes the quarantine grew, and by how many rows. Raises LogFull where one more has no room.
         """
         grown = new = 0
         for one in turned_away:
@@ -172,6 +166,8 @@ class SqliteLog:
             ).rowcount
             if counted:
                 continue
+            if self._quarantine_bytes + grown >= self._quarantine_bytes_max:
+                raise self._quarantine_full()
             connection.execute(
                 "INSERT INTO quarantine (digest, topic, payload, code, sentence, received_at_ms, device, stream, seq, "
                 "count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -191,6 +187,13 @@ class SqliteLog:
             grown += len(one.payload) + QUARANTINE_ROW_BYTES
             new += 1
         return grown, new
+
+    def _quarantine_full(self) -> LogFull:
+        more = "" if self._quarantine_bytes_max == QUARANTINE_BYTES_MAX else ", or allow the log more ([log] bytes_max)"
+        return LogFull(
+            f"{self.path}: the quarantine holds {self._quarantine_bytes} bytes, {self._quarantine_bytes_max} allowed; "
+            f"find the device that sends what cannot be read (console, health page){more}"
+        )
 
     # -- reading
 
@@ -233,9 +236,11 @@ class SqliteLog:
                     return readings
         return {}
 
-    def ledger(self, device: str | None = None) -> Iterable[LedgerRow]:
+    def ledger(self, device: str | None = None, stream: str | None = None) -> Iterable[LedgerRow]:
         if device is None:
             rows = self._fetch("SELECT body FROM ledger ORDER BY device, stream", ())
+        elif stream is not None:
+            rows = self._fetch("SELECT body FROM ledger WHERE device = ? AND stream = ?", (device, stream))
         else:
             rows = self._fetch("SELECT body FROM ledger WHERE device = ? ORDER BY stream", (device,))
         return [_ledger_decoder.decode(body) for (body,) in rows]

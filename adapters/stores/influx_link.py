@@ -60,7 +60,9 @@ class _Error(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-_NOISE = re.compile(r"<[^>]*>: |Failed to establish a new connection: |\[Errno -?\d+\] ")
+_NOISE = re.compile(
+    r"<[^>]*>: |HTTPS?Connection(Pool)?\([^)]*\): |Failed to establish a new connection: |\[Errno -?\d+\] "
+)
 _NS: Any = WritePrecision.NS
 _answer = msgspec.json.Decoder(_Answer)
 _error = msgspec.json.Decoder(_Error)

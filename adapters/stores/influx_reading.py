@@ -4,7 +4,7 @@ InfluxQL knows no null in a condition: `_is_there` says it by a comparison that 
 ns, where readings of one millisecond stand in no order that means something: they are put in order here, by seq.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -72,7 +72,7 @@ class InfluxReader:
             start_ns = _ms(rows[-1][0]) * NS_PER_MS
             rest = self._rows(f"{columns} {chosen.within(start_ns, min(chosen.end_ns, start_ns + NS_PER_MS))}")
             rows = [row for row in rows if row[0] < start_ns] + list(rest)
-        ordered = sorted((_ms(at_ns), stream, seq, value) for at_ns, value, stream, seq in rows)
+        ordered = sorted((_ms(at_ns), stream, seq, value) for at_ns, value, stream, seq in _whole(rows))
         return [(at_ms, _value(value)) for at_ms, _, _, value in ordered[:limit]]
 
     def steps(self, chosen: Chosen, every_ms: int, limit: int) -> list[tuple[int, Value]]:
@@ -81,9 +81,9 @@ class InfluxReader:
             means = self._rows(
                 f"SELECT mean({column}) {chosen.within()} GROUP BY time({every_ms}ms) fill(none) LIMIT {limit}"
             )
-            return [(_ms(at_ns), float(value)) for at_ns, value in means]
+            return [(_ms(at_ns), float(value)) for at_ns, value in _whole(means)]
         rows = self._rows(f'SELECT {column}, "seq" {chosen.within()}')
-        return list(islice(_last_of_steps(rows, every_ms), limit))
+        return list(islice(_last_of_steps(_whole(rows), every_ms), limit))
 
     def latest(self) -> Iterator[tuple[str, str, int, Mapping[str, Value]]]:
         for kind in self._kinds.values():
@@ -203,6 +203,11 @@ def _last_of_steps(rows: Iterator[list[Any]], every_ms: int) -> Iterator[tuple[i
             best, last = (at_ms, seq), _value(value)
     if last is not None:
         yield step, last
+
+
+def _whole(rows: Iterable[list[Any]]) -> Iterator[list[Any]]:
+    """Those without a hole: of a point that is being written an answer may have some fields only."""
+    return (row for row in rows if None not in row)
 
 
 def _ms(at_ns: int) -> int:

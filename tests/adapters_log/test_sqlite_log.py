@@ -273,6 +273,17 @@ def test_what_a_consumer_turns_away_is_kept_by_a_full_log_or_nobody_could_ever_r
     log.close()
 
 
+def test_a_full_quarantine_still_counts_what_it_holds_already(tmp_path: Path) -> None:
+    """A retained message that nobody can read comes again at every connection."""
+    log = SqliteLog(tmp_path / "log.db", bytes_max=10**8, days_max=30, quarantine_bytes_max=2_000)
+    log.append([], 1, quarantine=[turned_away(b"a" * 1_000), turned_away(b"b" * 1_000)])
+    with pytest.raises(LogFull, match="find the device"):
+        log.append(ticks(1), 1, quarantine=[turned_away(b"c")])
+    assert log.append(ticks(1), 1, quarantine=[turned_away(b"a" * 1_000)]) == 1
+    assert [row.count for row in log.quarantine(10)] == [1, 2]
+    log.close()
+
+
 def test_a_full_quarantine_stops_the_log_rather_than_evict(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "log.db", bytes_max=10**8, days_max=30, quarantine_bytes_max=20_000)
     sent = 0

@@ -76,7 +76,7 @@ class MemoryLog:
                         return reading
         return None
 
-    def ledger(self, device: str | None = None) -> Iterable[LedgerRow]:
+    def ledger(self, device: str | None = None, stream: str | None = None) -> Iterable[LedgerRow]:
         return ()
 
     def quarantine(self, limit: int, before: int | None = None) -> Sequence[Quarantined]:

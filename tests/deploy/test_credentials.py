@@ -58,10 +58,23 @@ def test_adding_it_again_changes_no_password_and_says_what_does(city: SecureCity
     add(city, "lamp-2", "--credentials", str(file))
     before = file.read_text()
     code, told = add(city, "lamp-2", "--credentials", str(file))
-    assert code == 0
+    assert code == 2, "whoever asked for a file and got none must notice"
     assert "has a credential already; nabd devices rotate lamp-2 gives it a new one" in told
     assert file.read_text() == before
     assert list(tmp_path.iterdir()) == [file], "nothing lies about"
+
+
+def test_what_a_command_left_that_was_broken_off_may_be_the_only_password_and_stays(
+    city: SecureCity, tmp_path: Path
+) -> None:
+    file, left = tmp_path / "node.json", tmp_path / "node.json.new"
+    left.write_text("{}")
+    code, told = add(city, "lamp-8", "--credentials", str(file))
+    assert code == 2
+    assert "node.json.new: is there: another command is at work" in told
+    assert left.read_text() == "{}"
+    left.unlink()
+    assert add(city, "lamp-8", "--credentials", str(file))[0] == 0
 
 
 def test_without_a_file_the_node_json_is_printed_once(city: SecureCity, eye: Callable[..., Eye]) -> None:

@@ -1,11 +1,13 @@
 """The ledger's rows may be older than the ledger: what they lack is told by the log, after any crash."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.ports import LedgerRow
 from ingest.pipeline import LEDGER
 from tests.ingest.house import STREAM, IngestHouse, telemetry
 
@@ -29,6 +31,25 @@ def test_a_quarantined_seq_is_written_at_once_for_the_log_has_no_reading_of_it(h
     house.restart()
     assert house.stream().have == ((1, 3),)
     assert house.kept() == {"stream": STREAM, "upto": 3}
+
+
+def test_a_device_with_thousands_of_streams_costs_others_nothing(
+    house: IngestHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unknown stream is looked for by its key: reading all of the device's rows would cost more with each."""
+    for number in range(100):
+        house.hear(telemetry(1, stream=f"{number:08x}"))
+    asked: list[tuple[object, ...]] = []
+    ledger = house.log.ledger
+
+    def asking(*key: str) -> Iterable[LedgerRow]:
+        asked.append(key)
+        return ledger(*key)
+
+    monkeypatch.setattr(house.log, "ledger", asking)
+    house.hear(telemetry(1, stream="ffffffff"), telemetry(2, stream="00000000"))
+    assert asked == [("lamp-1", "ffffffff"), ("lamp-1", "00000000")]
+    assert house.stream(stream="00000000").have == ((1, 2),)
 
 
 def test_a_checkpoint_writes_what_waited_and_lets_the_log_go(house: IngestHouse) -> None:

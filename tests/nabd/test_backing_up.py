@@ -345,6 +345,18 @@ def test_a_folder_that_holds_a_city_is_not_written_over(city: Path, tmp_path: Pa
         backing_up.restore(tmp_path / "backup", city)
 
 
+@pytest.mark.parametrize("left", ["log.db-wal", "state.db-shm", "store.duckdb.wal"])
+def test_what_another_city_left_would_be_read_into_this_one_and_is_refused(
+    city: Path, tmp_path: Path, left: str
+) -> None:
+    backing_up.backup(city, tmp_path / "backup", with_secrets=False)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / left).write_bytes(b"x")
+    with pytest.raises(Refused, match=f"holds {left} already"):
+        backing_up.restore(tmp_path / "backup", other)
+
+
 def test_a_backup_is_not_written_over_another(city: Path, tmp_path: Path) -> None:
     backing_up.backup(city, tmp_path / "backup", with_secrets=False)
     with pytest.raises(Refused, match="is there already and not empty"):
