@@ -69,12 +69,12 @@ def test_what_a_command_left_that_was_broken_off_may_be_the_only_password_and_st
 ) -> None:
     file, left = tmp_path / "node.json", tmp_path / "node.json.new"
     left.write_text("{}")
-    code, told = add(city, "lamp-8", "--credentials", str(file))
+    code, told = add(city, "lamp-18", "--credentials", str(file))
     assert code == 2
     assert "node.json.new: is there: another command is at work" in told
     assert left.read_text() == "{}"
     left.unlink()
-    assert add(city, "lamp-8", "--credentials", str(file))[0] == 0
+    assert add(city, "lamp-18", "--credentials", str(file))[0] == 0
 
 
 def test_without_a_file_the_node_json_is_printed_once(city: SecureCity, eye: Callable[..., Eye]) -> None:
