@@ -28,7 +28,8 @@ def test_a_side_writes_exactly_what_was_sent_and_a_run_ends_with_all_of_it(
 ) -> None:
     side: Side = kind(servers)
     assert checking.check(side, servers, tmp_path) == checking.LOAD.total
-    figures = measuring.run(side, servers, tmp_path, Load(messages=300, readings=2, devices=5))
+    # Enough that no side is done within one tick of the system's CPU clock, 10 ms.
+    figures = measuring.run(side, servers, tmp_path, Load(messages=5_000, readings=2, devices=5))
     assert figures.side_us > 0
     assert figures.peak_mb > 1
 
