@@ -7,8 +7,7 @@ device, time, seq and the metrics; it writes no stream, boot, quality, asset, co
 from pathlib import Path
 
 from bench.load import KIND
-from bench.servers import Servers
-from nabd.process import Child
+from bench.servers import Program, Servers
 from tests.peers import peer
 
 CLIENT_ID = "bench-telegraf"
@@ -48,7 +47,7 @@ CONFIGURATION = """\
 """
 
 
-class Telegraf:
+class Telegraf(Program):
     """Implements bench.sides.Side."""
 
     sessions: tuple[str, ...] = (CLIENT_ID,)
@@ -58,7 +57,6 @@ class Telegraf:
         self._mosquitto, self._influx = servers
         self._persistent = persistent
         self.name = "Telegraf" if persistent else "Telegraf, persistent_session = false"
-        self._child: Child | None = None
 
     def start(self, folder: Path, bucket: str, devices: list[str]) -> int:
         """`devices` are not its business: it takes whoever speaks."""
@@ -76,17 +74,7 @@ class Telegraf:
         configuration.touch(0o600)
         configuration.write_text(text, encoding="utf-8")
         command = [str(peer("telegraf")), "--non-strict-env-handling", "--config", str(configuration)]
-        with (folder / "telegraf.log").open("ab") as output:
-            self._child = Child(command, output=output)
-        return self._child.pid
+        return self.run(command, folder / "telegraf.log")
 
     def settle(self) -> None:
         """What it has written is all it does."""
-
-    def kill(self) -> None:
-        assert self._child is not None
-        self._child.kill()
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()

@@ -51,7 +51,32 @@ def peer_version(name: str, module: str) -> str:
     return found[1] if found else "unknown"
 
 
-class Mosquitto:
+class Program:
+    """One process under test: it may be killed and run again; `stop` ends the last one, if there was one."""
+
+    _child: Child | None = None
+
+    def run(self, command: list[str], log: Path) -> int:
+        """Start it, its output behind what is in `log`; the process id."""
+        with log.open("ab") as output:
+            self._child = Child(command, output=output)
+        return self._child.pid
+
+    @property
+    def pid(self) -> int:
+        assert self._child is not None
+        return self._child.pid
+
+    def kill(self) -> None:
+        assert self._child is not None
+        self._child.kill()
+
+    def stop(self) -> None:
+        if self._child is not None:
+            self._child.stop()
+
+
+class Mosquitto(Program):
     """The broker of both sides; it may be killed, and comes back with what it had saved."""
 
     def __init__(self, folder: Path) -> None:
@@ -66,25 +91,10 @@ class Mosquitto:
         self._command = [program, "-c", str(conf)]
         if os.geteuid() == 0:
             conf.write_text(conf.read_text(encoding="utf-8") + "user root\n", encoding="utf-8")
-        self._child: Child | None = None
-
-    @property
-    def pid(self) -> int:
-        assert self._child is not None
-        return self._child.pid
 
     def start(self) -> None:
-        with (self.folder / "mosquitto.log").open("ab") as output:
-            self._child = Child(self._command, output=output)
+        self.run(self._command, self.folder / "mosquitto.log")
         wait_for(self._answers, "Mosquitto answers; see mosquitto.log")
-
-    def kill(self) -> None:
-        assert self._child is not None
-        self._child.kill()
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()
 
     def forget(self, *client_ids: str) -> None:
         """Drop what the broker holds for these clients; they must not be connected."""

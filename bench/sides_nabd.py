@@ -7,12 +7,12 @@ from adapters.clock import real_ms
 from adapters.log.sqlite_log import SqliteLog
 from bench.ingest_only import CLIENT_ID, CONNECTIONS
 from bench.load import COMMUNE, KIND
-from bench.servers import Servers, wait_for
+from bench.servers import Program, Servers, wait_for
 from contract.kind import check_settings
 from contract.kind_file import load_kinds
 from contract.records import Registered
 from nabd.fault import Refused
-from nabd.process import Child, PlatformProcess, free_port
+from nabd.process import PlatformProcess, free_port
 from nabd.settings import Settings
 
 SESSIONS = tuple(f"{CLIENT_ID}-{number}" for number in range(CONNECTIONS))
@@ -30,7 +30,7 @@ token_file = "{token_file}"
 """
 
 
-class IngestOnly:
+class IngestOnly(Program):
     """Implements bench.sides.Side with bench.ingest_only: what Telegraf's job is compared with."""
 
     name = "Nabd, ingest and store writer"
@@ -38,27 +38,16 @@ class IngestOnly:
 
     def __init__(self, servers: Servers) -> None:
         self._mosquitto, self._influx = servers
-        self._child: Child | None = None
 
     def start(self, folder: Path, bucket: str, devices: list[str]) -> int:
         """`devices` are the probe and those of bench.load, which it makes itself."""
         command = [sys.executable, "-m", "bench.ingest_only", "--data", str(folder / "data"), "--bucket", bucket]
         command += ["--mqtt-port", str(self._mosquitto.port), "--url", self._influx.url, "--org", self._influx.org]
         command += ["--token-file", str(self._influx.token_file), "--devices", str(len(devices) - 1)]
-        with (folder / "ingest.log").open("ab") as output:
-            self._child = Child(command, output=output)
-        return self._child.pid
+        return self.run(command, folder / "ingest.log")
 
     def settle(self) -> None:
         """What it has written is all it does."""
-
-    def kill(self) -> None:
-        assert self._child is not None
-        self._child.kill()
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()
 
 
 class WholePlatform:

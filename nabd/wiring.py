@@ -1,6 +1,6 @@
 """`nabd up`: opens every room, joins them, and closes them in the right order.
 
-Start goes against the flow, stop along it: broker, console, consumers, ingest, fleet come up in this order, and on
+Start goes against the flow, stop along it: console, consumers, broker, ingest, fleet come up in this order, and on
 SIGTERM the fleet stops first, then ingest reads no more, appends, acknowledges and says `kept`, the consumers commit,
 the console goes, the broker last.
 """

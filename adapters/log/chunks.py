@@ -40,10 +40,8 @@ def entries(row: Row, after: int) -> list[Entry]:
     last, at_ms, packed, bodies = row
     ends = array("I", packed)
     first = last - len(ends) + 1
-    skip = max(0, after + 1 - first)
+    skip = min(max(0, after + 1 - first), len(ends))
     found: list[Entry] = []
-    if after >= last:
-        return found
     start = ends[skip - 1] if skip else 0
     for position, end in enumerate(ends[skip:], first + skip):
         found.append(Entry(position, at_ms, decode(bodies[start:end])))

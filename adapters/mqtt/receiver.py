@@ -156,9 +156,10 @@ class Receiver:
 
     async def _gather(self, enough: int) -> None:
         """Whatever is done with a batch costs a commit, however small it is."""
-        end_s = asyncio.get_running_loop().time() + GATHER_S
+        clock = asyncio.get_running_loop().time
+        end_s = clock() + GATHER_S
         seen = 0
-        while seen < len(self._queue) < enough and asyncio.get_running_loop().time() < end_s and not self._stopped:
+        while seen < len(self._queue) < enough and clock() < end_s and not self._stopped:
             seen = len(self._queue)
             await asyncio.sleep(GATHER_STEP_S)
 

@@ -143,7 +143,7 @@ class Thing:
         pass
 
     def sample(self, up_ms: int) -> "dict[str, Any]":
-        raise NotImplementedError
+        raise NotImplementedError  # each kind's own class says it; MicroPython has no abc
 
     def look(self, up_ms: int) -> None:
         """Listen to what does not wait for the next reading."""

@@ -110,7 +110,7 @@ class Thing:
         return self.after(took_ms, unix_ms)
 
     def after(self, took_ms: int, unix_ms: "int | None") -> "dict[str, Any]":
-        raise NotImplementedError
+        raise NotImplementedError  # each kind's own class says it; MicroPython has no abc
 
     def illuminance(self, unix_ms: "int | None") -> "float | None":
         return None
