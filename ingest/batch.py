@@ -24,7 +24,7 @@ class Batch:
         self.quarantine: list[Quarantined] = []
         self.counts: Counter[str] = Counter()
         self.streams: dict[tuple[str, str], Stream] = {}
-        self.ends: dict[tuple[str, str], int] = {}  # of streams that only grow, and are not in `streams`: the next seq
+        self.ends: dict[tuple[str, str], tuple[Stream, int]] = {}  # that only grow, none of `streams`: the next seq
         self.earliest_ms, self.latest_ms = now_ms - AGE_MS_MAX, now_ms + AHEAD_MS_MAX  # when a reading can be measured
         self.accepted = 0  # readings
         self.at_hand: list[Reading] = []  # accepted of the message at hand, not yet a record
@@ -76,19 +76,16 @@ class Batch:
                 known = self._ledger.recall(rows[0]) if rows else None
             mine = known.copy() if known is not None else Stream(device, stream)
             mine.seen_at_ms = self.now_ms
-            end = self.ends.pop(key, 0)
-            if end:
-                mine.have[1] = mine.covered[1] = end
+            grown = self.ends.pop(key, None)
+            if grown is not None:
+                mine.grow(grown[1])
             self.streams[key] = mine
         return mine
 
-    def next_seq(self, key: tuple[str, str]) -> int:
-        """The seq that comes next in a stream of which all before has come; 0 where it is not so simple."""
-        end = self.ends.get(key)
-        if end is None:
-            known = self._ledger.get(*key) if key not in self.streams else None
-            end = known.next_seq if known is not None else 0
-        return end
+    def end(self, key: tuple[str, str]) -> tuple[Stream, int] | None:
+        """A stream at whose end nothing is open, and the seq that comes next; None where it is not so simple."""
+        known = self._ledger.get(*key) if key not in self.streams else None
+        return (known, known.next_seq) if known is not None and known.next_seq else None
 
     def current(self, device: str) -> Stream:
         """The stream that orders the device's status and reported: of its last birth, in this batch or before."""

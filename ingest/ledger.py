@@ -34,8 +34,7 @@ class Stream:
     """The seqs of one (device, stream), and what dates and orders its messages."""
 
     __slots__ = (
-        "boots", "born_at_ms", "covered", "device", "has_only_grown", "have",
-        "reported", "seen_at_ms", "status", "stream",
+        "boots", "born_at_ms", "covered", "device", "have", "reported", "seen_at_ms", "status", "stream",
     )  # fmt: skip
 
     def __init__(self, device: str, stream: str) -> None:
@@ -48,7 +47,6 @@ class Stream:
         self.status: tuple[int, int, int] | None = None
         self.reported: tuple[int, int] | None = None
         self.born_at_ms = 0
-        self.has_only_grown = False  # since it was copied, by seqs that follow and stand in the log as readings
 
     @classmethod
     def from_row(cls, row: LedgerRow) -> "Stream":
@@ -89,32 +87,23 @@ class Stream:
         twin.status = self.status
         twin.reported = self.reported
         twin.born_at_ms = self.born_at_ms
-        twin.has_only_grown = True
         return twin
-
-    def continues(self, before: "Stream | None") -> bool:
-        """Does the log's own telemetry tell all that is new since `before`? Then its row can wait."""
-        return (
-            before is not None
-            and self.has_only_grown
-            and self.status == before.status
-            and self.reported == before.reported
-            and self.born_at_ms == before.born_at_ms
-        )
 
     @property
     def next_seq(self) -> int:
-        """The seq that comes next where all before it have come, from the first on; else 0."""
+        """The seq that comes next where the last that is known of has come; else 0."""
         have, covered = self.have, self.covered
-        return have[1] if len(have) == 2 and have[0] == 1 and have == covered else 0
+        return have[-1] if have and have[-1] == covered[-1] else 0
 
-    def follow(self, seq: int) -> bool:
-        """Take the `seq` of a reading if it is simply the next one, which nearly all are; else change nothing."""
-        have, covered = self.have, self.covered
-        if not have or have[-1] != seq or covered[-1] != seq:
-            return False
-        have[-1] = covered[-1] = seq + 1
-        return True
+    def misses(self, oldest: int) -> bool:
+        """Is something missing below `oldest`, as far as the stream goes?"""
+        covered = self.covered
+        return oldest > self.settled and (len(covered) > 2 or covered[0] > 1)
+
+    def grow(self, next_seq: int) -> None:
+        """All from the present `next_seq` up to this one have come. `have` goes first: who looks sees nothing gone."""
+        self.have[-1] = next_seq
+        self.covered[-1] = next_seq
 
     def has(self, seq: int) -> bool:
         return bisect_right(self.have, seq) % 2 == 1
@@ -132,7 +121,6 @@ class Stream:
 
         Returns how many gaps that are gone had to be forgotten (GONE_MAX).
         """
-        self.has_only_grown = False
         have = self.have
         _add(have, first, last + 1)
         _add(self.covered, first, last + 1)
@@ -153,14 +141,11 @@ class Stream:
         if oldest <= self.settled:
             return 0
         covered = self.covered
-        self.has_only_grown = False
         new = oldest - 1 - sum(min(end, oldest) - first for first, end in _pairs(covered) if first < oldest)
         _add(covered, 1, oldest)
         return new
 
     def gone(self) -> Ranges:
-        if self.have == self.covered:
-            return ()
         rest = self.covered.copy()
         for first, end in _pairs(self.have):
             _remove(rest, first, end)
@@ -177,12 +162,10 @@ class Stream:
 
     def missing_count(self) -> int:
         covered = self.covered
-        if len(covered) == 2:
-            return covered[0] - 1
-        return covered[-1] - 1 - _size(covered) if covered else 0
+        return sum(covered[::2]) - sum(covered[1:-1:2]) - 1 if covered else 0
 
     def gone_count(self) -> int:
-        return 0 if self.have == self.covered else _size(self.covered) - _size(self.have)
+        return sum(last - first + 1 for first, last in self.gone())
 
     def kept(self, most: int) -> tuple[int, Ranges]:
         """(upto, also) for the device: all up to `upto`, and up to `most` ranges above it, lowest first."""
@@ -197,7 +180,6 @@ class Stream:
         """Remember what dates the `up` times of `boot`. Once fixed it stays."""
         if boot in self.boots:
             return
-        self.has_only_grown = False
         boots = {**self.boots, boot: offset_ms}
         while len(boots) > BOOTS_MAX:
             del boots[min(boots)]
@@ -205,12 +187,13 @@ class Stream:
 
 
 class Ledger:
-    """All streams, as the log has them. Any thread may read one it has got: they are replaced whole, but for the end of
-    a stream of which nothing is missing, which grows.
+    """All streams, as the log has them. Any thread may read one it has got: they are replaced whole, but for their end,
+    which grows.
 
-    A stream's row is written with the batch that changed it, unless the log's telemetry says as much: then it waits in
-    `unwritten` for the next checkpoint, and after a crash it is made from the older row and the log. Of each device the
-    STREAMS_MAX seen last are in memory; the log has the others too, and `recall` brings one back.
+    A stream's row is written with the batch that changed it. Where it only grew at its end the log's telemetry says as
+    much: the row waits in `unwritten` for the next checkpoint, and after a crash it is made from the older row and the
+    log. Of each device the STREAMS_MAX seen last are in memory; the log has the others too, and `recall` brings one
+    back.
     """
 
     def __init__(self, rows: Iterable[LedgerRow], since: Iterable[Telemetry] = ()) -> None:
@@ -226,8 +209,7 @@ class Ledger:
             key = record.device, record.stream
             stream = streams.setdefault(key, Stream(*key))
             for reading in record.readings:
-                if not stream.follow(reading.seq):
-                    stream.add(reading.seq, reading.seq)
+                stream.add(reading.seq, reading.seq)
             self.unwritten[key] = stream
         self._take(streams.values())
 
@@ -253,24 +235,17 @@ class Ledger:
         """Those of a device that are in memory."""
         return list(self._devices.get(device, {}).values())
 
-    def can_wait(self, stream: Stream) -> bool:
-        """May the row of this stream be written later?"""
-        return stream.continues(self.get(stream.device, stream.stream))
-
-    def grow(self, ends: Mapping[tuple[str, str], int], now_ms: int) -> None:
-        """Streams of which all has come have now come up to these (the seq that comes next), and the log has it."""
-        for key, end in ends.items():
-            stream = self._devices[key[0]][key[1]]
-            stream.have[1] = end  # before `covered`: whoever looks meanwhile sees nothing as gone
-            stream.covered[1] = end
+    def grow(self, ends: Iterable[tuple[Stream, int]], now_ms: int) -> None:
+        """These streams have come up to these seqs (those that come next), and the log has the readings."""
+        for stream, end in ends:
+            stream.grow(end)
             stream.seen_at_ms = now_ms
-            self.unwritten[key] = stream
+            self.unwritten[stream.device, stream.stream] = stream
 
-    def replace(self, streams: Collection[Stream], written: Iterable[Stream]) -> None:
-        """Take these streams for what they are now, after the log has them; of some it has the rows too."""
-        self.unwritten.update(((stream.device, stream.stream), stream) for stream in streams)
-        for stream in written:
-            del self.unwritten[stream.device, stream.stream]
+    def replace(self, streams: Collection[Stream]) -> None:
+        """Take these streams for what they are now; the log has their rows."""
+        for stream in streams:
+            self.unwritten.pop((stream.device, stream.stream), None)
         self._take(streams)
 
     def _take(self, streams: Iterable[Stream]) -> None:
@@ -278,11 +253,6 @@ class Ledger:
         for stream in streams:
             others = self._devices.setdefault(stream.device, {})
             before = others.get(stream.stream)
-            if before is not None and stream.has_only_grown:  # at its end: nothing is missing or gone by that
-                others[stream.stream] = stream
-                if self._current.get(stream.device) is before:
-                    self._current[stream.device] = stream
-                continue
             if before is not None:
                 self.missing_total -= before.missing_count()
                 self.gone_total -= before.gone_count()

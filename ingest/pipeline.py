@@ -113,16 +113,15 @@ class Pipeline:
         """The one place that keeps: records, quarantine, counters and whatever the log's telemetry does not tell of the
         ledger, in one transaction."""
         if not batch.is_empty:
-            changed = [stream for stream in batch.streams.values() if not self._ledger.can_wait(stream)]
             self._log.append(
                 batch.records,
                 batch.now_ms,
-                ledger=[stream.row() for stream in changed],
+                ledger=[stream.row() for stream in batch.streams.values()],
                 quarantine=batch.quarantine,
                 counts=batch.totals(),
             )
-            self._ledger.grow(batch.ends, batch.now_ms)
-            self._ledger.replace(batch.streams.values(), written=changed)
+            self._ledger.grow(batch.ends.values(), batch.now_ms)
+            self._ledger.replace(batch.streams.values())
         for heard in batch.waiting:
             self._waiting.heard(now_ms=batch.now_ms, **heard)
             if self._known(heard["device"]) is not None:

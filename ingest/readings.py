@@ -68,9 +68,10 @@ class Intake:
     def _take_next(batch: Batch, device: Device, validator: Validator, telemetry: TelemetryIn) -> bool:
         """Take a message whose readings are simply the next ones of its stream, as nearly all are; else do nothing."""
         key = device.device, telemetry.stream
-        seq = batch.next_seq(key)
-        if not seq or telemetry.faulty or telemetry.notes:
+        end = batch.ends.get(key) or batch.end(key)
+        if end is None or telemetry.faulty or telemetry.notes or end[0].misses(telemetry.oldest):
             return False
+        stream, seq = end
         bits, fresh_since_ms = CLOCK_BITS[telemetry.clock], batch.now_ms - validator.fresh_ms
         readings = []
         for given in telemetry.readings:
@@ -81,7 +82,7 @@ class Intake:
             seq += 1
         batch.kept[key] = False
         if readings:
-            batch.ends[key] = seq
+            batch.ends[key] = stream, seq
             batch.accept(_record(device, validator, telemetry, readings))
         return True
 
@@ -97,8 +98,6 @@ class Intake:
 
     def _is_news(self, batch: Batch, stream: Stream, reading: Reading) -> bool:
         """Accept this reading, or see to it otherwise."""
-        if batch.earliest_ms <= reading.measured_at_ms <= batch.latest_ms and stream.follow(reading.seq):
-            return True
         if stream.has(reading.seq):
             self._again(batch, stream, reading)
             return False

@@ -157,6 +157,18 @@ def test_what_the_device_no_longer_holds_is_gone_and_named_so(house: IngestHouse
     assert house.stream().gone == ((3, 3), (5, 5))
 
 
+def test_a_gap_closes_as_gone_by_the_very_message_that_says_so_though_its_reading_simply_follows(
+    house: IngestHouse,
+) -> None:
+    house.hear(telemetry(1), telemetry(5, oldest=1), telemetry(6, oldest=1))
+    assert (house.pipeline.missing_total(), house.pipeline.gone_total()) == (3, 0)
+    house.hear(telemetry(7, oldest=2), telemetry(8, oldest=4), telemetry(9, oldest=4))
+    assert house.stream().have == ((1, 1), (5, 9))
+    assert house.stream().gone == ((2, 3),)
+    house.hear(telemetry(10, oldest=10))
+    assert (house.pipeline.missing_total(), house.pipeline.gone_total()) == (0, 3)
+
+
 def test_what_a_message_brings_is_not_gone_whatever_it_says_of_the_oldest(house: IngestHouse) -> None:
     house.hear(telemetry(5, oldest=2**53 - 1))
     assert house.stream().gone == ((1, 4),)
