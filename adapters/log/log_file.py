@@ -11,7 +11,7 @@ import msgspec
 
 from adapters.log import chunks, names
 
-SCHEMA = 2
+SCHEMA = 3
 BUSY_MS = 5_000
 PAGE_BYTES = 4_096
 UPGRADE_ENTRIES = 2_000
@@ -111,6 +111,9 @@ def open_log(path: Path) -> sqlite3.Connection:
             version = SCHEMA
         elif version == 1:
             _upgrade(path, connection)
+            version = SCHEMA
+        elif version == 2:  # the same tables; chunks are compressed from now on
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
             version = SCHEMA
     except (sqlite3.DatabaseError, OSError, msgspec.MsgspecError) as error:
         if connection is not None:

@@ -74,7 +74,7 @@ class SqliteLog:
         self._place = Place(path)
         try:
             self._load()
-        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+        except (sqlite3.DatabaseError, msgspec.MsgspecError, OSError) as error:
             self._writer.close()
             raise LogFault(f"{path}: is damaged ({error}); restore it from a backup or move it away") from None
 

@@ -67,6 +67,51 @@ def test_a_chunk_ends_with_the_record_that_fills_it() -> None:
     assert [(last, chunks.count(ends)) for last, _, ends, _ in rows] == [(1, 1), (3, 2)]
 
 
+def test_records_that_are_alike_take_a_fifth_of_their_bytes_or_less() -> None:
+    bodies = [encode(telemetry(n, device=f"lamp-{n % 50}")) for n in range(1, 201)]
+    ((_, _, _, packed),) = chunks.rows(bodies, 0, 1)
+    assert len(packed) * 5 <= sum(map(len, bodies))
+
+
+def plain_file(path: Path, records: Sequence[Record]) -> None:
+    """A log as schema 2 had it: its chunks are not compressed."""
+    open_log(path).close()
+    bodies = [encode(record) for record in records]
+    ((last, at_ms, ends, _),) = chunks.rows(bodies, 0, 7)
+    with sqlite3.connect(path) as file:
+        file.execute(log_file.INSERT_CHUNK, (last, at_ms, ends, b"".join(bodies)))
+        file.execute("PRAGMA user_version = 2")
+    file.close()
+
+
+def test_a_log_whose_chunks_are_not_compressed_yet_is_read_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    plain_file(path, [telemetry(1), telemetry(2)])
+    log = open_log(path)
+    log.append([telemetry(3)], 8)
+    log.close()
+    log = open_log(path)
+    assert [entry.record for entry in log.read(0, 10)] == [telemetry(1), telemetry(2), telemetry(3)]
+    assert all(log.reading("lamp-1", "9f3c01aa", seq) is not None for seq in (1, 2, 3))
+    log.close()
+
+
+def test_a_damaged_chunk_is_named_with_its_position_and_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = open_log(path)
+    log.append([telemetry(1), telemetry(2)], 7)
+    log.append([Tick(listening=True)], 8)
+    log.close()
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE chunks SET bodies = substr(bodies, 1, 12) WHERE last = 2")
+    file.close()
+    log = open_log(path)
+    with pytest.raises(OSError, match=r"chunk that ends at position 2 .*restore it from a backup"):
+        log.read(0, 10)
+    assert [entry.position for entry in log.read(2, 10)] == [3]
+    log.close()
+
+
 def table_of(records: Sequence[Record], before: int) -> sqlite3.Connection:
     recent = names.Recent()
     recent.add(records, before)
