@@ -85,7 +85,8 @@ class Batch:
     def end(self, key: tuple[str, str]) -> tuple[Stream, int] | None:
         """A stream at whose end nothing is open, and the seq that comes next; None where it is not so simple."""
         known = self._ledger.get(*key) if key not in self.streams else None
-        return (known, known.next_seq) if known is not None and known.next_seq else None
+        next_seq = known.next_seq if known is not None else 0
+        return (known, next_seq) if known is not None and next_seq else None
 
     def current(self, device: str) -> Stream:
         """The stream that orders the device's status and reported: of its last birth, in this batch or before."""

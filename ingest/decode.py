@@ -6,6 +6,7 @@ named and the good ones go on; duplicate and unknown keys are counted.
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -18,12 +19,16 @@ from contract.wire.messages import (
     OUT_OF_RANGE,
     PAYLOAD_BYTES_MAX,
     READINGS_MAX,
+    STREAM_LENGTH,
     TOO_LARGE,
     WRONG_TYPE,
     WireFault,
     is_stream,
 )
+from ingest.dating import NO_CLOCK
 from ingest.validate import Validator, excerpt
+
+_is_stream = lru_cache(65_536)(is_stream)  # asked of names of the right length only; thousands of messages tell each
 
 _MESSAGE_KEYS = frozenset(("stream", "boot", "clock", "oldest", "readings"))
 _READING_KEYS = frozenset(("seq", "at", "up", "v"))
@@ -180,18 +185,18 @@ def decode_telemetry(payload: bytes, validator: Validator | None, reader: JsonRe
 
 
 def _is_without_remark(message: Any, payload: bytes) -> bool:
-    """Is there nothing to count and no time missing?
+    """Is the stream one, is there nothing to count and no time missing?
 
     A compact message has one ``":`` for each key. A message written otherwise, or with a key that is unknown or given
     twice, has another number of them than the keys that were taken, and is read again exactly.
     """
-    dated_by = "up" if message.clock == "none" else "at"
+    has_clock = message.clock != NO_CLOCK
     keys = 5
     for reading in message.readings:
-        if getattr(reading, dated_by) is None:
+        if (reading.at if has_clock else reading.up) is None:
             return False
         keys += 3 + len(reading.v)
-    return payload.count(b'":') == keys
+    return payload.count(b'":') == keys and len(message.stream) == STREAM_LENGTH and _is_stream(message.stream)
 
 
 def _exact(document: dict[str, Any], duplicates: int, validator: Validator | None) -> TelemetryIn:

@@ -98,7 +98,7 @@ class Stream:
     def misses(self, oldest: int) -> bool:
         """Is something missing below `oldest`, as far as the stream goes?"""
         covered = self.covered
-        return oldest > self.settled and (len(covered) > 2 or covered[0] > 1)
+        return (len(covered) > 2 or covered[0] > 1) and oldest > self.settled
 
     def grow(self, next_seq: int) -> None:
         """All from the present `next_seq` up to this one have come. `have` goes first: who looks sees nothing gone."""

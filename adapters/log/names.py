@@ -18,7 +18,7 @@ from contract.records import Entry, Record, Telemetry
 
 RECENT_MAX = 20_000  # entries whose names wait in memory; about 5 MB
 SPAN_WIDE = 4_096
-MESSAGES_MAX = 64  # of a row
+MESSAGES_MAX = 32  # of a row, which then takes no page of its own
 
 TABLES = f"""
 CREATE TABLE names (
