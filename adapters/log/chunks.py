@@ -53,38 +53,42 @@ def count(ends: bytes) -> int:
     return len(ends) // 4
 
 
-def entries(row: Row, after: int) -> list[Entry]:
-    """Those of a chunk behind position `after`. Raises OSError when it is damaged."""
-    last, at_ms, packed, _ = row
-    ends, bodies = array("I", packed), _bodies(row)
-    first = last - len(ends) + 1
-    skip = min(max(0, after + 1 - first), len(ends))
-    found: list[Entry] = []
-    start = ends[skip - 1] if skip else 0
-    for position, end in enumerate(ends[skip:], first + skip):
-        found.append(Entry(position, at_ms, decode(bodies[start:end])))
-        start = end
-    return found
+class Chunk:
+    """A row unpacked; its records are decoded when asked for."""
+
+    __slots__ = ("_at_ms", "_bodies", "_ends", "first", "last")
+
+    def __init__(self, row: Row) -> None:
+        """Raises OSError when it is damaged."""
+        self.last, self._at_ms, packed, bodies = row
+        self._ends = array("I", packed)
+        self.first = self.last - len(self._ends) + 1
+        self._bodies = _plain(bodies, self.last)
+
+    def entries(self, after: int = 0) -> list[Entry]:
+        """Those behind position `after`."""
+        skip = min(max(0, after + 1 - self.first), len(self._ends))
+        start = self._ends[skip - 1] if skip else 0
+        found: list[Entry] = []
+        for position, end in enumerate(self._ends[skip:], self.first + skip):
+            found.append(Entry(position, self._at_ms, decode(self._bodies[start:end])))
+            start = end
+        return found
+
+    def record(self, position: int) -> Record | None:
+        """The one at `position`; None when that is not here."""
+        if not self.first <= position <= self.last:
+            return None
+        index = position - self.first
+        start = self._ends[index - 1] if index else 0
+        return decode(self._bodies[start : self._ends[index]])
 
 
-def record(row: Row, position: int) -> Record | None:
-    """The one at `position`; None when that is not in this chunk. Raises OSError when it is damaged."""
-    last, _, packed, _ = row
-    ends = array("I", packed)
-    index = position - last - 1  # from the end
-    if not -len(ends) <= index < 0:
-        return None
-    bodies = _bodies(row)
-    start = ends[index - 1] if -index < len(ends) else 0
-    return decode(bodies[start : ends[index]])
-
-
-def _bodies(row: Row) -> bytes:
-    last, _, _, packed = row
-    if not packed.startswith(MAGIC):
-        return packed  # written under schema 2
+def _plain(bodies: bytes, last: int) -> bytes:
+    if not bodies.startswith(MAGIC):
+        return bodies  # written under schema 2
     try:
-        return _codec.decompress(packed)
+        return _codec.decompress(bodies)
     except zstandard.ZstdError as error:
         raise OSError(
             errno.EIO, f"the log is damaged: the chunk that ends at position {last} ({error}); restore it from a backup"

@@ -26,6 +26,7 @@ from typing import Any
 import msgspec
 
 from adapters.log import chunks, names
+from adapters.log.chunks import Chunk
 from adapters.log.log_file import INSERT_CHUNK, LogFault, Place, Transaction, connect, open_log, refusal, used_bytes
 from adapters.log.tail import Tail
 from contract.ports import LedgerRow, LogFull, Quarantined
@@ -68,6 +69,7 @@ class SqliteLog:
         self._is_closed = False
         self._tail = Tail()
         self._found: tuple[tuple[str, str], Mapping[int, Reading]] = ("", ""), {}  # see `reading`
+        self._chunk: Chunk | None = None  # unpacked last to find a reading: messages that come again ask in order
         self._recent = names.Recent()
         self.on_append: list[Callable[[int], None]] = []
         self._writer = open_log(path)
@@ -205,7 +207,7 @@ class SqliteLog:
         entries: list[Entry] = []
         while len(entries) < limit and (rows := self._fetch(CHUNKS_BEHIND, (after, READ_CHUNKS))):
             for row in rows:
-                entries += chunks.entries(row, after)
+                entries += Chunk(row).entries(after)
             after = entries[-1].position
         del entries[limit:]
         self._tail.keep(entries)
@@ -227,11 +229,14 @@ class SqliteLog:
         with self._reader() as reader:
             recent = self._recent.positions(device, stream, seq)  # first: they may be on their way into the table
             for position in chain(recent, names.positions(reader, device, stream, seq)):
-                found = reader.execute(CHUNK_WITH, (position,)).fetchone()
-                record = chunks.record(found, position) if found is not None else None
-                if not isinstance(record, Telemetry):
-                    continue  # it was cut, and its name waits for others of its row
-                readings = {reading.seq: reading for reading in record.readings}
+                chunk = self._chunk
+                if chunk is None or not chunk.first <= position <= chunk.last:
+                    row = reader.execute(CHUNK_WITH, (position,)).fetchone()
+                    if row is None:
+                        continue  # it was cut, and its name waits for others of its row
+                    self._chunk = chunk = Chunk(row)
+                record = chunk.record(position)
+                readings = {one.seq: one for one in record.readings} if isinstance(record, Telemetry) else {}
                 if seq in readings:
                     return readings
         return {}
@@ -312,7 +317,7 @@ class SqliteLog:
                         "ORDER BY last LIMIT ?",
                         (floor, now_ms - self._days_max * DAY_MS, short, CUT_CHUNKS),
                     ).fetchall()
-                    entries = [entry for row in gone for entry in chunks.entries(row, 0)]
+                    entries = [entry for row in gone for entry in Chunk(row).entries()]
                     if entries:
                         self._recent.write(connection, upto=self._last)
                         names.forget(connection, entries)
@@ -348,7 +353,7 @@ class SqliteLog:
     def _entries_behind(self, position: int) -> Iterator[Entry]:
         while rows := self._writer.execute(CHUNKS_BEHIND, (position, READ_CHUNKS)).fetchall():
             for row in rows:
-                yield from chunks.entries(row, position)
+                yield from Chunk(row).entries(position)
             position = rows[-1][0]
 
     def _write_names(self, upto: int) -> None:

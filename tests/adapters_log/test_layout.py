@@ -53,13 +53,14 @@ def test_every_record_of_an_append_is_in_one_chunk_at_its_position(sizes: list[i
     assert edges[-1] == before + len(records)
     assert all(last - first == chunks.count(row[2]) for (first, last), row in zip(pairwise(edges), rows, strict=True))
     assert all(0 < chunks.count(row[2]) <= chunks.CHUNK_RECORDS for row in rows)
-    read = [entry for row in rows for entry in chunks.entries(row, before + skip)]
+    read = [entry for row in rows for entry in chunks.Chunk(row).entries(before + skip)]
     assert [(entry.position, entry.at_ms, entry.record) for entry in read] == [
         (position, 7, record) for position, record in enumerate(records, before + 1) if position > before + skip
     ]
     for row in rows:
-        for position in range(row[0] - chunks.count(row[2]) + 1, row[0] + 1):
-            assert chunks.record(row, position) == records[position - before - 1]
+        chunk = chunks.Chunk(row)
+        for position in range(chunk.first, chunk.last + 1):
+            assert chunk.record(position) == records[position - before - 1]
 
 
 def test_a_chunk_ends_with_the_record_that_fills_it() -> None:
