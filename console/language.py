@@ -4,6 +4,7 @@ Texts are YAML (``locales/<language>.yaml``), nested mappings whose keys are joi
 a mapping of CLDR categories with ``other``. Digits are Western in all three: Moroccan Arabic writes them so.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cache
@@ -153,10 +154,15 @@ def languages() -> Mapping[str, Language]:
 
 
 def read_texts(code: str) -> dict[str, str | Mapping[str, str]]:
-    """Key → text, or plural category → text, of one language's file."""
+    """Key → text, or plural category → text, of one language's file.
+
+    French writes a space before ``: ; ! ?`` and inside its quotes at which no line may break: it is made one here.
+    """
     text = (files("console") / "locales" / f"{code}.yaml").read_text(encoding="utf-8")
     yaml = YAML(typ="safe")
     texts: dict[str, str | Mapping[str, str]] = {}
+    if code == "fr":
+        text = re.sub(r"(?<=\S) (?=[:;!?»](?:[ \"\n]|$))|(?<=«) ", SPACE, text)
     _flatten(yaml.load(StringIO(text)), "", texts)
     return texts
 

@@ -12,6 +12,7 @@ from console.health import STORE_LAG_MAX, HealthView
 from console.language import Language, languages, utc_offset_ms
 from console.markup import Html, h, icon, isolated, join
 from console.problems import Problem
+from console.refusals import refusals
 
 logger = logging.getLogger("console")
 
@@ -70,13 +71,14 @@ class Frame:
         )
 
     def show_problem(self, problem: Problem, holder: ui.html) -> None:
-        """The problem's sentences in `holder`: they are English and exact, so they stay as they are."""
-        faults = problem.faults or [problem.detail]
+        """The problem's sentences in `holder`, in the page's language; the exact English one on hover."""
+        told = refusals(self.language, self.desk.platform.kinds, problem.faults or [problem.detail])
         holder.content = h(
             "div",
             self.language.text("form.refused"),
-            h("ul", [h("li", h("bdi", fault, dir="ltr")) for fault in faults]),
+            h("ul", [h("li", h("bdi", said, title=written if said != written else None)) for said, written in told]),
             class_="faults",
+            role="alert",
         )
 
     # -- the frame itself

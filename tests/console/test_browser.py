@@ -156,7 +156,9 @@ def test_an_alarm_is_acknowledged_with_a_name_that_is_remembered(browser: Browse
     browser.click('.alarm [data-act="acknowledge"]')
     browser.find(".dialog input")
     browser.click(".dialog .buttons .q-btn:last-child")
-    browser.until(lambda: "missing" in browser.text(".dialog .faults"), "an empty name is not refused")
+    browser.until(
+        lambda: "Your name: please fill this in" in browser.text(".dialog .faults"), "an empty name is not refused"
+    )
     browser.type(".dialog input", "Amina <b>")
     browser.click(".dialog .buttons .q-btn:last-child")
     browser.until(lambda: "seen by Amina <b>" in browser.text(".card"), "it is not acknowledged")
@@ -172,12 +174,14 @@ def test_an_alarm_is_acknowledged_with_a_name_that_is_remembered(browser: Browse
 def test_a_valve_is_opened_for_some_minutes_and_the_answer_comes_live(browser: Browser) -> None:
     browser.open("/en/commands?asset=valve-002")
     browser.click(".q-btn:has(.material-icons)")
-    browser.until(lambda: "reason" in browser.text(".faults"), "a command without a reason is not refused")
+    browser.until(
+        lambda: "Reason: please fill this in" in browser.text(".faults"), "a command without a reason is not refused"
+    )
     browser.type('input[aria-label="Reason"]', "new trees")
     browser.type('input[aria-label="Your name"]', "Youssef")
     browser.type('input[aria-label="For how many minutes"]', "240")
     browser.click(".q-btn:has(.material-icons)")
-    browser.until(lambda: "open_s_max" in browser.text(".faults"), "the longest run is not checked")
+    browser.until(lambda: "Longest run" in browser.text(".faults"), "the longest run is not checked")
     browser.type('input[aria-label="For how many minutes"]', "20")
     browser.click(".q-btn:has(.material-icons)")
     browser.until(lambda: "It affects 1 asset" in browser.text(".dialog"), "it is not shown what it affects")

@@ -14,6 +14,7 @@ from console.conditions import Condition
 from console.explain import PATTERNS, explain
 from console.language import PLURALS, Language, languages, plural, read_texts
 from console.live import Contact
+from console.refusals import PATTERNS as REFUSALS
 from contract.decisions import AlarmState, Rank, Severity, Step
 from contract.kind import LANGUAGES
 from contract.kind_file import load_kinds
@@ -31,6 +32,7 @@ WORDS = {  # families whose members come from outside the texts
     "rank": tuple(rank.name.lower() for rank in Rank),
     "quality": tuple(str(flag.name).lower() for flag in Quality if flag),
     "why": tuple(word for word, _ in PATTERNS),
+    "refusal": tuple(word for word, _ in REFUSALS),
     "wire": ("not_json", "too_large", "bad_topic", "missing_key", "wrong_type", "out_of_range", "too_old", "in_future",
              "conflict"),
     "result": ("applied", "refused", "stale", "overridden", "expired", "interrupted"),
