@@ -135,6 +135,14 @@ def utc_offset_ms(ms: int, zone: tzinfo) -> int:
     return round(offset.total_seconds() * 1000) if offset is not None else 0
 
 
+def utc_offset(ms: int, zone: tzinfo) -> str:
+    """The zone beside a time: ``UTC+1``, ``UTC−3:30``."""
+    minutes = utc_offset_ms(ms, zone) // 60_000
+    hours, rest = divmod(abs(minutes), 60)
+    sign = "\u2212" if minutes < 0 else "+"
+    return f"UTC{sign}{hours}" + (f":{rest:02}" if rest else "")
+
+
 def plural(code: str, n: int) -> str:
     """The CLDR plural category of a whole number."""
     if code == "fr":

@@ -353,6 +353,7 @@ class House:
             health=self._health,
             rules=self.engine.describe,
             copy_store=store_copier(self.folder.path, self.store),
+            needs_credentials=not self.settings.mqtt_embedded,
             tile_url=self.settings.map_tile_url,
         )
 

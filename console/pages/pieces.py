@@ -129,7 +129,7 @@ class Pieces:
         )
 
     def summary(self, kind: Kind | None, live: LiveDevice) -> Html:
-        """The first few values of a kind in one line; too old ones struck through."""
+        """The first few values of a kind, each with its name; too old ones struck through."""
         shown = []
         for metric in list(kind.metrics.values())[: SUMMARY_VALUES + 1] if kind else ():
             latest = live.values.get(metric.name)
@@ -137,7 +137,9 @@ class Pieces:
                 continue
             label = self.language.label(metric.labels, metric.name)
             value = h("span", isolated(self.language.value(metric, latest.value)), class_="value num")
-            shown.append(h("span", value, title=label, data_stale=live.stale_at_ms(latest)))
+            shown.append(
+                h("span", h("span", label, class_="small muted"), " ", value, data_stale=live.stale_at_ms(latest))
+            )
         if not shown:
             return h("span", self.language.text("value.none_yet"), class_="muted")
         return h("span", shown[:SUMMARY_VALUES], class_="values")

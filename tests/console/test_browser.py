@@ -79,6 +79,31 @@ def test_every_page_fits_a_phone(browser: Browser, language: str, page: str) -> 
     assert browser.script("return document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_whatever_is_pressed_on_a_phone_is_as_wide_as_a_finger(browser: Browser, page: str) -> None:
+    browser.phone()
+    browser.open(f"/fr{page}")
+    browser.until(lambda: browser.script("return document.querySelectorAll('.card').length") > 0, "no content came")
+    small = browser.script(
+        """return [...document.querySelectorAll('a, button, [role=button], .q-field__control, .q-slider')]
+             .map((e) => [e, e.getBoundingClientRect()])
+             .filter(([e, box]) => box.width > 1 && box.height > 1 && Math.min(box.width, box.height) < 43.5)
+             .map(([e, box]) => `${e.outerHTML.slice(0, 90)} ${box.width}x${box.height}`)"""
+    )
+    assert small == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_chart_of_a_yes_or_no_says_words_and_no_numbers(browser: Browser, language: str) -> None:
+    words = {"ar": ["لا", "نعم"], "fr": ["non", "oui"], "en": ["no", "yes"]}[language]
+    browser.open(f"/{language}/assets/valve-001")
+    written = """const box = document.querySelector('.chart');
+        const chart = box && getElement(box.id.slice(1))?.chart;
+        const axis = chart?.getOption().yAxis && chart.getOption().yAxis[0].axisLabel.formatter;
+        return typeof axis === 'function' ? [axis(0), axis(1)] : []"""
+    browser.until(lambda: browser.script(written) == words, f"the axis does not say {words}")
+
+
 def test_a_page_arrives_with_its_content_and_a_wrong_address_is_told_in_its_language(url: str) -> None:
     page = httpx.get(f"{url}fr/assets/pole-001")
     assert page.status_code == 200

@@ -12,7 +12,7 @@ import pytest
 
 from console.conditions import Condition
 from console.explain import PATTERNS, explain
-from console.language import PLURALS, Language, languages, plural, read_texts
+from console.language import PLURALS, Language, languages, plural, read_texts, utc_offset
 from console.live import Contact
 from console.refusals import PATTERNS as REFUSALS
 from contract.decisions import AlarmState, Rank, Severity, Step
@@ -196,6 +196,12 @@ def test_times_stand_in_the_zone_of_the_site() -> None:
     assert languages()["en"].moment(at_ms, ZONE) == "23 Nov 2026 19:20:00"
     assert languages()["fr"].moment(at_ms, ZONE) == "23/11/2026 19:20:00"
     assert languages()["ar"].moment(10**18, ZONE).startswith("31/12/9999")
+
+
+def test_a_time_has_its_zone_beside_it() -> None:
+    assert utc_offset(1_795_458_000_000, ZONE) == "UTC+1"
+    assert utc_offset(1_795_458_000_000, ZoneInfo("America/St_Johns")) == "UTC\u22123:30"
+    assert utc_offset(0, ZoneInfo("UTC")) == "UTC+0"
 
 
 @pytest.mark.parametrize(
