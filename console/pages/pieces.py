@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from console.because import because
 from console.conditions import Condition
 from console.desk import Desk
 from console.documents import quality_words
@@ -11,7 +12,7 @@ from console.language import Language, local
 from console.live import Contact, Latest, LiveDevice
 from console.markup import Html, code, h, isolated
 from console.wishes import Wish
-from contract.decisions import AlarmState, Severity, Step
+from contract.decisions import Alarm, AlarmState, Severity, Step
 from contract.kind import Kind, Metric
 from contract.ports import AlarmRow, Device
 
@@ -212,14 +213,19 @@ class Pieces:
                     class_="head",
                 ),
                 h("div", meta, class_="meta"),
-                h("div", self.language.text("alarms.because"), " ", code(alarm.because), class_="because small")
-                if alarm.because
-                else None,
+                self._because(alarm) if alarm.because else None,
             ),
             h("div", self._acknowledge_button(row) if acting else None, class_="actions"),
             class_=f"alarm {alarm.severity}{' resolved' if resolved else ''}",
             data_alarm=alarm.alarm,
         )
+
+    def _because(self, alarm: Alarm) -> Html:
+        """The values that caused it in the reader's words, the rule's on hover; or these where there are no words."""
+        said = because(self.language, self.desk.platform.kinds.get(alarm.kind), alarm.because)
+        shown = isolated(said) if said is not None else code(alarm.because)
+        heading = self.language.text("alarms.because")
+        return h("div", heading, " ", shown, class_="because small", title=alarm.because if said is not None else None)
 
     def running(self, wish: Wish) -> Html:
         """A wish in two lines: what, where, why, until when, and how it went."""
