@@ -1,4 +1,4 @@
-"""A rule's measured reason in the reader's words: ``power_w 1.4 < 30`` → ``Power 1.4 W (below 30 W)``.
+"""A rule's measured reason in the reader's words: ``power_w 1.4 < 30`` → ``Power: 1.4 W (below 30 W)``.
 
 A reason is the rule's condition with the values it saw, as `rules` writes it. Read here is what alarms are made of:
 metrics of the kind, their least, greatest, mean and number over a time, silence, the sun, joined by ``and``. A
@@ -67,7 +67,7 @@ def _compared(language: Language, kind: Kind, found: re.Match[str]) -> str | Non
             return None
         written = [language.quantity(value, unit), language.quantity(bound, unit, exact=True)]
     bounded = language.text(f"because.{BOUNDS[found['operator']]}", bound=written[1])
-    return f"{what} {written[0]} ({bounded})"
+    return language.text("because.of", what=what, value=written[0], bound=bounded)
 
 
 def _length(language: Language, number: str, each: str) -> str:

@@ -99,6 +99,7 @@ class Overview:
             "path": f"/{self.language.code}",
             "zones": [{"name": self.language.label(z.labels, z.zone), "outline": z.outline} for z in zones],
             "streets": [{"line": street.line} for street in streets],
+            "zoom": [self.language.text("map.zoom_in"), self.language.text("map.zoom_out")],
             "words": {str(word): self.language.text(f"condition.{word}") for word in Condition},
             "kinds": {name: self.language.label(kind.labels, name) for name, kind in platform.kinds.items()},
             "markers": self._rows(city),

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.console.browser import Browser
+from tests.console.browser import Browser, Keys
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
@@ -154,6 +154,7 @@ def test_the_map_shows_every_asset_and_leads_to_its_page(browser: Browser) -> No
     count = "return Object.values(window.nabdMaps ?? {})[0]?.markers.size ?? 0"
     browser.until(lambda: browser.script(count) == 40, "the markers are not on the map")
     assert browser.script("return document.querySelectorAll('.map-zone').length") == 3
+    assert browser.script("return document.querySelector('.leaflet-control-zoom-in').title") == "Agrandir la carte"
     assert browser.script("return document.querySelectorAll('.leaflet-tile').length") == 0
     browser.click('[data-map-kind="waste_bin"]')
     shown = "return Object.values(window.nabdMaps)[0].layer.getLayers().length"
@@ -194,6 +195,8 @@ def test_an_alarm_is_acknowledged_with_a_name_that_is_remembered(browser: Browse
         lambda: browser.script("return document.querySelector('.dialog input')?.value") == "Amina <b>",
         "the name is forgotten",
     )
+    browser.find(".dialog input").send_keys(Keys.ENTER)
+    browser.until(lambda: browser.text(".rail .badge") == "1", "the key Enter does not send")
 
 
 def test_a_valve_is_opened_for_some_minutes_and_the_answer_comes_live(browser: Browser) -> None:

@@ -243,15 +243,15 @@ def test_a_limit_that_says_when_it_is_over_keeps_that() -> None:
     ("kind", "reason", "said"),
     [
         ("street_light", "level 1 > 0.2 and power_w 1.4 < 30",
-         "Light level 100\u00a0% (above 20\u00a0%) · Power 1.4\u00a0W (below 30\u00a0W)"),
+         "Light level: 100\u00a0% (above 20\u00a0%) · Power: 1.4\u00a0W (below 30\u00a0W)"),
         ("street_light", "sun.elevation 10.25 > 3 deg and power_w 60 > 6",
-         "Height of the sun 10.2° (above 3°) · Power 60.0\u00a0W (above 6\u00a0W)"),
+         "Height of the sun: 10.2° (above 3°) · Power: 60.0\u00a0W (above 6\u00a0W)"),
         ("waste_bin", "min(fill_level, 150m) 0.89 >= 80% and count(fill_level, 150m) 2 >= 2",
-         "Fill level, lowest of 2 hours\u00a030 minutes 89\u00a0% (at least 80\u00a0%) · "
-         "Fill level, readings in 2 hours\u00a030 minutes 2 (at least 2)"),
-        ("waste_bin", "temperature_c 103.5 >= 65 degC", "Temperature 103.5\u00a0°C (at least 65\u00a0°C)"),
+         "Fill level, lowest of 2 hours\u00a030 minutes: 89\u00a0% (at least 80\u00a0%) · "
+         "Fill level, readings in 2 hours\u00a030 minutes: 2 (at least 2)"),
+        ("waste_bin", "temperature_c 103.5 >= 65 degC", "Temperature: 103.5\u00a0°C (at least 65\u00a0°C)"),
         ("irrigation_valve", "not open false and flow_l_min 5.2 > 2 l_min",
-         "Open no · Flow 5.2\u00a0L/min (above 2\u00a0L/min)"),
+         "Open no · Flow: 5.2\u00a0L/min (above 2\u00a0L/min)"),
         ("irrigation_valve", "silent(1h)", "no contact for more than 1 hour"),
     ],
 )  # fmt: skip
