@@ -7,8 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from selenium.webdriver.common.keys import Keys
 
-from tests.console.browser import Browser, Keys
+from tests.console.browser import Browser
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
