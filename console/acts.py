@@ -18,7 +18,7 @@ from console.problems import Problem
 from contract.decisions import AlarmState, IntentState, Rank, Step, identify
 from contract.document import nearest
 from contract.kind import SettingFault, check_settings
-from contract.ports import AlarmRow, Device
+from contract.ports import AlarmRow, Device, LogFull
 from contract.records import Acknowledged, Record, Registered, Wished, Withdrawn
 from contract.wire.topics import RESERVED_IDS, is_device_id
 
@@ -243,7 +243,8 @@ def check(platform: Platform, wish: Wish, devices: Iterable[Device]) -> list[str
             seen.setdefault(sentence)
         if len(seen) >= FAULTS_MAX:
             break
-    return faults + [sentence for sentence in seen if sentence not in faults]
+    said = {fault.partition(":")[0] for fault in faults}  # of one field one fault is told
+    return faults + [sentence for sentence in seen if sentence.partition(":")[0] not in said]
 
 
 async def wish(platform: Platform, given: Wish) -> WishOutcome:
@@ -335,6 +336,9 @@ async def _submit(platform: Platform, record: Record) -> int:
         raise Problem(
             "undecided", f"kept, but not decided within {DECIDED_S_MAX:.0f} s; the health page shows what is behind"
         ) from None
+    except LogFull as error:
+        headers = {"Retry-After": "30"}
+        raise Problem("unavailable", f"the log is full, so nothing can be kept: {error}", headers=headers) from None
     except OSError as error:
         raise Problem("unavailable", f"the log cannot be written: {error}") from None
 

@@ -64,6 +64,7 @@ class Platform:
     """Copy an embedded store into the data folder, for a backup: the position the copy holds, and its place below that
     folder, which is the asker's to empty. Raises StoreFault, OSError. None when the store is a service with backups of
     its own."""
+    needs_credentials: bool = False  # the broker asks every device for a password of its own; the console makes none
     tile_url: str = ""  # a Leaflet template such as https://tiles.example/{z}/{x}/{y}.png; empty: outlines only
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)  # further figures for /metrics
     turns: Turns = field(default_factory=Turns)  # so that acts on one thing, come at once, are done one by one

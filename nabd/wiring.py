@@ -79,6 +79,7 @@ def run(data: Path, settings: Settings, *, start_ms: int | None, start_text: str
         loader.load(rule_files, kinds, sites[0])
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(folder, listener, settings, kinds, sites, rule_files))
+    interpreter.leave()
     return 0
 
 
@@ -353,6 +354,7 @@ class House:
             health=self._health,
             rules=self.engine.describe,
             copy_store=store_copier(self.folder.path, self.store),
+            needs_credentials=not self.settings.mqtt_embedded,
             tile_url=self.settings.map_tile_url,
         )
 

@@ -12,7 +12,7 @@ from nicegui import events, ui
 from console.desk import Desk
 from console.language import SHOWN, utc_offset_ms
 from console.markup import Html, h
-from console.pages.frame import Frame
+from console.pages.frame import Frame, quoted
 from contract.kind import Kind, Metric, MetricType, Value
 from contract.ports import StoreFault
 
@@ -97,7 +97,7 @@ class Chart:
         return h("div", text("chart.away"), sentence, class_="faults", data_store="away")
 
     def _options(self, metric: Metric, rows: list[tuple[int, Value]]) -> dict[str, Any]:
-        factor, symbol, decimals = SHOWN.get(metric.unit, (1.0, metric.unit, 2))
+        factor, _, decimals = SHOWN.get(metric.unit, (1.0, metric.unit, 2))
         length_ms, every_ms = RANGES[self._range]
         now_ms = self.desk.platform.clock.now_ms()
         rtl = self.language.direction == "rtl"
@@ -125,14 +125,14 @@ class Chart:
                 "type": "value",
                 "position": "right" if rtl else "left",
                 "scale": metric.unit not in ("ratio", "W", "l_min") and metric.type is not MetricType.BOOLEAN,
-                "axisLabel": {"color": AXIS, "formatter": f"{{value}} {symbol}".rstrip()},
+                "axisLabel": {"color": AXIS, **self._written(metric, "formatter", 0)},
                 "splitLine": {"lineStyle": {"color": LINE}},
                 **({"min": 0, "max": 100} if metric.unit == "ratio" else {}),
                 **({"min": 0, "max": 1, "interval": 1} if metric.type is MetricType.BOOLEAN else {}),
             },
             "tooltip": {
                 "trigger": "axis",
-                ":valueFormatter": f"(v) => v == null ? '—' : Number(v).toFixed({decimals}) + ' {symbol}'",
+                **self._written(metric, "valueFormatter", decimals),
             },
             "series": [
                 {
@@ -148,6 +148,16 @@ class Chart:
                 }
             ],
         }
+
+    def _written(self, metric: Metric, key: str, decimals: int) -> dict[str, str]:
+        """How a value is written on the axis or beside the pointer: with its unit, or as the word it stands for."""
+        if metric.type is MetricType.BOOLEAN:
+            words = [quoted(self.language.value(metric, value)) for value in (0.0, 1.0)]
+            return {f":{key}": f"(v) => v == null ? '—' : [{', '.join(words)}][Math.round(v)] ?? ''"}
+        symbol = SHOWN.get(metric.unit, (1.0, metric.unit, 2))[1]
+        if key == "formatter":
+            return {key: f"{{value}} {symbol}".rstrip()}
+        return {f":{key}": f"(v) => v == null ? '—' : Number(v).toFixed({decimals}) + ' {symbol}'"}
 
     def _shift(self, ms: int) -> int:
         """The site's wall clock, written as if it were UTC."""
