@@ -281,12 +281,13 @@ def data_folder() -> None:
 @click.option(
     "--with-secrets", is_flag=True, help="Also what DATA/secrets holds; keep such a backup under lock and key."
 )
+@config_option
 @refuse_clearly
-def data_backup(folder: Path, data: Path, with_secrets: bool) -> None:
+def data_backup(folder: Path, data: Path, with_secrets: bool, config: Path | None) -> None:
     """Copy DATA as of one moment into the new FOLDER, also while nabd up runs on it."""
     from nabd import backing_up
 
-    backing_up.backup(data, folder, with_secrets=with_secrets)
+    backing_up.backup(data, folder, with_secrets=with_secrets, config=config)
 
 
 @data_folder.command("restore")
@@ -295,9 +296,9 @@ def data_backup(folder: Path, data: Path, with_secrets: bool) -> None:
 @refuse_clearly
 def data_restore(folder: Path, data: Path) -> None:
     """Put the backup in FOLDER into DATA, which must be empty; every file is checked first."""
-    from nabd import backing_up
+    from nabd import restoring
 
-    backing_up.restore(folder, data)
+    restoring.restore(folder, data)
 
 
 @data_folder.command("copy")
