@@ -359,6 +359,8 @@ def _per_step(metric: Metric, column: str) -> str:
 def _opening_sentence(path: Path, error: duckdb.Error) -> str:
     if "lock" in str(error):
         return f"{path}: is open in another process ({_sentence(error)}); stop that one first"
+    if "not a valid DuckDB" in str(error):
+        return f"{path}: is no DuckDB database; name the right file, or restore it from a backup"
     return f"{path}: cannot be opened ({_sentence(error)}); make room on the disk, or restore it from a backup"
 
 

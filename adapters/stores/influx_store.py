@@ -33,7 +33,8 @@ _STORED_AT = re.compile(r",stored_at_ms=\d+,")
 class InfluxStore:
     """Implements contract.ports.Store and Archive, and contract.annals.Annals. Making one asks nothing of the server.
 
-    `log` names the log whose positions are kept. `token` may be a function that reads it anew.
+    `log` names the log whose positions are kept. `token` may be a function that reads it anew. `ca_file`: the only
+    authority that counts for https; empty: the public ones.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class InfluxStore:
         timeout_s: float = 10.0,
         *,
         log: str = "log",
+        ca_file: str = "",
     ) -> None:
-        self._link = InfluxLink(url, org, bucket, token, timeout_s)
+        self._link = InfluxLink(url, org, bucket, token, timeout_s, ca_file)
         self.where = self._link.where
         self._kinds, self._log = kinds, log
         self._reader = InfluxReader(self._link, kinds)

@@ -42,7 +42,7 @@ class CityBroker:
         self.log = self.root / "mosquitto.log"
 
     def __enter__(self) -> "CityBroker":
-        founding.establish(self.data, self._hosts)
+        founding.establish(self.data, self._hosts, real_ms())
         work = self.root / "work"
         shutil.copytree(DEPLOY, work / "config")
         text = (DEPLOY / "mosquitto.conf").read_text()
