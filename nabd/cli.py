@@ -327,6 +327,17 @@ def data_copy(source: str, target: str, since: str, data: Path, config: Path | N
     sys.exit(copying.run(data, config, source, target, since))
 
 
+@data_folder.command("accept-loss")
+@data_option
+@click.option("--url", help="The platform; default: the one running on DATA.")
+@refuse_clearly
+def data_accept_loss(data: Path, url: str | None) -> None:
+    """Note that what the store lacks for good is known, or was copied in: /healthz tells it no longer."""
+    from nabd import losing
+
+    losing.accept(data, url)
+
+
 @cli.command()
 @data_option
 @config_option
