@@ -16,8 +16,8 @@ from contract.ports import StoreFault
 from nabd import settings
 from nabd.fault import Refused
 from nabd.storing import influxdb_authority
+from stand.between import Between, between
 from tests.adapters_stores.entries import AT_MS, telemetry
-from tests.between import Between, between
 
 
 def authority(folder: Path) -> tuple[Path, bytes]:

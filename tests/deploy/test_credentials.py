@@ -10,7 +10,7 @@ import pytest
 
 from adapters.mqtt.dynsec import Credential, Credentials, CredentialsFault
 from adapters.mqtt.tls import client_context
-from tests.deploy.city_broker import CityBroker
+from stand.city_broker import CityBroker
 from tests.deploy.eye import Eye
 from tests.deploy.secure_city import SecureCity
 from tests.waiting import eventually

@@ -14,7 +14,7 @@ from nabd.fault import Refused
 from nabd.founding import establish
 from nabd.process import free_port
 from nabd.settings import Settings
-from tests.influxdb import InfluxServer, never_set_up
+from stand.influxdb import InfluxServer, never_set_up
 
 pytestmark = pytest.mark.services
 

@@ -16,7 +16,7 @@ from contract.ports import StoredReading, StoreFault
 from contract.records import Entry, Reading, Telemetry
 from nabd import copying
 from nabd.cli import cli
-from tests.influxdb import InfluxServer
+from stand.influxdb import InfluxServer
 
 KINDS = load_kinds()
 DAY_MS = 86_400_000

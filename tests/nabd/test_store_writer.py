@@ -17,8 +17,8 @@ from contract.records import Entry, Reading, Telemetry, Tick
 from nabd import consumers
 from nabd.consumers import StoreWriter
 from nabd.losing import sentence
-from tests.between import between
-from tests.influxdb import InfluxServer
+from stand.between import between
+from stand.influxdb import InfluxServer
 from tests.waiting import eventually
 
 AT_MS = 1_795_457_855_000
