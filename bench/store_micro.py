@@ -10,8 +10,8 @@ from influxdb_client.client.write.point import Point
 from adapters.stores.influx_store import InfluxStore
 from contract.kind_file import load_kinds
 from contract.records import Entry, Reading, Telemetry
-from tests.influxdb import InfluxServer
-from tests.peers import PeerMissing, peer
+from stand.influxdb import InfluxServer
+from stand.peers import PeerMissing, peer
 
 START_MS = 1_795_457_855_000
 DEVICES = 1_000

@@ -154,6 +154,14 @@ def _copies(router: APIRouter, platform: Platform) -> None:
         finally:
             copying.release()
 
+    @router.post("/store/accept-loss", summary="Tell no longer what the store lacks for good; null: it lacks nothing")
+    def accept_loss() -> Response:
+        try:
+            loss = platform.accept_loss()
+        except OSError as error:
+            raise Problem("unavailable", f"the store cannot note it: {error}") from None
+        return Json({"first": None, "last": None} if loss is None else {"first": loss.first, "last": loss.last})
+
 
 def ledger_counts(platform: Platform) -> dict[str, int]:
     """received = accepted + duplicate + quarantined + deferred; missing and gone are holes as they are now."""

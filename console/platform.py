@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from console.live import LiveView
 from console.turns import Turns
 from contract.kind import Kinds
+from contract.losses import Loss
 from contract.ports import Clock, LedgerRow, Log, State, Store
 from contract.records import Record
 from contract.site import Site
@@ -65,6 +66,8 @@ class Platform:
     folder, which is the asker's to empty. Raises StoreFault, OSError. None when the store is a service with backups of
     its own."""
     needs_credentials: bool = False  # the broker asks every device for a password of its own; the console makes none
+    accept_loss: Callable[[], Loss | None] = lambda: None
+    """Tell no longer what the store lacks for good; what that was. Raises StoreFault."""
     tile_url: str = ""  # a Leaflet template such as https://tiles.example/{z}/{x}/{y}.png; empty: outlines only
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)  # further figures for /metrics
     turns: Turns = field(default_factory=Turns)  # so that acts on one thing, come at once, are done one by one

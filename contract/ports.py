@@ -7,6 +7,7 @@ import msgspec
 
 from contract.decisions import Alarm, Decision, IntentState, Lease
 from contract.kind import Value
+from contract.losses import KeepsLoss
 from contract.records import Entry, Reading, Record, Registered, Telemetry
 
 # ---------------------------------------------------------------------------------------------------------- time
@@ -136,7 +137,7 @@ LATEST_WITHIN_MS = 7 * 86_400_000
 """Who was silent for longer has no latest reading; bounds the look at a start."""
 
 
-class Store(Protocol):
+class Store(KeepsLoss, Protocol):
     """Where readings live for years. A reading written again, under its name, is still there once."""
 
     passed_over: int  # readings of kinds that are not loaded any more, since it was opened

@@ -38,7 +38,7 @@ from contract.records import Record, RulesLoaded
 from contract.site import Site
 from ingest.pipeline import Pipeline
 from ingest.service import IngestService
-from nabd import interpreter, logs
+from nabd import interpreter, logs, losing
 from nabd.backing_up import store_copier
 from nabd.broker_access import broker_access
 from nabd.broker_guard import BrokerGuard
@@ -49,6 +49,7 @@ from nabd.deciding import Decider, Registry
 from nabd.fault import Refused
 from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.ports import listen
+from nabd.positions import check_positions, check_state_there
 from nabd.recording import make_recorder, run_recorder
 from nabd.settings import Settings
 from nabd.storing import open_store, restore_live
@@ -128,6 +129,7 @@ class House:
         path = folder.path
         try:
             self.log = SqliteLog(path / "log.db", bytes_max=settings.log_bytes_max, days_max=settings.log_days_max)
+            check_state_there(path / "state.db", self.log)
             self.state = SqliteState(path / "state.db")
             self.store = open_store(settings, folder, kinds)
         except (LogFault, StateFault, StoreFault) as fault:
@@ -172,18 +174,9 @@ class House:
         self.listening = asyncio.Event()
 
     def _check_positions(self) -> None:
-        """A log that is behind its consumers is another log: what it gets now would be passed over in silence.
-
-        InfluxDB passes nothing over, and is not asked: it may be away.
-        """
+        """InfluxDB passes nothing over, and is not asked: it may be away."""
         positions = {"store.duckdb": self.store.position()} if self.settings.store_kind == "duckdb" else {}
-        positions["state.db"] = self.state.position()
-        for name, position in positions.items():
-            if position > self.log.last():
-                raise Refused(
-                    f"{self.folder.path / name}: has read the log up to {position}, but log.db ends at "
-                    f"{self.log.last()}; restore all files of the data folder from one backup, or start a new folder"
-                )
+        check_positions(self.folder.path, self.log, {**positions, "state.db": self.state.position()})
 
     def close(self) -> None:
         for room in (self.store, self.state, self.log):
@@ -355,6 +348,7 @@ class House:
             rules=self.engine.describe,
             copy_store=store_copier(self.folder.path, self.store),
             needs_credentials=not self.settings.mqtt_embedded,
+            accept_loss=self.writer.accept_loss,
             tile_url=self.settings.map_tile_url,
         )
 
@@ -368,6 +362,7 @@ class House:
             for name, fault in (
                 ("decider", self.decider.fault),
                 ("store", self.writer.fault),
+                ("store", losing.sentence(self.writer.lost)),
                 ("live view", self.live_feeder.fault),
                 ("recorder", self.recorder.fault if self.recorder is not None else ""),
                 ("broker", self.guard.fault if self.guard is not None else self.receiver.fault),

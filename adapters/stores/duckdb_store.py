@@ -25,11 +25,13 @@ import pyarrow as pa
 from adapters.stores.duckdb_tables import (
     FIXED,
     LATER,
+    LOST,
     PREFIX,
     Row,
     arrow,
     insert_batch,
     quoted,
+    replace_loss,
     span_of,
     sql_type,
     stored_readings,
@@ -37,6 +39,7 @@ from adapters.stores.duckdb_tables import (
     touches,
 )
 from contract.kind import Kind, Kinds, Metric, MetricType, Value
+from contract.losses import Loss
 from contract.ports import LATEST_WITHIN_MS, PutAway, StoredReading, StoreFault
 from contract.records import Entry, Telemetry
 
@@ -85,6 +88,14 @@ class DuckStore:
     def position(self) -> int:
         return self._position
 
+    def lost(self) -> Loss | None:
+        rows = self._fetch("SELECT first, last FROM lost", [])
+        return Loss(first=int(rows[0][0]), last=int(rows[0][1])) if rows else None
+
+    def keep_loss(self, loss: Loss | None) -> None:
+        with self._write_lock:
+            self._insert({}, None, loss=(loss,))
+
     def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: PutAway | None = None) -> int:
         """There is nothing that DuckDB would never take: nothing is put away."""
         with self._write_lock:
@@ -106,7 +117,14 @@ class DuckStore:
             self.passed_over += sum(map(_readings_of, news)) - offered
         return stored
 
-    def _insert(self, batches: Mapping[str, pa.Table], position: int | None, *, copied: bool = False) -> int:
+    def _insert(
+        self,
+        batches: Mapping[str, pa.Table],
+        position: int | None,
+        *,
+        copied: bool = False,
+        loss: tuple[Loss | None] | None = None,
+    ) -> int:
         """All of it or nothing; closing a cursor ends a transaction that a fault left open. How many rows were new."""
         stored, spans = 0, dict(self._copied)
         try:
@@ -123,6 +141,8 @@ class DuckStore:
                         cursor.execute("INSERT OR REPLACE INTO copied VALUES (?, ?, ?)", [kind, *spans[kind]])
                 if position is not None:
                     cursor.execute("UPDATE position SET position = ?", [position])
+                if loss is not None:
+                    replace_loss(cursor, *loss)
                 cursor.commit()
         except duckdb.Error as error:
             self._is_broken = isinstance(error, (duckdb.FatalException, duckdb.InternalException))
@@ -305,6 +325,7 @@ class DuckStore:
         connection.execute(
             "CREATE TABLE IF NOT EXISTS copied (kind VARCHAR PRIMARY KEY, first_ms BIGINT, last_ms BIGINT)"
         )
+        connection.execute(LOST)
         schemas = [schema for (schema,) in self._ask("SELECT schema FROM position")]
         if not schemas:
             connection.execute("INSERT INTO position VALUES (0, ?)", [SCHEMA])
@@ -359,6 +380,8 @@ def _per_step(metric: Metric, column: str) -> str:
 def _opening_sentence(path: Path, error: duckdb.Error) -> str:
     if "lock" in str(error):
         return f"{path}: is open in another process ({_sentence(error)}); stop that one first"
+    if "not a valid DuckDB" in str(error):
+        return f"{path}: is no DuckDB database; name the right file, or restore it from a backup"
     return f"{path}: cannot be opened ({_sentence(error)}); make room on the disk, or restore it from a backup"
 
 

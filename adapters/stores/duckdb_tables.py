@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.kind import Metric, MetricType, Value
+from contract.losses import Loss
 from contract.ports import StoredReading
 from contract.records import Reading, Telemetry
 
@@ -28,6 +29,8 @@ FIXED: tuple[tuple[str, str, Any], ...] = (
     ("zone", "VARCHAR", pa.string()),
     ("group_name", "VARCHAR", pa.string()),
 )
+LOST = "CREATE TABLE IF NOT EXISTS lost (first BIGINT NOT NULL, last BIGINT NOT NULL)"
+"""No row, or the one loss that nobody has accepted."""
 LATER = ("commune", "zone", "group_name")  # columns that older files lack
 
 Row = tuple[int, int, Telemetry]
@@ -54,6 +57,12 @@ def insert_batch(cursor: duckdb.DuckDBPyConnection, kind: str, span: tuple[int, 
         )
         arguments = list(span)
     return int(cursor.execute(insert, arguments).fetchall()[0][0])
+
+
+def replace_loss(cursor: duckdb.DuckDBPyConnection, loss: Loss | None) -> None:
+    cursor.execute("DELETE FROM lost")
+    if loss is not None:
+        cursor.execute("INSERT INTO lost VALUES (?, ?)", [loss.first, loss.last])
 
 
 def span_of(batch: pa.Table) -> tuple[int, int]:

@@ -19,12 +19,14 @@ from adapters.stores.influx_reading import InfluxReader
 from adapters.stores.influx_refused import Refused, deliver
 from contract.annals import Point, RefusedPoint
 from contract.kind import Kinds, Value
+from contract.losses import Loss
 from contract.ports import PutAway, Quarantined, StoredReading, StoreFault
 from contract.records import Entry
 from contract.wire import topics
 
 LINES_MAX = 5_000  # in a request
 POSITION = "nabd_position"
+LOST = "nabd_lost"
 POSITION_AT_NS = 7_258_118_400_000_000_000  # the year 2200
 REFUSED = "store_refused"
 _STORED_AT = re.compile(r",stored_at_ms=\d+,")
@@ -33,7 +35,8 @@ _STORED_AT = re.compile(r",stored_at_ms=\d+,")
 class InfluxStore:
     """Implements contract.ports.Store and Archive, and contract.annals.Annals. Making one asks nothing of the server.
 
-    `log` names the log whose positions are kept. `token` may be a function that reads it anew.
+    `log` names the log whose positions are kept. `token` may be a function that reads it anew. `ca_file`: the only
+    authority that counts for https; empty: the public ones.
     """
 
     def __init__(
@@ -46,8 +49,9 @@ class InfluxStore:
         timeout_s: float = 10.0,
         *,
         log: str = "log",
+        ca_file: str = "",
     ) -> None:
-        self._link = InfluxLink(url, org, bucket, token, timeout_s)
+        self._link = InfluxLink(url, org, bucket, token, timeout_s, ca_file)
         self.where = self._link.where
         self._kinds, self._log = kinds, log
         self._reader = InfluxReader(self._link, kinds)
@@ -59,6 +63,15 @@ class InfluxStore:
 
     def position(self) -> int:
         return self._reader.position(POSITION, self._log, POSITION_AT_NS)
+
+    def lost(self) -> Loss | None:
+        known = self.remembered(LOST)
+        first = int(float(known.get("first", 0)))
+        return Loss(first=first, last=int(float(known["last"]))) if first else None
+
+    def keep_loss(self, loss: Loss | None) -> None:
+        first, last = (loss.first, loss.last) if loss is not None else (0, 0)
+        self.remember(LOST, {"first": float(first), "last": float(last)})
 
     def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: PutAway | None = None) -> int:
         if not entries:

@@ -126,7 +126,7 @@ def test_another_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
     path.write_bytes(b"not a database at all" * 1000)
-    with pytest.raises(StoreFault, match=r"store\.duckdb: cannot be opened .*; make room on the disk, or restore"):
+    with pytest.raises(StoreFault, match=r"store\.duckdb: is no DuckDB database; name the right file, or restore"):
         DuckStore(path, KINDS)
 
 

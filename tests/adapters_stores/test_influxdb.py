@@ -12,10 +12,10 @@ from adapters.stores.influx_store import InfluxStore
 from contract.annals import Point
 from contract.ports import Quarantined, StoreFault
 from contract.records import Telemetry
+from stand.between import Answer, Between, between
+from stand.influxdb import InfluxServer
 from tests.adapters_stores.conftest import KINDS, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry
-from tests.between import Answer, Between, between
-from tests.influxdb import InfluxServer
 
 pytestmark = pytest.mark.services
 

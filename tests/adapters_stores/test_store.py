@@ -9,6 +9,7 @@ import pytest
 
 from adapters.stores.duckdb_store import DuckStore
 from contract.kind import Metric, MetricType
+from contract.losses import Loss
 from contract.ports import Store, StoredReading, StoreFault
 from contract.records import Reading, Telemetry
 from tests.adapters_stores.conftest import KINDS, OpenStore
@@ -286,3 +287,18 @@ def test_history_keeps_a_metric_that_its_kind_has_lost(open_store: OpenStore) ->
 
 def by_kind(readings: Iterable[StoredReading]) -> list[list[StoredReading]]:
     return [list(group) for _, group in groupby(readings, key=lambda one: one.record.kind)]
+
+
+def test_what_a_store_lacks_is_remembered_until_it_is_accepted(open_store: OpenStore) -> None:
+    store = open_store()
+    assert store.lost() is None
+    store.write([telemetry(9, 1)], AT_MS)
+    store.keep_loss(Loss(first=1, last=8))
+    store = open_store()
+    assert (store.lost(), store.position(), store.count()) == (Loss(first=1, last=8), 9, 1)
+    store.keep_loss(Loss(first=1, last=12))
+    assert store.lost() == Loss(first=1, last=12)
+    store.keep_loss(None)
+    assert store.lost() is None
+    store = open_store()
+    assert (store.lost(), store.position()) == (None, 9)

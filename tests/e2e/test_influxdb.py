@@ -9,8 +9,8 @@ import pytest
 from adapters.stores.influx_store import InfluxStore
 from contract.kind_file import load_kinds
 from nabd.process import PlatformProcess
+from stand.influxdb import InfluxServer
 from tests.e2e.conftest import City, Nabd
-from tests.influxdb import InfluxServer
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]

@@ -16,7 +16,7 @@ from contract.ports import StoredReading, StoreFault
 from contract.records import Entry, Reading, Telemetry
 from nabd import copying
 from nabd.cli import cli
-from tests.influxdb import InfluxServer
+from stand.influxdb import InfluxServer
 
 KINDS = load_kinds()
 DAY_MS = 86_400_000
@@ -218,3 +218,11 @@ def test_a_city_that_changes_its_store_stores_what_the_log_still_has_once(tmp_pa
         store.write(found[10:], START_MS)
         store.write(entries(31, 35), START_MS)
         assert (store.count(), store.position()) == (35, 35)
+
+
+def test_a_file_that_is_no_store_is_told_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no database, and long enough to be looked at as one " * 100)
+    result = copy(tmp_path, f"duckdb:{tmp_path / 'notes.txt'}", f"duckdb:{tmp_path / 'new.duckdb'}")
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'notes.txt'}: is no DuckDB database; name the right file" in result.output
+    assert not (tmp_path / "new.duckdb").exists()
