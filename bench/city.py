@@ -1,6 +1,7 @@
 """What every benchmark needs: a platform in its own process, its devices, and a fast publisher."""
 
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -10,23 +11,38 @@ from typing import Any
 
 import psutil
 
+from adapters.platform_client import PlatformFault
 from contract.wire import messages, topics
 from contract.wire.mqtt import Session
 from nabd.process import PlatformProcess, free_port
+from stand.program import wait_for
 
+START_S_MAX = 300.0
 IN_FLIGHT = 90  # the embedded broker takes 100 unacknowledged messages a connection
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[PlatformProcess]:
-    """A platform that is up; ended afterwards."""
+def running(folder: Path, *options: str, well: bool = True) -> Iterator[PlatformProcess]:
+    """A platform that is up and well, or at least answers; ended afterwards."""
     with (folder / "platform.log").open("wb") as output:
         platform = PlatformProcess(folder / "data", free_port(), free_port(), *options, output=output)
         try:
-            platform.wait_until_up()
+            if well:
+                platform.wait_until_up()
+            else:
+                wait_for(lambda: _answers(platform), "the platform answers; see platform.log", START_S_MAX)
             yield platform
         finally:
             platform.stop()
+
+
+def _answers(platform: PlatformProcess) -> bool:
+    if not platform.alive():
+        raise SystemExit("the platform ended while starting")
+    try:
+        return bool(platform.client.health()["connected"])
+    except PlatformFault:
+        return False
 
 
 def register(platform: PlatformProcess, count: int) -> list[str]:
@@ -126,6 +142,29 @@ class FastPublisher:
     @staticmethod
     def _now_ms() -> int:
         return int(time.monotonic() * 1000)
+
+
+def wait_until_decided(platform: PlatformProcess) -> None:
+    wait_for(
+        lambda: platform.client.health()["consumers"]["decider"]["lag"] == 0,
+        "the rules have read the log; see platform.log",
+        START_S_MAX,
+    )
+
+
+def steady_load(publisher: FastPublisher, devices: list[str], rate: int, ending: threading.Event) -> None:
+    """`rate` messages a second of one reading each, until `ending`; run it in a thread."""
+    seq = 0
+    step = rate // 20
+    while not ending.is_set():
+        seq += 1
+        at_ms = int(time.time() * 1000)
+        items = [
+            (devices[(seq * step + n) % len(devices)], telemetry(f"{seq % 1000:08x}", 1 + seq // 1000, 1, at_ms))
+            for n in range(step)
+        ]
+        publisher.send(items)
+        ending.wait(0.05)
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -5,7 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from bench.city import FastPublisher, percentile, register, running, telemetry
+from bench.city import FastPublisher, percentile, register, running, steady_load, telemetry
 from nabd.process import PlatformProcess
 
 DEVICES = 100
@@ -21,7 +21,7 @@ def measure(folder: Path) -> list[str]:
         devices = register(platform, DEVICES)
         load = FastPublisher(platform.mqtt_port, "bench-load")
         ending = threading.Event()
-        thread = threading.Thread(target=_load, args=(load, devices[1:], ending))
+        thread = threading.Thread(target=steady_load, args=(load, devices[1:], RATE, ending))
         thread.start()
         try:
             kept_s, queryable_s = _probe(platform)
@@ -37,20 +37,6 @@ def measure(folder: Path) -> list[str]:
 def _spread(seconds: list[float]) -> str:
     p50_ms, p99_ms = (percentile(seconds, share) * 1000 for share in (0.5, 0.99))
     return f"p50 {p50_ms:.0f} ms, p99 {p99_ms:.0f} ms ({len(seconds)} probes)"
-
-
-def _load(publisher: FastPublisher, devices: list[str], ending: threading.Event) -> None:
-    seq = 0
-    step = RATE // 20
-    while not ending.is_set():
-        seq += 1
-        at_ms = int(time.time() * 1000)
-        items = [
-            (devices[(seq * step + n) % len(devices)], telemetry(f"{seq % 1000:08x}", 1 + seq // 1000, 1, at_ms))
-            for n in range(step)
-        ]
-        publisher.send(items)
-        ending.wait(0.05)
 
 
 def _probe(platform: PlatformProcess) -> tuple[list[float], list[float]]:

@@ -137,6 +137,42 @@ class LiveView:
         elif isinstance(record, Registered):
             self._registered(record, entry.at_ms)
 
+    def recall(self, entry: Entry) -> None:
+        """Take in an entry from before all that was applied or recalled: it fills what is not known yet, and replaces
+        nothing newer. Who exists and where is not told by it."""
+        record = entry.record
+        live = self._devices.get(getattr(record, "device", ""))
+        if live is None:
+            return
+        if isinstance(record, Telemetry):
+            for reading in reversed(record.readings):
+                unknown = {
+                    metric: value
+                    for metric, value in reading.values.items()
+                    if metric not in live.values or live.values[metric].measured_at_ms < reading.measured_at_ms
+                }
+                self._take_values(live, unknown, reading.measured_at_ms, entry.at_ms, reading.quality)
+            live.boot = record.boot if live.boot is None else live.boot
+            live.heard_at_ms = max(live.heard_at_ms or 0, entry.at_ms)
+            self._touch(live)
+        elif isinstance(record, Status):
+            self._recall_status(live, record, entry.at_ms)
+        elif isinstance(record, Reported) and live.reported_at_ms is None:
+            self._reported(record, entry.at_ms)
+
+    def _recall_status(self, live: LiveDevice, record: Status, at_ms: int) -> None:
+        if record.online and not live.model and not live.firmware:  # its last birth
+            live.model, live.firmware = record.model, record.firmware
+            live.period_ms = record.period_s * 1000 if record.period_s else live.period_ms
+        live.boot = record.boot if live.boot is None else live.boot
+        if live.status_at_ms is None:
+            live.online, live.status_at_ms = record.online, at_ms
+            until_ms, heard_ms = record.asleep_until_ms, live.heard_at_ms or 0
+            live.asleep_until_ms = until_ms if until_ms is not None and heard_ms <= until_ms else None
+        if record.online:
+            live.heard_at_ms = max(live.heard_at_ms or 0, at_ms)
+        self._touch(live)
+
     # -- what came
 
     def _telemetry(self, record: Telemetry, at_ms: int) -> None:

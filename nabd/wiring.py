@@ -50,6 +50,7 @@ from nabd.fault import Refused
 from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.ports import listen
 from nabd.positions import check_positions, check_state_there
+from nabd.recalling import Recall
 from nabd.recording import make_recorder, run_recorder
 from nabd.settings import Settings
 from nabd.storing import open_store, restore_live
@@ -59,7 +60,7 @@ from simulators.fleet import Fleet
 
 logger = logging.getLogger("wiring")
 
-LIVE_REPLAY = 50_000  # entries before the store's position that tell the live view who is on line
+LIVE_REPLAY = 20_000  # entries before the log's end, and the store's position, that tell the live view who is on line
 AUDIT_DAY_MS = 86_400_000
 POLL_S = 0.25
 RESTORE_S = 2.0  # a start waits so long for the store's newest readings; later ones are taken in when they come
@@ -197,7 +198,11 @@ class House:
                 self.log.append(news, self.clock.now_ms())
         self.decider.catch_up()
         self.live.restore(self.state.devices()[1], ())
-        self.live_feeder = LiveFeeder(self.log, self.live, max(0, self.writer.position - LIVE_REPLAY))
+        # Its end first: a store that was away for hours must not make the live view hours old.
+        wanted = max(0, self.writer.position - LIVE_REPLAY)
+        begin = max(wanted, self.log.last() - LIVE_REPLAY)
+        self.live_feeder = LiveFeeder(self.log, self.live, begin)
+        self.recall = Recall(self.log, self.live, wanted, begin)
 
     def load_rules(self, rule_files: dict[str, str]) -> None:
         """Put the rules into the log when they are other than those that hold."""
@@ -238,6 +243,7 @@ class House:
             on_exit(stack, type(consumer).__name__, lambda consumer=consumer: asyncio.to_thread(consumer.stop))  # type: ignore[misc]
         self.log.on_append.append(self.live_feeder.notify)
         run_until_exit(stack, "live", self.live_feeder.run())
+        run_until_exit(stack, "recall", self.recall.run())
         run_until_exit(stack, "ticks", Ticker(self.log, self.clock, self.listening).run())
 
     async def _start_wire(self, stack: AsyncExitStack, broker: EmbeddedBroker | None) -> None:

@@ -1,0 +1,61 @@
+"""What the live view is told of the time before it began: entries that the store did not have at the start.
+
+Theory of operation. After hours without a store, neither the store's newest readings nor the log's end say what a
+device measured last. The live view begins at the log's end, so that it is never behind what comes; this goes backwards
+from there in the background, newest first, to where the store's knowledge begins. An entry recalled fills what is not
+known yet and replaces nothing. It takes a third of its time at most: life goes first.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import monotonic
+
+from console.live import LiveView
+from contract.ports import Log
+
+logger = logging.getLogger("consumers")
+
+BATCH = 1_000
+REST = 2.0  # times as long as a batch took
+RETRY_S = 5.0
+
+
+class Recall:
+    """On the live view's loop. `left` is how many positions remain."""
+
+    def __init__(self, log: Log, view: LiveView, after: int, upto: int, now_s: Callable[[], float] = monotonic) -> None:
+        """Of the entries behind position `after` up to `upto`."""
+        self._log, self._view, self._now_s = log, view, now_s
+        self._after, self._upto = after, upto
+
+    @property
+    def left(self) -> int:
+        return max(0, self._upto - self._after)
+
+    async def run(self) -> None:
+        """To the end, once."""
+        if not self.left:
+            return
+        count, told = self.left, False
+        while self.left:
+            began_s = self._now_s()
+            try:
+                await self._step()
+            except OSError as error:  # the log cannot be read now
+                if not told:
+                    logger.error("event=recall_waits reason=%s", error)
+                told = True
+                await asyncio.sleep(RETRY_S)
+            else:
+                await asyncio.sleep((self._now_s() - began_s) * REST)
+        logger.info("event=recalled entries=%d", count)
+
+    async def _step(self) -> None:
+        """The newest that are left. Raises OSError."""
+        after = max(self._after, self._upto - BATCH)
+        entries = await asyncio.to_thread(self._log.read, after, self._upto - after)
+        for entry in reversed(entries):
+            if entry.position <= self._upto:  # over a hole the log reads further
+                self._view.recall(entry)
+        self._upto = after
