@@ -27,6 +27,7 @@ DEVICES = 1_000
 AWAY_MS = 3 * 3_600_000
 STREAM = "0000cafe"
 PROBE_EVERY_S = 0.25
+PROBES = 2  # devices that nobody else speaks for
 AFTER_S = 10.0
 CAUGHT_UP = 3_000  # entries: what gathers at this rate between two writes, and some more
 WAIT_S_MAX = 600.0
@@ -109,7 +110,7 @@ def measure(folder: Path, store: str, readings: int, rate: int) -> list[str]:
     backlog.register(data, devices)
     with running(folder, well=False) as platform:  # the rules know them
         wait_until_decided(platform)
-    made = backlog.fill(data, devices[1:], readings=readings, a_message=1, over_ms=AWAY_MS)
+    made = backlog.fill(data, devices[PROBES:], readings=readings, a_message=1, over_ms=AWAY_MS)
     backlog.bring_decider(data)  # what was away is the store
     if store == "influxdb":
         with frozen_influxdb(folder, data) as server, running(folder, well=False) as platform:
@@ -127,7 +128,7 @@ def _follow(
     server: InfluxServer | None,
 ) -> list[str]:
     load, ending = FastPublisher(platform.mqtt_port, "bench-load"), threading.Event()
-    thread = threading.Thread(target=steady_load, args=(load, devices[1:], rate, ending))
+    thread = threading.Thread(target=steady_load, args=(load, devices[PROBES:], rate, ending))
     thread.start()
     try:
         if server is not None:

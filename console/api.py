@@ -16,6 +16,7 @@ from console.problems import Problem, answer
 from console.replies import Json
 
 BODY_BYTES_MAX = 64 * 1024
+BATCH_FIGURES = ("last_batch_ms", "slowest_batch_ms")
 
 
 def create_api(platform: Platform) -> FastAPI:
@@ -51,10 +52,19 @@ def add_health(app: FastAPI, platform: Platform) -> None:
             "clock": dict(health.clock),
             "connected": health.connected,
             "holding": health.holding,
-            "log": {"position": health.log_position, "bytes": health.log_bytes},
+            "log": {"position": health.log_position, "bytes": health.log_bytes, **health.log},
+            "ingest": {
+                "append_p99_ms": round(health.append_p99_ms, 3),
+                **{name: health.figures[name] for name in BATCH_FIGURES if name in health.figures},
+            },
             "store_lag": health.lag.get("store"),
             "consumers": {
-                name: {"position": health.consumers[name], "lag": health.lag[name]} for name in health.consumers
+                name: {
+                    "position": health.consumers[name],
+                    "lag": health.lag[name],
+                    "lag_s": round(health.lag_s[name], 1),
+                }
+                for name in health.consumers
             },
             "left_out": dict(health.left_out),
             "devices": len(platform.live),

@@ -1,12 +1,17 @@
 """How the platform is: what the wiring told, read into one shape, and judged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
+from console.language import SPACE, languages
 from console.platform import Platform
 
 STORE_LAG_MAX = 50_000  # entries behind which the store counts as ill: several minutes of a full city
+LAG_S_MAX = {"store": 600.0, "decider": 30.0, "live": 30.0}  # and real seconds behind which each of them does
+AHEAD_S_MAX = 5.0
+ROOMS_BEHIND = {"store": "the store", "decider": "the rules", "live": "the live view"}
 
 
 class HealthView(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +25,10 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True):
     lag: Mapping[str, int]  # name → entries behind the log's end
     log_position: int
     log_bytes: int
+    lag_s: Mapping[str, float]  # name → real seconds since what it has not read yet was kept
+    behind: tuple[str, ...]  # those that are too far behind
+    append_p99_ms: float  # how long the slowest of a hundred appends to the log took of late
+    log: Mapping[str, float]  # what the wiring told of the log: bytes_max, full_in_s, …; without what is not known
     figures: Mapping[str, float]  # ingest's own counters
 
 
@@ -33,8 +42,9 @@ def read_health(platform: Platform) -> HealthView:
     holding = _holding(told.get("holding"))
     raw_faults = told.get("faults")
     faults = tuple(map(str, raw_faults)) if isinstance(raw_faults, (list, tuple)) else ()
-    return HealthView(
-        reasons=tuple(_reasons(faults, connected, holding, lag)),
+    lag_s = {name: _behind_s(platform, position) for name, position in consumers.items()}
+    view = HealthView(
+        reasons=(),
         faults=faults,
         connected=connected,
         holding=holding,
@@ -49,7 +59,28 @@ def read_health(platform: Platform) -> HealthView:
             for name, value in told.items()
             if isinstance(value, (int, float)) and name not in ("connected", "holding")
         },
+        lag_s=lag_s,
+        behind=tuple(
+            name for name, limit_s in LAG_S_MAX.items() if lag_s.get(name, 0.0) > limit_s or _is_far(name, lag)
+        ),
+        append_p99_ms=platform.log.append_ms_p99(),
+        log=_known(told.get("log")),
     )
+    return msgspec.structs.replace(view, reasons=tuple(_reasons(view)))
+
+
+def _behind_s(platform: Platform, position: int) -> float:
+    at_ms = platform.log.appended_at_ms(position)
+    return 0.0 if at_ms is None else max(0.0, (platform.clock.now_ms() - at_ms) / 1000 / platform.clock.speed)
+
+
+def _is_far(name: str, lag: Mapping[str, int]) -> bool:
+    return name == "store" and lag.get(name, 0) > STORE_LAG_MAX
+
+
+def _known(told: object) -> dict[str, float]:
+    known: Mapping[Any, Any] = told if isinstance(told, Mapping) else {}
+    return {str(name): value for name, value in known.items() if isinstance(value, (int, float))}
 
 
 def _numbers(told: object) -> dict[str, int]:
@@ -68,13 +99,37 @@ def _clock(platform: Platform, told: object) -> dict[str, float]:
     return {"city_origin_ms": 0, "real_origin_ms": 0, "speed": platform.clock.speed}
 
 
-def _reasons(faults: Sequence[str], connected: bool | None, holding: str, lag: Mapping[str, int]) -> list[str]:
-    reasons = []
-    if connected is False:
-        reasons.append("the broker cannot be reached: readings wait on the devices")
-    if holding:
-        reasons.append(f"ingest is holding: {holding}")
-    reasons += faults
-    if lag.get("store", 0) > STORE_LAG_MAX:
-        reasons.append(f"the store is {lag['store']} entries behind the log (more than {STORE_LAG_MAX})")
-    return reasons
+def _reasons(health: HealthView) -> Iterator[str]:
+    if health.connected is False:
+        yield "the broker cannot be reached: readings wait on the devices"
+    if health.holding:
+        yield f"ingest is holding: {health.holding}"
+    yield from health.faults
+    for name in health.behind:
+        full_in_s = health.log.get("full_in_s")
+        yield f"{ROOMS_BEHIND[name]} is {_span(health.lag_s[name])} ({health.lag[name]} entries) behind the log" + (
+            f"; at the present rate the log is full in about {_span(full_in_s, 1)} if it reads no further, and then "
+            "devices hold their readings"
+            if full_in_s is not None and not health.holding
+            else ""
+        )
+    yield from clock_faults(health)
+
+
+def clock_faults(health: HealthView) -> Iterator[str]:
+    """What is wrong with time, in English."""
+    by_s, ahead_s = health.log.get("clock_jump_s"), health.log.get("ahead_s", 0.0)
+    if by_s is not None:
+        yield (
+            f"the machine's clock jumped {'forward' if by_s > 0 else 'back'} by {_span(abs(by_s))} within the last "
+            "hour: see that it is set by NTP (timedatectl); readings without a clock of their own were dated by it"
+        )
+    if ahead_s > AHEAD_S_MAX:
+        yield (
+            f"the log's time is {_span(ahead_s)} ahead of the machine's clock: for rules no time passes until the "
+            "clock has come up to it; readings are kept all the same"
+        )
+
+
+def _span(seconds: float, parts: int = 2) -> str:
+    return languages()["en"].span(seconds, parts).replace(SPACE, " ")

@@ -89,6 +89,17 @@ class Language:
         words = [self.count(key, number) for number, key in parts if number]
         return SPACE.join(words) or self.count("length.seconds", 0)
 
+    def span(self, seconds: float, parts: int = 2) -> str:
+        """How long, roughly: its largest units, so many of them. 2 hours 10 minutes; 3 days."""
+        rest, words = max(0, round(seconds)), list[str]()
+        for unit_s, key in ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds")):
+            number, rest = divmod(rest, unit_s)
+            if number or words:
+                words.append(self.count(f"length.{key}", number) if number else "")
+            if len(words) == parts:
+                break
+        return SPACE.join(filter(None, words)) or self.count("length.seconds", 0)
+
     def quantity(self, value: float, unit: str, *, exact: bool = False) -> str:
         """A number with its unit as people read it: 0.7 ratio → 70 %. `exact`: entered, not measured, so 60 W and
         not 60.0 W."""

@@ -21,6 +21,15 @@ LEFT_OUT = {
     "recorder_dropped": "Samples for dashboards dropped while the store was away too long, since the start",
     "recorder_refused": "Points for dashboards that the store refuses for good, since the start",
 }
+LOG = {
+    "bytes_max": "How large the log may grow",
+    "full_in_s": "Seconds until the log is full at the present rate, if its slowest consumer reads no further",
+    "ahead_s": "Seconds by which the log's time is ahead of the machine's clock",
+    "ticks_missed": "Ticks the log had no room for, since the start",
+    "recall_left": "Entries of the log from before the start that the live view is still told of",
+    "clock_jumps": "Jumps of the machine's clock, since the start",
+}
+LOG_COUNTERS = frozenset({"ticks_missed", "clock_jumps"})
 QUARANTINE_PREFIX = "quarantined."
 _NAME = re.compile(r"[^a-z0-9_]")
 
@@ -68,6 +77,23 @@ class Figures(Collector):
         for name, behind in sorted(health.lag.items()):
             lag.add_metric([name], behind)
         yield lag
+        lag_s = GaugeMetricFamily(
+            "nabd_consumer_lag_seconds", "Since what a consumer has not read yet was kept, in real seconds",
+            labels=["consumer"],
+        )  # fmt: skip
+        for name, behind_s in sorted(health.lag_s.items()):
+            lag_s.add_metric([name], behind_s)
+        yield lag_s
+        yield GaugeMetricFamily(
+            "nabd_log_append_p99_ms", "The slowest of a hundred appends to the log, of late", value=health.append_p99_ms
+        )
+        for name, text in LOG.items():
+            if name in health.log:
+                counts = name in LOG_COUNTERS
+                family = CounterMetricFamily if counts else GaugeMetricFamily
+                yield family(
+                    f"nabd_log_{name}" if "clock" not in name else f"nabd_{name}", text, value=health.log[name]
+                )
         yield GaugeMetricFamily("nabd_connected", "Is the broker there? 1 or 0", value=float(health.connected is True))
         yield GaugeMetricFamily("nabd_holding", "Does ingest hold? 1 or 0", value=float(bool(health.holding)))
         yield GaugeMetricFamily("nabd_healthy", "Is all well? 1 or 0", value=float(not health.reasons))

@@ -3,14 +3,15 @@ the exact English sentence for whoever mends it."""
 
 import msgspec
 
-from console.health import STORE_LAG_MAX, HealthView
+from console.health import AHEAD_S_MAX, HealthView, clock_faults
 from console.language import Language
+from contract import full_disk
 
 ROOMS = ("decider", "store", "live view", "recorder", "broker")  # those that the wiring tells faults of
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    room: str  # one of ROOMS, "log", or "" when it is none that the console knows
+    room: str  # one of ROOMS, "log", "clock", or "" when it is none that the console knows
     sentence: str
     detail: str  # as the room wrote it; empty when there is no more to say
 
@@ -27,12 +28,37 @@ def troubles(language: Language, health: HealthView) -> list[Trouble]:
     if health.holding:
         found.append(Trouble("log", text(f"reason.{_why_holding(health.holding)}"), health.holding))
     for room, detail in faults:
-        sentence = text(f"fault.{room.replace(' ', '_')}") if room else text("reason.fault")
-        found.append(Trouble(room, sentence, detail))
-    behind = health.lag.get("store", 0)
-    if behind > STORE_LAG_MAX:
-        found.append(Trouble("store", text("reason.store_behind", n=language.number(behind)), ""))
+        found.append(Trouble(room, _what_fault(language, room, detail), detail))
+    found += [_behind(language, health, name) for name in health.behind]
+    found += _clock(language, health)
     return found
+
+
+def _what_fault(language: Language, room: str, detail: str) -> str:
+    if room in ("decider", "store") and full_disk.is_told(detail):
+        return language.text(f"fault.{room}_disk_full")
+    return language.text(f"fault.{room.replace(' ', '_')}") if room else language.text("reason.fault")
+
+
+def _behind(language: Language, health: HealthView, name: str) -> Trouble:
+    """With how far in time and entries, and how long the log has room for more."""
+    span = language.span(health.lag_s[name])
+    sentence = language.text(f"reason.{name}_behind", n=language.number(health.lag[name]), span=span)
+    full_in_s = health.log.get("full_in_s")
+    if full_in_s is not None and not health.holding:
+        sentence += " " + language.text("reason.log_full_in", span=language.span(full_in_s, 1))
+    return Trouble("live view" if name == "live" else name, sentence, "")
+
+
+def _clock(language: Language, health: HealthView) -> list[Trouble]:
+    sentences = []
+    if (by_s := health.log.get("clock_jump_s")) is not None:
+        key = "clock_forward" if by_s > 0 else "clock_back"
+        sentences.append(language.text(f"reason.{key}", span=language.span(abs(by_s))))
+    if (ahead_s := health.log.get("ahead_s", 0.0)) > AHEAD_S_MAX:
+        sentences.append(language.text("reason.log_ahead", span=language.span(ahead_s)))
+    details = clock_faults(health)
+    return [Trouble("clock", sentence, detail) for sentence, detail in zip(sentences, details, strict=True)]
 
 
 def _split(fault: str) -> tuple[str, str]:
@@ -44,4 +70,6 @@ def _why_holding(holding: str) -> str:
     """Which text says best why nothing is kept: the log tells its own bounds (LogFull), a disk anything."""
     if ": the quarantine holds " in holding:
         return "quarantine_full"
+    if full_disk.is_told(holding):
+        return "log_disk_full"
     return "log_full" if " bytes in use, " in holding else "holding"

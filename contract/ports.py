@@ -7,6 +7,7 @@ import msgspec
 
 from contract.decisions import Alarm, Decision, IntentState, Lease
 from contract.kind import Value
+from contract.log_gauge import LogGauge
 from contract.losses import KeepsLoss
 from contract.records import Entry, Reading, Record, Registered, Telemetry
 
@@ -62,7 +63,7 @@ class LogFull(Exception):
     """The log has reached its bound and its slowest consumer is behind: nothing can be kept until there is room."""
 
 
-class Log(Protocol):
+class Log(LogGauge, Protocol):
     """The ordered, durable record of all accepted input, with the ledger and the quarantine in one transaction.
 
     Appends come from several threads and are ordered by the log. Positions are 1, 2, 3 … without holes.

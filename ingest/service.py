@@ -79,6 +79,7 @@ class IngestService:
             "batches": self._batches,
             "retries": self._retries,
             "last_batch_ms": round(self._last_batch_ms, 3),
+            "slowest_batch_ms": round(self._rates.slowest_ms(self._clock.monotonic_s()), 3),
             "kept_sent": self._keeper.sent,
             "kept_waiting": self._keeper.waiting,
             "deferred_forgotten": self._pipeline.forgotten,
@@ -126,8 +127,8 @@ class IngestService:
         self._readings += outcome.readings
         self._batches += 1
         now_s = self._clock.monotonic_s()
-        self._rates.add(now_s, len(messages), outcome.readings)
         self._last_batch_ms = (now_s - began_s) * 1000
+        self._rates.add(now_s, len(messages), outcome.readings, self._last_batch_ms)
         self._keeper.flush(now_s, self._say_kept)
 
     async def _process(self, messages: Sequence[Message]) -> Outcome | None:

@@ -38,7 +38,7 @@ from contract.records import Record, RulesLoaded
 from contract.site import Site
 from ingest.pipeline import Pipeline
 from ingest.service import IngestService
-from nabd import interpreter, logs, losing
+from nabd import interpreter, logs, telling
 from nabd.backing_up import store_copier
 from nabd.broker_access import broker_access
 from nabd.broker_guard import BrokerGuard
@@ -48,6 +48,7 @@ from nabd.data_folder import DataFolder, Run
 from nabd.deciding import Decider, Registry
 from nabd.fault import Refused
 from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
+from nabd.log_watch import LogWatch
 from nabd.ports import listen
 from nabd.positions import check_positions, check_state_there
 from nabd.recalling import Recall
@@ -173,6 +174,8 @@ class House:
         self.fleet: Fleet | None = None
         self.guard: BrokerGuard | None = None
         self.listening = asyncio.Event()
+        self.ticker = Ticker(self.log, self.clock, self.listening)
+        self.log_watch = LogWatch(self.log, self.clock, path, settings.log_bytes_max)
 
     def _check_positions(self) -> None:
         """InfluxDB passes nothing over, and is not asked: it may be away."""
@@ -244,7 +247,8 @@ class House:
         self.log.on_append.append(self.live_feeder.notify)
         run_until_exit(stack, "live", self.live_feeder.run())
         run_until_exit(stack, "recall", self.recall.run())
-        run_until_exit(stack, "ticks", Ticker(self.log, self.clock, self.listening).run())
+        run_until_exit(stack, "ticks", self.ticker.run())
+        run_until_exit(stack, "log_watch", self.log_watch.run())
 
     async def _start_wire(self, stack: AsyncExitStack, broker: EmbeddedBroker | None) -> None:
         """The embedded broker at the last moment: what it takes while nobody listens is sent again a minute later."""
@@ -362,36 +366,4 @@ class House:
         return {"missing": self.pipeline.missing_total(), "gone": self.pipeline.gone_total()}
 
     def _health(self) -> dict[str, object]:
-        ingest = dict(self.ingest.status())
-        faults = [
-            f"{name}: {fault}"
-            for name, fault in (
-                ("decider", self.decider.fault),
-                ("store", self.writer.fault),
-                ("store", losing.sentence(self.writer.lost)),
-                ("live view", self.live_feeder.fault),
-                ("recorder", self.recorder.fault if self.recorder is not None else ""),
-                ("broker", self.guard.fault if self.guard is not None else self.receiver.fault),
-            )
-            if fault
-        ]
-        origin = self.folder.format.clock
-        return {
-            "connected": self.receiver.connected,
-            "faults": faults,
-            "consumers": {
-                "decider": self.decider.position,
-                "store": self.writer.position,
-                "live": self.live_feeder.position,
-            },
-            "left_out": {
-                "store_passed_over": self.store.passed_over,
-                **(self.recorder.left_out() if self.recorder is not None else {}),
-            },
-            "clock": {
-                "city_origin_ms": origin.city_origin_ms,
-                "real_origin_ms": origin.real_origin_ms,
-                "speed": origin.speed,
-            },
-            **ingest,
-        }
+        return telling.health(self)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from adapters.log import chunks, names
+from contract import full_disk
 
 SCHEMA = 3
 BUSY_MS = 5_000
@@ -68,14 +69,14 @@ class Place:
 class Transaction:
     """All or nothing; what SQLite says of disk and lock becomes OSError, which passes and is tried again."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection, self._path = connection, path
 
     def __enter__(self) -> sqlite3.Connection:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.DatabaseError as error:
-            raise refusal(error) from None
+            raise refusal(error, self._path) from None
         return self._connection
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -87,13 +88,18 @@ class Transaction:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         if isinstance(error, sqlite3.DatabaseError):
-            raise refusal(error) from None
+            raise refusal(error, self._path) from None
 
 
-def refusal(error: sqlite3.DatabaseError) -> OSError:
-    code = getattr(error, "sqlite_errorcode", 0)  # there is none when the connection is closed
-    number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO
-    return OSError(number, f"the log cannot be written: {error}")
+def refusal(error: sqlite3.DatabaseError, path: Path) -> OSError:
+    if is_full(error):
+        return OSError(errno.ENOSPC, full_disk.sentence(path, error))
+    return OSError(errno.EIO, f"the log cannot be written: {path}: {error}; look at its disk, or quota")
+
+
+def is_full(error: BaseException) -> bool:
+    """There is no code when the connection is closed."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
 
 
 def open_log(path: Path) -> sqlite3.Connection:
@@ -118,6 +124,8 @@ def open_log(path: Path) -> sqlite3.Connection:
     except (sqlite3.DatabaseError, OSError, msgspec.MsgspecError) as error:
         if connection is not None:
             connection.close()
+        if is_full(error):
+            raise LogFault(f"{path}: cannot be opened: its disk is full; make room on it, then start again") from None
         raise LogFault(f"{path}: cannot be opened ({error}); restore it from a backup or move it away") from None
     if version != SCHEMA:
         connection.close()
@@ -128,7 +136,7 @@ def open_log(path: Path) -> sqlite3.Connection:
 def _upgrade(path: Path, connection: sqlite3.Connection) -> None:
     """Schema 1 had a row for each entry. All of it in one transaction: a crash leaves the old file. Raises LogFault."""
     try:
-        _rewrite(connection)
+        _rewrite(connection, path)
     except OSError as error:
         connection.close()
         raise LogFault(
@@ -137,8 +145,8 @@ def _upgrade(path: Path, connection: sqlite3.Connection) -> None:
         ) from None
 
 
-def _rewrite(connection: sqlite3.Connection) -> None:
-    with Transaction(connection):
+def _rewrite(connection: sqlite3.Connection, path: Path) -> None:
+    with Transaction(connection, path):
         connection.execute(ENTRIES)
         for statement in filter(str.strip, names.TABLES.split(";")):
             connection.execute(statement)  # in this transaction, which executescript would end

@@ -12,22 +12,22 @@ nothing is cut. The quarantine has its own bound: what nobody has seen is never 
 """
 
 import contextlib
-import errno
 import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from time import perf_counter
 
 import msgspec
 
 from adapters.log import chunks, names
 from adapters.log.chunks import Chunk
-from adapters.log.log_file import INSERT_CHUNK, LogFault, Place, Transaction, connect, open_log, refusal, used_bytes
+from adapters.log.log_file import INSERT_CHUNK, LogFault, Place, Transaction, open_log, refusal, used_bytes
+from adapters.log.pace import Pace
+from adapters.log.readers import Readers
 from adapters.log.tail import Tail
 from contract.ports import LedgerRow, LogFull, Quarantined
 from contract.records import Entry, Reading, Record, Telemetry, encode
@@ -65,8 +65,9 @@ class SqliteLog:
         self._bytes_max, self._days_max = bytes_max, days_max
         self._quarantine_bytes_max = min(quarantine_bytes_max, bytes_max // 4)
         self._lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []  # for reading; as many as threads ever read at one time
-        self._is_closed = False
+        self._readers = Readers(path)
+        self._fetch, self._reader = self._readers.fetch, self._readers.borrowed
+        self._pace = Pace()
         self._tail = Tail()
         self._found: tuple[tuple[str, str], Mapping[int, Reading]] = ("", ""), {}  # see `reading`
         self._chunk: Chunk | None = None  # unpacked last to find a reading: messages that come again ask in order
@@ -109,6 +110,7 @@ class SqliteLog:
         bodies = [encode(record) for record in records]
         ledger_rows = _packed(ledger)
         turned_away = list(quarantine)
+        began_s = perf_counter()
         with self._lock:
             at_ms = max(at_ms, self._last_at_ms)
             last = self._last + len(bodies)
@@ -136,6 +138,7 @@ class SqliteLog:
             self._quarantine_bytes += grown
             for name, value in counts.items():
                 self._counts[name] = self._counts.get(name, 0) + value
+            self._pace.add(perf_counter() - began_s)
         for tell in self.on_append:
             try:
                 tell(last)
@@ -276,6 +279,18 @@ class SqliteLog:
         with self._lock:
             return dict(self._counts)
 
+    # -- of itself
+
+    def appended_at_ms(self, after: int) -> int | None:
+        rows = self._fetch("SELECT at_ms FROM chunks WHERE last > ? ORDER BY last LIMIT 1", (after,))
+        return int(rows[0][0]) if rows else None
+
+    def last_at_ms(self) -> int:
+        return self._last_at_ms
+
+    def append_ms_p99(self) -> float:
+        return self._pace.p99_ms()
+
     # -- consumers and bounds
 
     def consumers(self) -> Mapping[str, int]:
@@ -334,7 +349,7 @@ class SqliteLog:
         try:
             self._writer.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
         except sqlite3.DatabaseError as error:
-            raise refusal(error) from None
+            raise refusal(error, self.path) from None
 
     def size_bytes(self) -> int:
         with self._reader() as reader:
@@ -342,9 +357,7 @@ class SqliteLog:
 
     def close(self) -> None:
         with self._lock:
-            self._is_closed = True
-            while self._idle:
-                self._idle.pop().close()
+            self._readers.close()
             self._write_names(self._last)
             self._writer.close()
 
@@ -367,32 +380,7 @@ class SqliteLog:
         return used_bytes(self._writer)
 
     def _transaction(self) -> Transaction:
-        return Transaction(self._writer)
-
-    def _fetch(self, query: str, arguments: tuple[object, ...]) -> list[Any]:
-        with self._reader() as reader:
-            return reader.execute(query, arguments).fetchall()
-
-    @contextmanager
-    def _reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one question. Raises OSError, also for what SQLite says of the question."""
-        reader: sqlite3.Connection | None = None
-        try:
-            if self._is_closed:
-                raise sqlite3.ProgrammingError("it is closed")
-            try:
-                reader = self._idle.pop()
-            except IndexError:
-                reader = connect(self.path)
-                reader.execute("PRAGMA query_only = ON")
-            yield reader
-        except sqlite3.DatabaseError as error:
-            raise OSError(errno.EIO, f"the log cannot be read: {self.path}: {error}") from None
-        finally:
-            if reader is not None and not self._is_closed:
-                self._idle.append(reader)
-            elif reader is not None:
-                reader.close()
+        return Transaction(self._writer, self.path)
 
 
 def _packed(ledger: Iterable[LedgerRow]) -> list[tuple[str, str, bytes]]:

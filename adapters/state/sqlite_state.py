@@ -20,6 +20,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from adapters.state import history, rows, schema
 from adapters.state.connecting import readers, writer
 from adapters.state.upgrading import StateFault, upgrade
+from contract import full_disk
 from contract.decisions import OVER, AlarmState, Decision, IntentState, Lease
 from contract.ports import AlarmChange, AlarmRow, Device, Effects, LeaseStep
 from contract.records import Registered
@@ -47,6 +48,10 @@ class SqliteState:
         except (DatabaseError, sqlite3.DatabaseError) as error:
             self.close()
             cause = getattr(error, "orig", None) or error
+            if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise StateFault(
+                    f"{self.path}: cannot be opened: its disk is full; make room on it, then start again"
+                ) from None
             raise StateFault(
                 f"{self.path}: cannot be opened as the state database: {cause}; check that the folder exists and may "
                 "be written and that nobody else holds the file, or put back a copy of the data folder"
@@ -229,8 +234,9 @@ class SqliteState:
         except (OperationalError, sqlite3.OperationalError) as error:
             cause = getattr(error, "orig", None) or error
             full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-            number = errno.ENOSPC if full else errno.EIO
-            raise OSError(number, f"the state database cannot be {doing}: {self.path}: {cause}") from None
+            if full:
+                raise OSError(errno.ENOSPC, full_disk.sentence(self.path, cause)) from None
+            raise OSError(errno.EIO, f"the state database cannot be {doing}: {self.path}: {cause}") from None
 
     def _all(self, query: Select[Any]) -> Sequence[Any]:
         with self._reading() as connection:

@@ -38,6 +38,7 @@ from adapters.stores.duckdb_tables import (
     table,
     touches,
 )
+from contract import full_disk
 from contract.kind import Kind, Kinds, Metric, MetricType, Value
 from contract.losses import Loss
 from contract.ports import LATEST_WITHIN_MS, PutAway, StoredReading, StoreFault
@@ -52,6 +53,7 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,  # nothing is fetched from the internet
 }
 HISTORY_ROWS = 5_000  # fetched at one time
+NO_ROOM = "No space left on device"  # as DuckDB hands on what the system says
 COPY = "nabd_copy"  # the name of a copy while it is made
 
 
@@ -146,6 +148,8 @@ class DuckStore:
                 cursor.commit()
         except duckdb.Error as error:
             self._is_broken = isinstance(error, (duckdb.FatalException, duckdb.InternalException))
+            if NO_ROOM in str(error):
+                raise StoreFault(full_disk.sentence(self.path, _sentence(error))) from None
             raise StoreFault(f"{self.path}: cannot be written ({_sentence(error)})") from None
         self._copied = spans
         return stored
@@ -378,6 +382,8 @@ def _per_step(metric: Metric, column: str) -> str:
 
 
 def _opening_sentence(path: Path, error: duckdb.Error) -> str:
+    if NO_ROOM in str(error):
+        return full_disk.sentence(path, _sentence(error))
     if "lock" in str(error):
         return f"{path}: is open in another process ({_sentence(error)}); stop that one first"
     if "not a valid DuckDB" in str(error):

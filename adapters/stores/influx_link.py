@@ -14,6 +14,7 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
+from contract import full_disk
 from contract.ports import StoreFault
 
 CHUNK_ROWS = 10_000  # of an answer, in a piece: what an answer takes in memory is bounded
@@ -181,6 +182,8 @@ class InfluxLink:
         if status in (401, 403):
             self._api.set_default_header("Authorization", f"Token {self._token()}")
         retry_after_s = _retry_after_s(error) if status in (429, 503) else 0.0
+        if "no space left" in words:
+            return StoreFault(full_disk.sentence(self.where, f"{status}: {words}"), retry_after_s)
         return StoreFault(f"{self.where}: {_sentence(status, words)}", retry_after_s)
 
 
@@ -196,8 +199,6 @@ def _sentence(status: int, words: str) -> str:
         remedy = "make the organisation and the bucket, or mend [influxdb] org and bucket"
     elif status in (429, 503):
         remedy = "it has too much to do, and is tried again"
-    elif "no space left" in words:
-        remedy = "make room on the server's disk"
     else:
         remedy = "the server's own log tells more"
     return f"answers {status} ({words}); {remedy}"

@@ -5,6 +5,7 @@ from nicegui import events, ui
 
 from console.desk import Desk, Figures, Gap
 from console.documents import quarantine_document
+from console.health import HealthView
 from console.language import Language
 from console.live import Contact
 from console.markup import Html, code, h, isolated
@@ -22,6 +23,7 @@ CREDENTIAL_COMMANDS = (
 QUARANTINE_SHOWN = 30
 DEFERRED_SHOWN = 100
 PAYLOAD_SHOWN = 160
+LAG_SHOWN_S = 10.0
 CONSUMERS = {"decider": "decider", "live": "live view"}  # consumer of the log → the room that tells its faults
 COUNTS = ("received", "accepted", "duplicate", "quarantined", "deferred", "missing", "gone")
 MOODS = {"quarantined": "warn", "missing": "warn", "deferred": "warn"}
@@ -121,22 +123,30 @@ class HealthPage:
                  h("span", text("health.log_under"), " · ", isolated(f"{number(health.log_bytes / 1e6, 1)} MB")),
                  "bad" if "log" in still else ""),
             tile(text("health.store"), number(behind) if behind is not None else text("value.unknown"),
-                 text("health.stands_still" if "store" in still else "health.store_under"),
+                 self._lag(health, "store", text("health.stands_still" if "store" in still else "health.store_under")),
                  "bad" if "store" in still else ""),
             tile(text("health.clock"), h("span", f"×{speed:g}", class_="num", dir="ltr"),
                  self._origin(origin) if origin else text("health.real_time")),
         ]  # fmt: skip
         tiles += [
             tile(self.language.word("consumer", name), number(health.lag[name]),
-                 text("health.stands_still" if CONSUMERS.get(name) in still else "health.lag_under"),
+                 self._lag(health, name,
+                           text("health.stands_still" if CONSUMERS.get(name) in still else "health.lag_under")),
                  "bad" if CONSUMERS.get(name) in still else "")
             for name in sorted(health.lag.keys() - {"store"})
         ]  # fmt: skip
+        if (full_in_s := health.log.get("full_in_s")) is not None:
+            tiles.append(tile(text("health.room"), self.language.span(full_in_s, 1), text("health.room_under")))
         if left_out := sum(health.left_out.values()):
             what = ", ".join(f"{name} {number}" for name, number in health.left_out.items() if number)
             tiles.append(tile(text("health.left_out"), h("span", number(left_out), title=what),
                               text("health.left_out_under"), "warn"))  # fmt: skip
         return card(h("div", tiles, class_="tiles"), title=text("health.flow"), symbol="account_tree")
+
+    def _lag(self, health: HealthView, name: str, under: str) -> str | Html:
+        """How far behind in time, where that is worth a word."""
+        lag_s = health.lag_s.get(name, 0.0)
+        return under if lag_s < LAG_SHOWN_S else h("span", under, " · ", isolated(self.language.span(lag_s)))
 
     def _origin(self, origin_ms: int) -> Html:
         return h("span", self.language.text("health.since"), " ", self.pieces.moment(origin_ms))

@@ -126,6 +126,7 @@ class DemoCity:
         }
         self.refuse: Callable[[Record], Awaitable[int]] | None = None  # a log that cannot be written
         self.behind = 3  # entries the store is behind
+        self.consumers: dict[str, int] = {}  # instead of what follows from `behind`
         self.needs_credentials = False
         self._seq: dict[str, int] = {}
         self._later: list[tuple[int, Record]] = []
@@ -367,7 +368,7 @@ class DemoCity:
         position = self.log.last()
         consumers = {"store": position - self.behind, "decider": position, "live": position}
         clock = {"city_origin_ms": START_MS, "real_origin_ms": 0, "speed": self.clock.speed}
-        return {**self.told, "consumers": consumers, "clock": clock}
+        return {**self.told, "consumers": self.consumers or consumers, "clock": clock}
 
 
 async def serve(port: int, *, speed: float, lights: int, ailing: bool) -> None:

@@ -1,7 +1,7 @@
 """The ports the console reads, in memory: small, exact, and good enough to be mistaken for the real ones."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from contract.decisions import AlarmState, Decision, IntentState, Lease
@@ -42,6 +42,7 @@ class MemoryLog:
         self.entries: list[Entry] = []
         self.rows: list[Quarantined] = []
         self.counters: dict[str, int] = {}
+        self.unread_since: Callable[[], int | None] = lambda: None  # city ms; told of every consumer that is behind
 
     def append(
         self,
@@ -66,6 +67,15 @@ class MemoryLog:
 
     def last(self) -> int:
         return len(self.entries)
+
+    def appended_at_ms(self, after: int) -> int | None:
+        return self.unread_since() if after < len(self.entries) else None
+
+    def last_at_ms(self) -> int:
+        return self.entries[-1].at_ms if self.entries else 0
+
+    def append_ms_p99(self) -> float:
+        return 4.25
 
     def reading(self, device: str, stream: str, seq: int) -> Reading | None:
         for entry in self.entries:

@@ -281,6 +281,29 @@ def test_health_is_well_with_clock_lag_and_version(client: ApiClient) -> None:
     assert health["connected"] is True
     assert health["holding"] == ""
     assert health["version"] == "0.1.0"
+    assert health["ingest"]["append_p99_ms"] == 4.25
+
+
+def test_how_far_each_is_behind_in_seconds_and_how_the_log_fares_is_told_and_measured(
+    client: ApiClient, city: DemoCity
+) -> None:
+    city.log.unread_since = lambda: city.clock.now_ms() - 90_000
+    city.told |= {"log": {"full_in_s": 5_000.0, "ticks_missed": 3, "clock_jumps": 1, "clock_jump_s": None}}
+    city.told |= {"last_batch_ms": 12.5, "slowest_batch_ms": 80.25}
+    health = client.get("/healthz").json()
+    assert [health["consumers"][name]["lag_s"] for name in ("store", "decider")] == [90.0, 0.0]
+    assert health["log"]["full_in_s"] == 5_000.0
+    assert health["ingest"] == {"append_p99_ms": 4.25, "last_batch_ms": 12.5, "slowest_batch_ms": 80.25}
+    lines = client.get("/metrics").text.splitlines()
+    for line in (
+        'nabd_consumer_lag_seconds{consumer="store"} 90.0',
+        "nabd_log_append_p99_ms 4.25",
+        "nabd_log_full_in_s 5000.0",
+        "nabd_log_ticks_missed_total 3.0",
+        "nabd_clock_jumps_total 1.0",
+        "nabd_ingest_slowest_batch_ms 80.25",
+    ):
+        assert line in lines
 
 
 @pytest.mark.parametrize(

@@ -285,3 +285,18 @@ def test_an_unknown_reason_is_not_hidden() -> None:
 def test_a_text_that_is_not_there_is_an_error_and_not_a_blank() -> None:
     with pytest.raises(KeyError):
         Language("en", {}).text("nav.map")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "parts", "said"),
+    [
+        (0, 2, "0 seconds"),
+        (59.6, 2, "1 minute"),
+        (7_800, 2, "2 hours 10 minutes"),
+        (7_800, 1, "2 hours"),
+        (3 * 86_400 + 120, 2, "3 days"),
+        (86_400 + 3_600, 2, "1 day 1 hour"),
+    ],
+)
+def test_how_long_is_said_in_its_largest_units(seconds: float, parts: int, said: str) -> None:
+    assert languages()["en"].span(seconds, parts).replace("\u00a0", " ") == said

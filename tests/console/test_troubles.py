@@ -13,6 +13,7 @@ import pytest
 from console.health import read_health
 from console.language import languages
 from console.troubles import ROOMS, troubles
+from contract import full_disk
 from tests.console.demo_platform import DemoCity
 
 ROOT = Path(__file__).parents[2]
@@ -93,3 +94,62 @@ def test_the_health_page_marks_what_stands_still_and_says_where_credentials_come
     assert texts.text("health.left_out") in shown
     assert texts.text("deferred.no_credential") in shown
     assert "nabd devices rotate ID --credentials node.json" in shown
+
+
+HOURS_2_10 = {"en": "2 hours 10 minutes", "fr": "2 heures 10 minutes", "ar": "ساعتان 10 دقائق"}
+DAYS_3 = {"en": "3 days", "fr": "3 jours", "ar": "3 أيام"}
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize("code", ["ar", "fr", "en"])
+@pytest.mark.parametrize(("consumer", "room"), [("store", "store"), ("decider", "decider"), ("live", "live view")])
+def test_who_is_behind_is_told_in_time_and_how_long_the_log_has_room(
+    city: DemoCity, code: str, consumer: str, room: str
+) -> None:
+    city.log.unread_since = lambda: city.clock.now_ms() - 7_800_000
+    position = city.log.last()
+    city.consumers = {"store": position, "decider": position, "live": position, consumer: position - 7}
+    [(told_room, sentence, _)] = told(city, code, log={"full_in_s": 3 * 86_400.0 + 3_000.0})
+    assert told_room == room
+    assert HOURS_2_10[code] in plain(sentence)
+    assert DAYS_3[code] in plain(sentence)
+    [reason] = read_health(city.platform()).reasons
+    assert "2 hours 10 minutes (7 entries) behind the log" in reason
+    assert "full in about 3 days" in reason
+
+
+def test_a_store_that_is_a_moment_behind_is_well(city: DemoCity) -> None:
+    city.log.unread_since = lambda: city.clock.now_ms() - 5_000
+    assert told(city, "en") == []
+    assert read_health(city.platform()).lag_s == {"store": 5.0, "decider": 0.0, "live": 0.0}
+
+
+@pytest.mark.parametrize("code", ["ar", "fr", "en"])
+def test_each_rooms_full_disk_is_told_apart_with_the_remedy(city: DemoCity, code: str) -> None:
+    log, state, store = (full_disk.sentence(f"/city/{name}", "no room") for name in ("log.db", "state.db", "s.duckdb"))
+    found = told(city, code, holding=log, faults=[f"decider: {state}", f"store: {store}"])
+    text = languages()[code].text
+    assert found == [
+        ("log", text("reason.log_disk_full"), log),
+        ("decider", text("fault.decider_disk_full"), state),
+        ("store", text("fault.store_disk_full"), store),
+    ]
+    assert len({sentence for _, sentence, _ in found}) == 3
+
+
+@pytest.mark.parametrize("code", ["ar", "fr", "en"])
+@pytest.mark.parametrize(("by_s", "key"), [(3600.0, "clock_forward"), (-3600.0, "clock_back")])
+def test_a_clock_that_jumped_and_a_log_that_waits_for_it_are_two_troubles(
+    city: DemoCity, code: str, by_s: float, key: str
+) -> None:
+    found = told(city, code, log={"clock_jump_s": by_s, "ahead_s": 1800.0})
+    language = languages()[code]
+    assert [(room, sentence) for room, sentence, _ in found] == [
+        ("clock", language.text(f"reason.{key}", span=language.span(3600))),
+        ("clock", language.text("reason.log_ahead", span=language.span(1800))),
+    ]
+    assert "by 1 hour" in found[0][2]
+    assert "30 minutes ahead" in found[1][2]

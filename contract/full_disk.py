@@ -1,0 +1,13 @@
+"""How a room says that its disk is full, so that whoever tells people of it knows it from every other fault."""
+
+_MARK = ": its disk is full ("
+
+
+def sentence(place: object, cause: object) -> str:
+    """`place`: the file, or the server, that lacks room; `cause`: what the system or the library said."""
+    return f"{place}{_MARK}{cause}); make room on it: nothing is lost, devices hold, and it goes on by itself"
+
+
+def is_told(fault: str) -> bool:
+    """Is this, or does it hold, such a sentence?"""
+    return _MARK in fault
