@@ -111,8 +111,11 @@ class Log(LogGauge, Protocol):
     def consumers(self) -> Mapping[str, int]:
         """The position of each that has registered."""
 
-    def cut(self, now_ms: int) -> int:
-        """Drop what is older than the bounds and behind every consumer; return how many entries went."""
+    def cut(self, now_ms: int, *, cramped: bool = False) -> int:
+        """Drop what is older than the bounds and behind every consumer; return how many entries went.
+
+        `cramped`: the disk is full; a part of what every consumer has read goes, though it is not old. Raises OSError.
+        """
 
     def size_bytes(self) -> int: ...
 

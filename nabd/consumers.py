@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import threading
 from collections.abc import Sequence
@@ -206,8 +207,8 @@ class Ticker:
                 if not missing:
                     logger.error("event=tick_missed reason=%s", error)
                 missing = True
-                await asyncio.to_thread(self._cut)
+                await asyncio.to_thread(self._cut, getattr(error, "errno", None) == errno.ENOSPC)
 
-    def _cut(self) -> None:
+    def _cut(self, cramped: bool) -> None:
         with contextlib.suppress(OSError):  # counted as a missed tick already; tried again at the next
-            self._log.cut(self._clock.now_ms())
+            self._log.cut(self._clock.now_ms(), cramped=cramped)

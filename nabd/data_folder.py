@@ -7,6 +7,7 @@
     DATA/run.json      where the running one answers
     DATA/log.db        the log            DATA/state.db   registry, alarms, intents, audit
     DATA/store.duckdb  the readings       DATA/site/      rules and sites, the city's own to edit
+    DATA/log.db-reserve   room for the log to be cut on a full disk; may be removed at any time
     DATA/restoring/    only while a backup is put back, or after that was broken off: then nobody starts here
 """
 

@@ -16,6 +16,8 @@ SCHEMA = 3
 BUSY_MS = 5_000
 PAGE_BYTES = 4_096
 UPGRADE_ENTRIES = 2_000
+FULL_BYTES = 65_536  # less is no room
+VACUUM_PAGES = 2_000  # given back to the disk in a step
 INSERT_CHUNK = "INSERT INTO chunks (last, at_ms, ends, bodies) VALUES (?, ?, ?, ?)"
 
 ENTRIES = (
@@ -92,14 +94,21 @@ class Transaction:
 
 
 def refusal(error: sqlite3.DatabaseError, path: Path) -> OSError:
-    if is_full(error):
+    if is_full(error, path):
         return OSError(errno.ENOSPC, full_disk.sentence(path, error))
     return OSError(errno.EIO, f"the log cannot be written: {path}: {error}; look at its disk, or quota")
 
 
-def is_full(error: BaseException) -> bool:
-    """There is no code when the connection is closed."""
-    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+def is_full(error: BaseException, path: Path) -> bool:
+    """Where SQLite cannot make its shared memory it says only that it failed."""
+    code = getattr(error, "sqlite_errorcode", 0)  # there is none when the connection is closed
+    if code & 0xFF != sqlite3.SQLITE_IOERR:
+        return bool(code == sqlite3.SQLITE_FULL)
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < FULL_BYTES
 
 
 def open_log(path: Path) -> sqlite3.Connection:
@@ -124,7 +133,7 @@ def open_log(path: Path) -> sqlite3.Connection:
     except (sqlite3.DatabaseError, OSError, msgspec.MsgspecError) as error:
         if connection is not None:
             connection.close()
-        if is_full(error):
+        if is_full(error, path):
             raise LogFault(f"{path}: cannot be opened: its disk is full; make room on it, then start again") from None
         raise LogFault(f"{path}: cannot be opened ({error}); restore it from a backup or move it away") from None
     if version != SCHEMA:
@@ -180,6 +189,14 @@ def span(connection: sqlite3.Connection) -> tuple[int, int]:
         first = None if chunk is None else chunk[0] - chunks.count(chunk[1]) + 1
         bounds = first, *connection.execute("SELECT max(last) FROM chunks").fetchone()
     return (1, 0) if bounds[0] is None else (int(bounds[0]), int(bounds[1]))
+
+
+def give_back(connection: sqlite3.Connection, path: Path) -> None:
+    """Return free pages to the disk. As a script: `execute` would stop after the first page, its first step."""
+    try:
+        connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+    except sqlite3.DatabaseError as error:
+        raise refusal(error, path) from None
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import chain
+from math import inf
 from pathlib import Path
 from time import perf_counter
 
@@ -25,9 +26,10 @@ import msgspec
 
 from adapters.log import chunks, names
 from adapters.log.chunks import Chunk
-from adapters.log.log_file import INSERT_CHUNK, LogFault, Place, Transaction, open_log, refusal, used_bytes
+from adapters.log.log_file import INSERT_CHUNK, LogFault, Place, Transaction, give_back, open_log, used_bytes
 from adapters.log.pace import Pace
 from adapters.log.readers import Readers
+from adapters.log.reserve import Reserve
 from adapters.log.tail import Tail
 from contract.ports import LedgerRow, LogFull, Quarantined
 from contract.records import Entry, Reading, Record, Telemetry, encode
@@ -40,8 +42,8 @@ DAY_MS = 86_400_000
 QUARANTINE_BYTES_MAX = 512_000_000  # and never more than a quarter of the file's bound
 QUARANTINE_ROW_BYTES = 512  # of a row beside its payload: topic, sentence, names, index
 SPACE_WANTED = 0.9  # of bytes_max: above it, cut drops what is read though it is not old
+CRAMPED_SHARE = 0.1  # of what it has goes at one time when the disk is full
 CUT_CHUNKS = 32  # a step of cutting, so that appends wait for it a moment only
-VACUUM_PAGES = 2_000  # given back to the disk in a step
 
 READ_CHUNKS = 16  # fetched in one question, decoded after it
 CHUNKS_BEHIND = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last > ? ORDER BY last LIMIT ?"
@@ -68,6 +70,7 @@ class SqliteLog:
         self._readers = Readers(path)
         self._fetch, self._reader = self._readers.fetch, self._readers.borrowed
         self._pace = Pace()
+        self._reserve = Reserve(path, bytes_max)
         self._tail = Tail()
         self._found: tuple[tuple[str, str], Mapping[int, Reading]] = ("", ""), {}  # see `reading`
         self._chunk: Chunk | None = None  # unpacked last to find a reading: messages that come again ask in order
@@ -75,6 +78,7 @@ class SqliteLog:
         self.on_append: list[Callable[[int], None]] = []
         self._writer = open_log(path)
         self._place = Place(path)
+        self._reserve.hold()
         try:
             self._load()
         except (sqlite3.DatabaseError, msgspec.MsgspecError, OSError) as error:
@@ -319,13 +323,20 @@ class SqliteLog:
                 )
                 self._last = position
 
-    def cut(self, now_ms: int) -> int:
-        """Old entries go in steps; when space is short, read entries go though they are not old."""
+    def cut(self, now_ms: int, *, cramped: bool = False) -> int:
+        if not cramped:
+            self._reserve.hold()
+            return self._cut(now_ms, inf)
+        with self._reserve.opened(self._lock, self._writer):
+            return self._cut(now_ms, self._used_bytes() * (1 - CRAMPED_SHARE))
+
+    def _cut(self, now_ms: int, enough: float) -> int:
+        """Old entries go in steps; above `enough` bytes, or when space is short, read ones go though not old."""
         total = 0
         while True:
             with self._lock:
                 floor = min([*self._consumers.values(), self._last - 1]) if self._consumers else 0
-                short = self._used_bytes() > self._bytes_max * SPACE_WANTED
+                short = self._used_bytes() > min(self._bytes_max * SPACE_WANTED, enough)
                 with self._transaction() as connection:
                     gone = connection.execute(
                         "SELECT last, at_ms, ends, bodies FROM chunks WHERE last <= ? AND (at_ms < ? OR ?) "
@@ -339,17 +350,10 @@ class SqliteLog:
                         connection.execute("DELETE FROM chunks WHERE last <= ?", (entries[-1].position,))
                 if entries:
                     self._recent.clear()
-                self._give_back()
+                give_back(self._writer, self.path)
             total += len(entries)
             if len(gone) < CUT_CHUNKS:
                 return total
-
-    def _give_back(self) -> None:
-        """Return free pages to the disk. As a script: `execute` would stop after the first page, its first step."""
-        try:
-            self._writer.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
-        except sqlite3.DatabaseError as error:
-            raise refusal(error, self.path) from None
 
     def size_bytes(self) -> int:
         with self._reader() as reader:

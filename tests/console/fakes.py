@@ -102,7 +102,7 @@ class MemoryLog:
     def consumers(self) -> Mapping[str, int]:
         return {}
 
-    def cut(self, now_ms: int) -> int:
+    def cut(self, now_ms: int, *, cramped: bool = False) -> int:
         return 0
 
     def size_bytes(self) -> int:
