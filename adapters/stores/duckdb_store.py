@@ -26,18 +26,22 @@ from adapters.stores.duckdb_tables import (
     FIXED,
     LATER,
     LOST,
+    NO_ROOM,
     PREFIX,
     Row,
     arrow,
     insert_batch,
+    opening_sentence,
     quoted,
     replace_loss,
+    short_sentence,
     span_of,
     sql_type,
     stored_readings,
     table,
     touches,
 )
+from adapters.stores.sifting import sift
 from contract import full_disk
 from contract.kind import Kind, Kinds, Metric, MetricType, Value
 from contract.losses import Loss
@@ -53,7 +57,6 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,  # nothing is fetched from the internet
 }
 HISTORY_ROWS = 5_000  # fetched at one time
-NO_ROOM = "No space left on device"  # as DuckDB hands on what the system says
 COPY = "nabd_copy"  # the name of a copy while it is made
 
 
@@ -74,13 +77,15 @@ class DuckStore:
         try:
             self._connection = duckdb.connect(str(self.path), config=CONFIG)
         except duckdb.Error as error:
-            raise StoreFault(_opening_sentence(self.path, error)) from None
+            raise StoreFault(opening_sentence(self.path, error)) from None
         try:
             self._prepare()
             [(position,)] = self._ask("SELECT position FROM position")
         except duckdb.Error as error:
             self._connection.close()
-            raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)}); restore it from a backup") from None
+            raise StoreFault(
+                f"{self.path}: cannot be read ({short_sentence(error)}); restore it from a backup"
+            ) from None
         except StoreFault:
             self._connection.close()
             raise
@@ -99,7 +104,7 @@ class DuckStore:
             self._insert({}, None, loss=(loss,))
 
     def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: PutAway | None = None) -> int:
-        """There is nothing that DuckDB would never take: nothing is put away."""
+        """Only a value of another type than its column is put away."""
         with self._write_lock:
             if self._is_broken:
                 self._connection.close()
@@ -107,17 +112,28 @@ class DuckStore:
             news = [entry for entry in entries if entry.position > self._position]
             if not news:
                 return 0
+            last = news[-1].position
             try:
                 batches = self._batches(_rows_of(news, stored_at_ms))
             except pa.ArrowException as error:
-                raise StoreFault(
-                    f"{self.path}: the log holds a value of another type than its kind says ({error})"
-                ) from None
-            stored = self._insert(batches, news[-1].position)
-            self._position = news[-1].position
+                news = self._sift(news, put_away, error)
+                batches = self._batches(_rows_of(news, stored_at_ms))
+            stored = self._insert(batches, last)
+            self._position = last
             offered = sum(int(batch.num_rows) for batch in batches.values())
             self.passed_over += sum(map(_readings_of, news)) - offered
         return stored
+
+    def _sift(self, news: Sequence[Entry], put_away: PutAway | None, error: Exception) -> list[Entry]:
+        """Those without the readings that no column takes, which are put away. Raises StoreFault when nobody takes
+        them, and what `put_away` raises."""
+        if put_away is None:
+            raise StoreFault(
+                f"{self.path}: the log holds a value of another type than its kind says ({error})"
+            ) from None
+        good, refused = sift(news, lambda one: self._batches(_rows_of([one], 0)), pa.ArrowException, str(self.path))
+        put_away(refused)
+        return good
 
     def _insert(
         self,
@@ -149,8 +165,8 @@ class DuckStore:
         except duckdb.Error as error:
             self._is_broken = isinstance(error, (duckdb.FatalException, duckdb.InternalException))
             if NO_ROOM in str(error):
-                raise StoreFault(full_disk.sentence(self.path, _sentence(error))) from None
-            raise StoreFault(f"{self.path}: cannot be written ({_sentence(error)})") from None
+                raise StoreFault(full_disk.sentence(self.path, short_sentence(error))) from None
+            raise StoreFault(f"{self.path}: cannot be written ({short_sentence(error)})") from None
         self._copied = spans
         return stored
 
@@ -234,7 +250,7 @@ class DuckStore:
                     while rows := found.fetchmany(HISTORY_ROWS):
                         yield from stored_readings(kind, columns, rows)
             except duckdb.Error as error:
-                raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)})") from None
+                raise StoreFault(f"{self.path}: cannot be read ({short_sentence(error)})") from None
 
     def take(self, readings: Sequence[StoredReading]) -> int:
         with self._write_lock:
@@ -242,7 +258,7 @@ class DuckStore:
                 self._widen(readings)
                 batches = self._batches((one.received_at_ms, one.stored_at_ms, one.record) for one in readings)
             except (pa.ArrowException, duckdb.Error) as error:
-                raise StoreFault(f"{self.path}: cannot take these readings ({_sentence(error)})") from None
+                raise StoreFault(f"{self.path}: cannot take these readings ({short_sentence(error)})") from None
             return self._insert(batches, None, copied=True)
 
     def _widen(self, readings: Sequence[StoredReading]) -> None:
@@ -273,7 +289,7 @@ class DuckStore:
                 finally:
                     cursor.execute(f"DETACH {COPY}")
         except duckdb.Error as error:
-            raise StoreFault(f"{self.path}: cannot be copied to {path} ({_sentence(error)})") from None
+            raise StoreFault(f"{self.path}: cannot be copied to {path} ({short_sentence(error)})") from None
         return int(position)
 
     def close(self) -> None:
@@ -286,7 +302,7 @@ class DuckStore:
             with closing(self._connection.cursor()) as cursor:
                 return list(cursor.execute(query, arguments).fetchall())
         except duckdb.Error as error:
-            raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)})") from None
+            raise StoreFault(f"{self.path}: cannot be read ({short_sentence(error)})") from None
 
     def _batches(self, found: Iterable[Row]) -> dict[str, pa.Table]:
         rows: dict[str, list[tuple[Any, ...]]] = {}
@@ -379,17 +395,3 @@ def _per_step(metric: Metric, column: str) -> str:
     if metric.type is MetricType.NUMBER:
         return f"avg({column})"
     return f"arg_max({column}, (measured_at_ms, seq))"
-
-
-def _opening_sentence(path: Path, error: duckdb.Error) -> str:
-    if NO_ROOM in str(error):
-        return full_disk.sentence(path, _sentence(error))
-    if "lock" in str(error):
-        return f"{path}: is open in another process ({_sentence(error)}); stop that one first"
-    if "not a valid DuckDB" in str(error):
-        return f"{path}: is no DuckDB database; name the right file, or restore it from a backup"
-    return f"{path}: cannot be opened ({_sentence(error)}); make room on the disk, or restore it from a backup"
-
-
-def _sentence(error: Exception) -> str:
-    return str(error).splitlines()[0].removesuffix(".")

@@ -1,18 +1,21 @@
 """DuckDB's tables of readings: one a kind, the same first columns in each, then a column a metric."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contract import full_disk
 from contract.kind import Metric, MetricType, Value
 from contract.losses import Loss
 from contract.ports import StoredReading
 from contract.records import Reading, Telemetry
 
 PREFIX = "readings_"
+NO_ROOM = "No space left on device"  # as DuckDB hands on what the system says
 
 # What a reading is, before what it measured. `time` words are Unix ms, UTC.
 FIXED: tuple[tuple[str, str, Any], ...] = (
@@ -108,3 +111,17 @@ def stored_readings(kind: str, columns: Sequence[str], rows: Sequence[Sequence[A
                 readings=(Reading(seq, measured_at_ms, values, quality),),
             ),
         )
+
+
+def opening_sentence(path: Path, error: duckdb.Error) -> str:
+    if NO_ROOM in str(error):
+        return full_disk.sentence(path, short_sentence(error))
+    if "lock" in str(error):
+        return f"{path}: is open in another process ({short_sentence(error)}); stop that one first"
+    if "not a valid DuckDB" in str(error):
+        return f"{path}: is no DuckDB database; name the right file, or restore it from a backup"
+    return f"{path}: cannot be opened ({short_sentence(error)}); make room on the disk, or restore it from a backup"
+
+
+def short_sentence(error: Exception) -> str:
+    return str(error).splitlines()[0].removesuffix(".")

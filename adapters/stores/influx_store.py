@@ -17,6 +17,7 @@ from adapters.stores.influx_lines import Batch, LineMaker, WrongType, find, poin
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_reading import InfluxReader
 from adapters.stores.influx_refused import Refused, deliver
+from adapters.stores.sifting import REFUSED, sift
 from contract.annals import Point, RefusedPoint
 from contract.kind import Kinds, Value
 from contract.losses import Loss
@@ -28,7 +29,6 @@ LINES_MAX = 5_000  # in a request
 POSITION = "nabd_position"
 LOST = "nabd_lost"
 POSITION_AT_NS = 7_258_118_400_000_000_000  # the year 2200
-REFUSED = "store_refused"
 _STORED_AT = re.compile(r",stored_at_ms=\d+,")
 
 
@@ -78,7 +78,12 @@ class InfluxStore:
             return 0
         with self._write_lock:
             offered = self._maker.add(entries, stored_at_ms)
-            lines, refused = self._send()
+            try:
+                lines, refused = self._send()
+            except WrongType as error:
+                good = self._sift(entries, put_away, error)
+                offered = self._maker.add(good, stored_at_ms)
+                lines, refused = self._send()
             if refused:
                 self._put_away(refused, put_away)
             self._move(entries[-1].position)
@@ -103,19 +108,31 @@ class InfluxStore:
         return self._reader.fields(name, self._log, POSITION_AT_NS)
 
     def _send(self) -> tuple[int, list[tuple[Batch, Refused]]]:
-        """(how many lines were made of what the maker gathered, those that were refused)."""
-        try:
-            made = self._maker.take()
-        except WrongType as error:
-            raise StoreFault(
-                f"{self.where}: the log holds a value of another type than its kind says ({error})"
-            ) from None
+        """(how many lines were made of what the maker gathered, those that were refused). Raises WrongType."""
+        made = self._maker.take()
         refused = []
         for batch, lines in made:
             for at in range(0, len(lines), LINES_MAX):
                 found = deliver(self._link.post, lines[at : at + LINES_MAX])
                 refused += [(batch, one._replace(number=at + one.number)) for one in found]
         return sum(len(lines) for _, lines in made), refused
+
+    def _sift(self, entries: Sequence[Entry], put_away: PutAway | None, error: WrongType) -> Sequence[Entry]:
+        """Those without the readings that are not of their kind's types, which are put away."""
+        if put_away is None:
+            raise self._wrong_type(error) from None
+        maker = LineMaker(self._kinds)
+
+        def check(entry: Entry) -> None:
+            maker.add([entry], 0)
+            maker.take()
+
+        good, bad = sift(entries, check, WrongType, self.where)
+        put_away(bad)
+        return good
+
+    def _wrong_type(self, error: WrongType) -> StoreFault:
+        return StoreFault(f"{self.where}: the log holds a value of another type than its kind says ({error})")
 
     def _put_away(self, refused: Sequence[tuple[Batch, Refused]], put_away: PutAway | None) -> None:
         if put_away is None:
@@ -195,7 +212,10 @@ class InfluxStore:
         with self._write_lock:
             for one in readings:
                 self._maker.add([Entry(0, one.received_at_ms, one.record)], one.stored_at_ms)
-            lines, refused = self._send()
+            try:
+                lines, refused = self._send()
+            except WrongType as error:
+                raise self._wrong_type(error) from None
             if refused:
                 self._put_away(refused, None)
         return lines

@@ -1,17 +1,18 @@
 """What every store promises, whoever is behind the port."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from adapters.stores.duckdb_store import DuckStore
 from contract.kind import Metric, MetricType
 from contract.losses import Loss
-from contract.ports import Store, StoredReading, StoreFault
-from contract.records import Reading, Telemetry
+from contract.ports import LogFull, Quarantined, Store, StoredReading, StoreFault
+from contract.records import Entry, Reading, Telemetry
 from tests.adapters_stores.conftest import KINDS, OpenStore
 from tests.adapters_stores.entries import AT_MS, telemetry, tick
 
@@ -302,3 +303,43 @@ def test_what_a_store_lacks_is_remembered_until_it_is_accepted(open_store: OpenS
     assert store.lost() is None
     store = open_store()
     assert (store.lost(), store.position()) == (None, 9)
+
+
+def test_a_value_that_no_column_takes_is_put_away_with_its_reading_and_the_rest_is_stored(
+    open_store: OpenStore,
+) -> None:
+    store = open_store()
+    whole = telemetry(2, 10, readings=3)
+    record = whole.record
+    assert isinstance(record, Telemetry)
+    wrong = Reading(11, AT_MS + 11_000, {"power_w": "much"})
+    mixed = Entry(2, whole.at_ms, structs.replace(record, readings=(record.readings[0], wrong, record.readings[2])))
+    alone = Entry(4, AT_MS + 4, structs.replace(record, readings=(structs.replace(wrong, seq=20),)))
+    entries = [telemetry(1, 1), mixed, telemetry(3, 15), alone, tick(5)]
+    put_away: list[Quarantined] = []
+    with pytest.raises(StoreFault, match="another type"):
+        store.write(entries, AT_MS)
+    assert (store.position(), store.count()) == (0, 0), "without a place for it nothing is stored"
+    assert store.write(entries, AT_MS, put_away.extend) == 4
+    assert (store.position(), store.count(), store.passed_over) == (5, 4, 0)
+    assert [(one.device, one.stream, one.seq, one.code) for one in put_away] == [
+        ("lamp-1", "9f3c01aa", 11, "store_refused"), ("lamp-1", "9f3c01aa", 20, "store_refused"),
+    ]  # fmt: skip
+    assert b"much" in put_away[0].payload
+    assert "can never hold this reading" in put_away[0].sentence
+    assert sorted(one.record.readings[0].seq for one in store.history(0, 2**53)) == [1, 10, 12, 15]
+
+
+def test_when_the_place_for_what_is_refused_has_no_room_nothing_moves(open_store: OpenStore) -> None:
+    store = open_store()
+
+    def full(refused: Sequence[Quarantined]) -> None:
+        raise LogFull("the quarantine is full")
+
+    entries = [telemetry(1, 1), telemetry(2, 2, {"power_w": "much"})]
+    with pytest.raises(LogFull):
+        store.write(entries, AT_MS, full)
+    assert store.position() == 0
+    put_away: list[Quarantined] = []
+    assert store.write(entries, AT_MS, put_away.extend) == 1
+    assert (store.position(), store.count(), len(put_away)) == (2, 1, 1)

@@ -1,0 +1,59 @@
+"""Readings that a store can never hold, told from those beside them: one wrong value must not keep back a city."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from contract.ports import Quarantined
+from contract.records import Entry, Reading, Telemetry
+from contract.wire import topics
+
+REFUSED = "store_refused"
+
+
+def sift(
+    entries: Iterable[Entry], check: Callable[[Entry], object], faults: type[Exception], where: str
+) -> tuple[list[Entry], Sequence[Quarantined]]:
+    """(the entries without the readings that `check` raises one of `faults` for, those readings).
+
+    `check` is asked with entries of one telemetry record, whole and then, if it is refused, of one reading each.
+    """
+    good: list[Entry] = []
+    refused: list[Quarantined] = []
+    for entry in entries:
+        record = entry.record
+        if not isinstance(record, Telemetry) or not _why_not(entry, check, faults):
+            good.append(entry)
+            continue
+        left = []
+        for reading in record.readings:
+            alone = replace(entry, record=replace(record, readings=(reading,)))
+            if why := _why_not(alone, check, faults):
+                refused.append(_quarantined(entry, record, reading, f"{where} can never hold this reading: {why}"))
+            else:
+                left.append(reading)
+        if left:
+            good.append(replace(entry, record=replace(record, readings=tuple(left))))
+    return good, refused
+
+
+def _why_not(entry: Entry, check: Callable[[Entry], object], faults: type[Exception]) -> str:
+    try:
+        check(entry)
+    except faults as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _quarantined(entry: Entry, record: Telemetry, reading: Reading, sentence: str) -> Quarantined:
+    return Quarantined(
+        topic=topics.topic(record.device, topics.TELEMETRY),
+        payload=msgspec.json.encode(replace(record, readings=(reading,))),
+        code=REFUSED,
+        sentence=sentence,
+        received_at_ms=entry.at_ms,
+        device=record.device,
+        stream=record.stream,
+        seq=reading.seq,
+    )
