@@ -11,6 +11,7 @@ broker lets somebody in.
 
 import argparse
 import json
+import os
 import tempfile
 import threading
 import time
@@ -28,6 +29,9 @@ MEASURED = 3  # starts, each after a crash
 
 
 def measure(folder: Path, gigabytes: float, devices: int, *, store_behind: bool) -> list[str]:
+    # Compiled once, as an installation has it, whatever this shell's Python is told.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
     data = folder / "data"
     names = [f"bench-{number:05d}" for number in range(devices)]
     backlog.register(data, names)

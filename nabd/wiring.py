@@ -222,12 +222,12 @@ class House:
             on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))  # it ends last, though it starts late
             self.guard = BrokerGuard(broker, lambda: self.receiver.connected, self.clock.monotonic_s)
         restoring = run_until_exit(stack, "live_restore", restore_live(self.store, self.live))
-        await asyncio.wait([restoring], timeout=RESTORE_S)
         server = Server(create_app(self._platform()), listener)
         await server.start()
         on_exit(stack, "console", server.stop)
         self._start_consumers(stack)
         await self._start_wire(stack, broker)
+        await asyncio.wait([restoring], timeout=RESTORE_S)  # devices are heard meanwhile
         if self.fleet is not None:
             fleet = self.fleet
             running = watched("fleet", fleet.run())
