@@ -5,7 +5,7 @@ _MARK = ": its disk is full ("
 
 def sentence(place: object, cause: object) -> str:
     """`place`: the file, or the server, that lacks room; `cause`: what the system or the library said."""
-    return f"{place}{_MARK}{cause}); make room on it: nothing is lost, devices hold, and it goes on by itself"
+    return f"{place}{_MARK}{cause}); make room on it: nothing is lost meanwhile, and it goes on by itself"
 
 
 def is_told(fault: str) -> bool:

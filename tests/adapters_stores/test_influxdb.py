@@ -109,7 +109,10 @@ def test_a_server_that_answers_slowly_is_a_fault_and_writing_again_stores_once(
 @pytest.mark.parametrize(
     ("answer", "parts"),
     [
-        (error(500, "internal error", "engine: no space left on device"), ("500", "make room on the server's disk")),
+        (
+            error(500, "internal error", "engine: no space left on device"),
+            ("500", "its disk is full (500: engine: no space left on device); make room on it"),
+        ),
         (error(500, "internal error", "unexpected"), ("500 (unexpected)", "the server's own log")),
         ((502, {}, b"<html>bad gateway</html>"), ("502",)),
         ((502, {}, b""), ("502",)),
