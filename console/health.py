@@ -21,6 +21,7 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True):
     log_position: int
     log_bytes: int
     figures: Mapping[str, float]  # ingest's own counters
+    aggregates: Mapping[str, int] = {}  # how far the making of aggregates is: hours_behind, seconds_behind, …
 
 
 def read_health(platform: Platform) -> HealthView:
@@ -42,6 +43,7 @@ def read_health(platform: Platform) -> HealthView:
         consumers=consumers,
         left_out=_numbers(told.get("left_out")),
         lag=lag,
+        aggregates=_numbers(told.get("aggregates")),
         log_position=last,
         log_bytes=platform.log.size_bytes(),
         figures={

@@ -21,6 +21,13 @@ LEFT_OUT = {
     "recorder_dropped": "Samples for dashboards dropped while the store was away too long, since the start",
     "recorder_refused": "Points for dashboards that the store refuses for good, since the start",
 }
+AGGREGATES = {
+    "hours_behind": "Hours of a kind that are over and not yet aggregated",
+    "seconds_behind": "City seconds since the oldest of these hours ended",
+    "steps": "Steps of aggregating, since the start",
+    "rows_retired": "Rows deleted because they were past their time, since the start",
+}
+AGGREGATES_NOW = frozenset({"hours_behind", "seconds_behind"})
 QUARANTINE_PREFIX = "quarantined."
 _NAME = re.compile(r"[^a-z0-9_]")
 
@@ -74,6 +81,9 @@ class Figures(Collector):
         yield GaugeMetricFamily("nabd_clock_speed", "City seconds per real second", value=self._platform.clock.speed)
         for name, number in sorted(health.left_out.items()):
             yield CounterMetricFamily(f"nabd_{_NAME.sub('_', name)}", LEFT_OUT.get(name, name), value=number)
+        for name, number in sorted(health.aggregates.items()):
+            kind_of = GaugeMetricFamily if name in AGGREGATES_NOW else CounterMetricFamily
+            yield kind_of(f"nabd_aggregates_{_NAME.sub('_', name)}", AGGREGATES.get(name, name), value=number)
         for name, value in sorted(health.figures.items()):
             family = CounterMetricFamily if name in INGEST_COUNTERS else GaugeMetricFamily
             yield family(f"nabd_ingest_{_NAME.sub('_', name)}", f"Ingest's own figure {name}", value=value)

@@ -79,6 +79,17 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     rest_limit: str = ""  # setting (in s) of the least time at safe between two runs
 
 
+DAY_MS = 86_400_000
+
+
+class Keep(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a store keeps what a kind has measured, counted from when it was measured. See contract.aggregates."""
+
+    raw_ms: int = 400 * DAY_MS  # longer than a reading may be old at its arrival: aggregates are then always exact
+    five_minutes_ms: int = 1_095 * DAY_MS
+    hours_ms: int = 3_650 * DAY_MS
+
+
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of device, whole."""
 
@@ -92,6 +103,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     settings: Mapping[str, Setting]
     targets: Mapping[str, Target]
     group: str = ""  # the text or enum setting by which people group these things: the circuit of lamps
+    keep: Keep = Keep()
 
     def as_document(self) -> dict[str, Any]:
         """The kind as JSON-ready data, for the API."""

@@ -19,12 +19,13 @@ from contract.document import (
     is_whole,
     nearest,
 )
-from contract.kind import LANGUAGES, Kind, Kinds, Metric, MetricType, Setting, Target
+from contract.kind import DAY_MS, LANGUAGES, Keep, Kind, Kinds, Metric, MetricType, Setting, Target
 from contract.quantity import UNITS, duration_ms, duration_text
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 KIND_KEYS = (
     "kind", "version", "labels", "icon", "smart_data_model", "period", "metrics", "settings", "targets", "group",
+    "keep",
 )  # fmt: skip
 METRIC_KEYS = (
     "type", "unit", "unit_code", "min", "max", "resolution", "rate_max_per_s", "values", "labels", "smart_data_model",
@@ -33,6 +34,10 @@ SETTING_KEYS = ("type", "unit", "unit_code", "min", "max", "values", "default", 
 SETTING_TYPES = ("number", "integer", "text", "enum")
 TARGET_KEYS = ("safe", "min", "max", "resume", "fresh", "control", "schedule", "limits", "labels")
 LIMIT_KEYS = ("run", "day", "rest")
+KEEP_KEYS = ("raw", "5m", "1h")
+RAW_MS_MIN = DAY_MS
+AGGREGATES_MS_MIN = 367 * DAY_MS
+"""A reading may be 366 days old when it comes, and must still find its bucket."""
 # Columns of every store table; a metric of that name would be two things at once.
 RESERVED = (
     "asset", "boot", "commune", "device", "group", "group_name", "kind", "measured_at_ms", "quality", "received_at_ms",
@@ -96,6 +101,7 @@ def read_kind(file: str, text: str) -> Kind:
         settings=settings,
         targets=targets,
         group=_take_group(document, root, settings),
+        keep=_read_keep(document, root),
     )
     document.finish()
     return kind
@@ -111,6 +117,26 @@ def _take_group(document: Document, root: Any, settings: Mapping[str, Setting]) 
             f"group: {name!r} is no text or enum setting of this kind (it has: {', '.join(words) or 'none'})",
         )
     return str(name)
+
+
+def _read_keep(document: Document, root: Any) -> Keep:
+    node = document.take(root, "keep", "a mapping", is_mapping, default={})
+    document.check_keys(node, KEEP_KEYS, "keep")
+    default = Keep()
+    raw_ms, five_minutes_ms, hours_ms = (
+        _take_duration_ms(document, node, key, required=False, default=ms, least=least)
+        for key, ms, least in (
+            ("raw", default.raw_ms, RAW_MS_MIN),
+            ("5m", default.five_minutes_ms, AGGREGATES_MS_MIN),
+            ("1h", default.hours_ms, AGGREGATES_MS_MIN),
+        )
+    )
+    for key, ms, finer, finer_ms in (("5m", five_minutes_ms, "raw", raw_ms), ("1h", hours_ms, "5m", five_minutes_ms)):
+        if ms < finer_ms and not document.faults:
+            where = key if key in node else finer
+            both = f"{key} is kept for {duration_text(ms)} and {finer} for {duration_text(finer_ms)}"
+            document.fault(node, where, f"{where}: {both}; the coarser must be kept as long at least", of_value=True)
+    return Keep(raw_ms=raw_ms, five_minutes_ms=five_minutes_ms, hours_ms=hours_ms)
 
 
 def _section(document: Document, root: Any, name: str, keys: Iterable[str]) -> Iterable[tuple[str, Any]]:

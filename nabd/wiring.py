@@ -46,6 +46,7 @@ from nabd.city_files import digest, read_sites, rule_texts
 from nabd.consumers import LiveFeeder, StoreWriter, Ticker
 from nabd.data_folder import DataFolder, Run
 from nabd.deciding import Decider, Registry
+from nabd.downsampler import Downsampler
 from nabd.fault import Refused
 from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.ports import listen
@@ -163,6 +164,7 @@ class House:
         self.registry.on_change.append(lambda device: self.pipeline.registered(device.device))
         self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
         self.writer = StoreWriter(self.log, self.store, self.clock)
+        self.downsampler = Downsampler(self.store.aggregates, self.clock)
         self.live = LiveView(kinds)
         self.recorder = make_recorder(self.store, self.log, self.state, self.live, self.clock, kinds,
             totals=self._totals, health=self._health, log_bytes_max=settings.log_bytes_max)  # fmt: skip
@@ -238,6 +240,8 @@ class House:
 
     def _start_consumers(self, stack: AsyncExitStack) -> None:
         run_recorder(stack, self.recorder)  # first, so that it ends last and writes what the decider did in the end
+        self.downsampler.start()
+        on_exit(stack, "downsampler", lambda: asyncio.to_thread(self.downsampler.stop))
         for consumer in (self.writer, self.decider):
             self.log.on_append.append(consumer.notify)
             consumer.start()
@@ -366,6 +370,7 @@ class House:
             for name, fault in (
                 ("decider", self.decider.fault),
                 ("store", self.writer.fault),
+                ("downsampler", self.downsampler.fault),
                 ("live view", self.live_feeder.fault),
                 ("recorder", self.recorder.fault if self.recorder is not None else ""),
                 ("broker", self.guard.fault if self.guard is not None else self.receiver.fault),
@@ -385,6 +390,7 @@ class House:
                 "store_passed_over": self.store.passed_over,
                 **(self.recorder.left_out() if self.recorder is not None else {}),
             },
+            "aggregates": self.downsampler.figures(),
             "clock": {
                 "city_origin_ms": origin.city_origin_ms,
                 "real_origin_ms": origin.real_origin_ms,

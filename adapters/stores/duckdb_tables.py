@@ -44,11 +44,11 @@ def arrow(columns: Mapping[str, bool], rows: list[tuple[Any, ...]], values: list
 
 def insert_batch(cursor: duckdb.DuckDBPyConnection, kind: str, span: tuple[int, int], *, once: bool) -> int:
     """Insert the registered `batch`; `once`: only what is not there under its name. How many rows."""
-    insert = f"INSERT INTO {table(kind)} BY NAME SELECT * FROM batch"  # noqa: S608  # a kind's name
+    insert = f"INSERT INTO {table(kind)} BY NAME SELECT * FROM batch"  # a kind's name
     arguments: list[Any] = []
     if once:
         insert += (
-            f" WHERE NOT EXISTS (SELECT 1 FROM {table(kind)} AS known WHERE known.measured_at_ms BETWEEN ? AND ? "  # noqa: S608
+            f" WHERE NOT EXISTS (SELECT 1 FROM {table(kind)} AS known WHERE known.measured_at_ms BETWEEN ? AND ? "
             "AND known.measured_at_ms = batch.measured_at_ms AND known.device = batch.device "
             "AND known.stream = batch.stream AND known.seq = batch.seq)"
         )
@@ -99,3 +99,8 @@ def stored_readings(kind: str, columns: Sequence[str], rows: Sequence[Sequence[A
                 readings=(Reading(seq, measured_at_ms, values, quality),),
             ),
         )
+
+
+def sentence(error: Exception) -> str:
+    """The first line of what a library says."""
+    return str(error).splitlines()[0].removesuffix(".")
