@@ -57,6 +57,7 @@ def add_health(app: FastAPI, platform: Platform) -> None:
                 name: {"position": health.consumers[name], "lag": health.lag[name]} for name in health.consumers
             },
             "left_out": dict(health.left_out),
+            "aggregates": dict(health.aggregates),
             "devices": len(platform.live),
         }
         return Json(document, 503 if health.reasons else 200)

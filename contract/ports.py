@@ -167,7 +167,8 @@ class Store(Protocol):
         every_ms: int | None = None,
         limit: int = 10_000,
     ) -> Sequence[tuple[int, Value]]:
-        """(measured_at_ms, value) in time order within [start, end); with `every_ms` the mean of each step."""
+        """(measured_at_ms, value) in time order within [start, end); with `every_ms` one a step, named by its start:
+        the mean of numbers and booleans, the last of all else. Where raw readings are gone, what is left of them."""
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         """(device, kind, measured_at_ms, values) of each device's newest stored reading.

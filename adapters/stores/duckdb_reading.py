@@ -8,7 +8,7 @@ import duckdb
 
 from adapters.stores.duckdb_aggregate_rows import five, hours
 from adapters.stores.duckdb_tables import FIXED, PREFIX, quoted, sentence, stored_readings, table
-from adapters.stores.spans import RAW, Reach, Span, plan
+from adapters.stores.spans import RAW, Reach, Span, is_mean, plan
 from contract.aggregates import FIVE_MINUTES_MS
 from contract.kind import Kinds, Metric, MetricType, Value
 from contract.ports import LATEST_WITHIN_MS, StoredReading, StoreFault
@@ -121,13 +121,12 @@ def _question(
     union = " UNION ALL ".join(selects)
     if every_ms is None:
         return f"SELECT moment, value FROM ({union}) ORDER BY moment, stream, seq", arguments
-    value = "sum(total) / sum(number)" if metric.type is MetricType.NUMBER else "arg_max(value, (moment, seq))"
+    value = "sum(total) / sum(number)" if is_mean(metric) else "arg_max(value, (moment, seq))"
     return f"SELECT step, {value} FROM ({union}) GROUP BY step ORDER BY step", arguments
 
 
 def _span(kind: str, metric: Metric, span: Span, wheres: str, every_ms: int | None) -> str:
     """What a span gives to the whole: values, or for each step what its value is made of."""
-    is_number = metric.type is MetricType.NUMBER
     if span.width_ms == RAW:
         source, at, column = table(kind), "measured_at_ms", quoted(metric.name)
         there, total, number, seq = f"{column} IS NOT NULL", f"sum({column})", f"count({column})", "seq"
@@ -137,13 +136,13 @@ def _span(kind: str, metric: Metric, span: Span, wheres: str, every_ms: int | No
         at, seq, last_ms = "at_ms", "0", quoted(f"{metric.name}.last_ms")
         count, column, value = (quoted(f"{metric.name}.{part}") for part in ("count", "sum", "last"))
         there, total, number = f"{count} > 0", f"sum({column})", f"sum({count})"
-        mean = f"{column} / {count}" if is_number else value
+        mean = f"{column} / {count}" if metric.type is MetricType.NUMBER else value
         plain = f"{at} AS moment, {mean} AS value, '' AS stream, 0 AS seq"
     where = f"FROM {source} WHERE {at} >= ? AND {at} < ? AND {there}{wheres}"
     if every_ms is None:
         return f"SELECT {plain} {where}"
     step = f"{at} // {every_ms} * {every_ms}"
-    if is_number:
+    if is_mean(metric):
         return f"SELECT {step} AS step, {total} AS total, {number} AS number {where} GROUP BY step"
     return (
         f"SELECT {step} AS step, arg_max({value}, ({last_ms}, {seq})) AS value, max({last_ms}) AS moment, "

@@ -14,36 +14,28 @@ without it, for as long as the five minutes do.
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 from adapters.stores.aggregates import Befores, Measured, five_minutes, lasts, roll_up
-from adapters.stores.influx_lines import FIELDS, point_line, tag_text, tag_value
+from adapters.stores.influx_aggregate_rows import Deliver, InfluxRows, Series, counters_of, measurement
+from adapters.stores.influx_lines import point_line, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_reading import bounds_ns, name, text
 from adapters.stores.marks import EVERYONE, Marks, Stretch
 from adapters.stores.spans import Reach
 from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, Behind, Gone, Place, Row, Step
 from contract.annals import NS_PER_MS, Point
-from contract.kind import DAY_MS, Kind, Kinds, MetricType
+from contract.kind import DAY_MS, Kind, Kinds
 from contract.records import Telemetry
 
 MARKS, RETIRED = "nabd_marks", "nabd_retired"
 RETIRED_AT_NS = 7_258_118_400_000_000_000  # the year 2200, as the position
-ROWS = 2_000  # written at one time
+ROWS = 2_000  # gathered before they are written
 DEVICES = 100  # named in one question
 RETIRE_MS = DAY_MS  # of one kind, in one step
 FOREVER_MS = 2**60
 LAST_MS = 9_000_000_000_000
-
-Deliver = Callable[[Sequence[str]], None]
-Series = tuple[str, str]
-"""(device, asset)"""
-
-
-def measurement(kind: str, every_ms: int) -> str:
-    return f"{kind}_5m" if every_ms == FIVE_MINUTES_MS else f"{kind}_1h"
 
 
 class InfluxAggregates:
@@ -52,6 +44,7 @@ class InfluxAggregates:
     def __init__(self, link: InfluxLink, kinds: Kinds, lock: threading.Lock, deliver: Deliver) -> None:
         """`lock`: whoever has it is the only one to write readings. `deliver` writes lines."""
         self._link, self._kinds, self._lock, self._deliver = link, kinds, lock, deliver
+        self._of = InfluxRows(link, deliver)
         self.marks = Marks()
         self._gone: dict[str, Gone] = {}
         self._is_open = False
@@ -61,7 +54,7 @@ class InfluxAggregates:
         if self._is_open:
             return
         gone: dict[str, Gone] = {}
-        for kind, raw_ms, five_ms, deleting_ms in self._rows(
+        for kind, raw_ms, five_ms, deleting_ms in self._of.rows(
             f'SELECT "kind", "raw_ms", "five_minutes_ms", "deleting_ms" FROM {name(RETIRED)}', skip=1
         ):
             gone[kind] = Gone(int(raw_ms), int(five_ms))
@@ -69,7 +62,7 @@ class InfluxAggregates:
                 self._delete_raw(kind, int(raw_ms), int(deleting_ms))
                 gone[kind] = Gone(int(deleting_ms), int(five_ms))
         marked = f'SELECT "kind", "device", "marked" FROM {name(MARKS)} WHERE "marked" > 0'
-        for at_ns, kind, device in self._rows(marked, last=-1):
+        for at_ns, kind, device in self._of.rows(marked, last=-1):
             if kind in self._kinds:
                 self.marks.add(kind, [(at_ns // NS_PER_MS, tag_value(device or EVERYONE))])
         for kind in self._kinds.keys() - gone.keys():
@@ -86,21 +79,31 @@ class InfluxAggregates:
         if first_ms is None:
             return []
         start_ns, end_ns = bounds_ns(_hour(first_ms), LAST_MS)
-        last = self._rows(f'SELECT last("seq") FROM {name(kind)} WHERE time >= {start_ns} AND time < {end_ns}')
+        last = self._of.rows(f'SELECT last("seq") FROM {name(kind)} WHERE time >= {start_ns} AND time < {end_ns}')
         end_ns = max(at_ns for at_ns, _ in last) + 1
         where = f"WHERE time >= {start_ns} AND time < {end_ns} GROUP BY time(1h) fill(none)"
-        return [at_ns // NS_PER_MS for at_ns, _ in self._rows(f'SELECT count("seq") FROM {name(kind)} {where}')]
+        return [at_ns // NS_PER_MS for at_ns, _ in self._of.rows(f'SELECT count("seq") FROM {name(kind)} {where}')]
 
     def note(self, records: Iterable[Telemetry], now_ms: int) -> None:
         """Mark the hours of readings that are written."""
-        measured: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for record in records:
-            if record.kind in self._kinds:
-                measured[record.kind] += [(record.device, one.measured_at_ms) for one in record.readings]
-        for kind, found in measured.items():
-            times = [at_ms for _, at_ms in found]
-            if not self.marks.knows(kind, min(times), max(times)):
-                self.mark(kind, self.marks.note(kind, found, now_ms))
+        told = list(records)
+        spans: dict[str, tuple[int, int]] = {}
+        for record in told:  # for every message of a city; its readings are in order of seq, not always of time
+            first_ms = last_ms = record.readings[0].measured_at_ms
+            if len(record.readings) > 1:
+                times = [one.measured_at_ms for one in record.readings]
+                first_ms, last_ms = min(times), max(times)
+            span = spans.get(record.kind)
+            if span is None:
+                spans[record.kind] = first_ms, last_ms
+            elif first_ms < span[0] or last_ms > span[1]:
+                spans[record.kind] = min(first_ms, span[0]), max(last_ms, span[1])
+        for kind, span in spans.items():
+            if kind in self._kinds and not self.marks.knows(kind, *span):
+                measured = (
+                    (one.device, each.measured_at_ms) for one in told if one.kind == kind for each in one.readings
+                )
+                self.mark(kind, self.marks.note(kind, measured, now_ms))
 
     def mark(self, kind: str, marks: Sequence[tuple[int, str]], marked: float = 1.0) -> None:
         lines = []
@@ -160,10 +163,10 @@ class InfluxAggregates:
     def aggregates(self, kind: str, every_ms: int, before_ms: int) -> Iterator[Row]:
         start_ns, end_ns = bounds_ns(0, before_ms)
         where = f"WHERE time >= {start_ns} AND time < {end_ns}"
-        return self._fetch(self._kinds[kind], measurement(kind, every_ms), where)
+        return self._of.fetch(self._kinds[kind], measurement(kind, every_ms), where)
 
     def take_aggregates(self, kind: str, every_ms: int, rows: Sequence[Row]) -> None:
-        self._write(self._kinds[kind], measurement(kind, every_ms), rows)
+        self._of.write(self._kinds[kind], measurement(kind, every_ms), rows)
 
     def take_gone(self, kind: str, gone: Gone) -> None:
         with self._lock:
@@ -194,12 +197,12 @@ class InfluxAggregates:
         start_ns, end_ns = bounds_ns(taken.start_ms, taken.end_ms)
         within = f"WHERE time >= {start_ns} AND time < {end_ns}{only}"
         five = measurement(kind.name, FIVE_MINUTES_MS)
-        was = self._lasts(kind, five, within)
+        was = self._of.lasts(kind, five, within)
         near_ns, _ = bounds_ns(taken.start_ms - DAY_MS, 0)
-        before = self._lasts(kind, five, f"WHERE time >= {near_ns} AND time < {start_ns}{only}")
+        before = self._of.lasts(kind, five, f"WHERE time >= {near_ns} AND time < {start_ns}{only}")
         is_gone = taken.start_ms < self.raw_from_ms(kind.name)
         changed, written, rows = set[Series](), 0, list[Row]()
-        for device, series in self._late(kind, within) if is_gone else self._raw(kind, within):
+        for device, series in self._late(kind, within) if is_gone else self._of.raw(kind, within):
             for asset, measured in series.items():
                 key = device, asset
                 known = self._known(kind, taken.start_ms, key) if is_gone else []
@@ -216,32 +219,16 @@ class InfluxAggregates:
 
     def _put(self, kind: Kind, rows: Sequence[Row]) -> int:
         hours = roll_up(kind, rows)
-        self._write(kind, measurement(kind.name, FIVE_MINUTES_MS), rows)
-        self._write(kind, measurement(kind.name, HOUR_MS), hours)
+        self._of.write(kind, measurement(kind.name, FIVE_MINUTES_MS), rows)
+        self._of.write(kind, measurement(kind.name, HOUR_MS), hours)
         return len(rows) + len(hours)
-
-    def _raw(self, kind: Kind, within: str) -> Iterator[tuple[str, dict[str, list[Measured]]]]:
-        """Device by device: its readings by asset."""
-        of, series = "", dict[str, list[Measured]]()
-        for device, known in self._points(f'SELECT * FROM {name(kind.name)} {within} GROUP BY "device"'):
-            if device != of and series:
-                yield of, series
-                series = {}
-            of = device
-            place = self._place(kind, device, known)
-            at_ms, stream = known.pop("time") // NS_PER_MS, known.pop("stream", "")
-            _, _, _, quality, seq = (int(known.pop(field, 0)) for field in FIELDS[1:])
-            values = {key: value if isinstance(value, str) else float(value) for key, value in known.items()}
-            series.setdefault(place.asset, []).append(Measured(at_ms, seq, stream, place, quality, values))
-        if series:
-            yield of, series
 
     def _late(self, kind: Kind, within: str) -> Iterator[tuple[str, dict[str, list[Measured]]]]:
         """The same where raw readings are gone: also of those who have aggregates only."""
         found: dict[str, dict[str, list[Measured]]] = defaultdict(dict)
-        for row in self._fetch(kind, measurement(kind.name, FIVE_MINUTES_MS), within):
+        for row in self._of.fetch(kind, measurement(kind.name, FIVE_MINUTES_MS), within):
             found[row.place.device][row.place.asset] = []
-        for device, series in self._raw(kind, within):
+        for device, series in self._of.raw(kind, within):
             found[device].update(series)
         yield from sorted(found.items())
 
@@ -250,41 +237,30 @@ class InfluxAggregates:
         start_ns, end_ns = bounds_ns(hour_ms, hour_ms + HOUR_MS)
         device, asset = (text(tag_text(word)) for word in key)
         where = f'WHERE time >= {start_ns} AND time < {end_ns} AND "device" = {device} AND "asset" = {asset}'
-        known = list(self._fetch(kind, f"{kind.name}_known", where))
+        known = list(self._of.fetch(kind, f"{kind.name}_known", where))
         if not known:
-            known = list(self._fetch(kind, measurement(kind.name, FIVE_MINUTES_MS), where))
+            known = list(self._of.fetch(kind, measurement(kind.name, FIVE_MINUTES_MS), where))
             none = Row(place=Place(*key), at_ms=hour_ms, cells={"readings": 0.0})
-            self._write(kind, f"{kind.name}_known", known or [none])
+            self._of.write(kind, f"{kind.name}_known", known or [none])
         return [row for row in known if row.cells.get("readings")]
 
     # -- what lies before and after
 
-    def _lasts(self, kind: Kind, source: str, where: str) -> dict[Series, dict[str, tuple[int, float]]]:
-        found: dict[Series, dict[str, tuple[int, float]]] = defaultdict(dict)
-        for metric in _counters(kind):
-            last_ms, last = name(f"{metric}.last_ms"), name(f"{metric}.last")
-            for series in self._link.ask(f"SELECT last({last_ms}), {last} FROM {name(source)} {where} GROUP BY *"):
-                key = tag_value(series.tags.get("device", "")), tag_value(series.tags.get("asset", ""))
-                for _, at_ms, value in series.values:
-                    if int(at_ms) >= found[key].get(metric, (-1, 0.0))[0]:
-                        found[key][metric] = int(at_ms), float(value)
-        return found
-
     def _before(self, kind: Kind, key: Series, near: dict[str, tuple[int, float]], start_ms: int) -> Befores:
         """What the counters of a device on an asset showed last; silent for a day, it is looked for in all hours."""
-        lacking = [metric for metric in _counters(kind) if metric not in near]
+        lacking = [metric for metric in counters_of(kind) if metric not in near]
         if lacking:
             _, end_ns = bounds_ns(0, start_ms)
             device, asset = (text(tag_text(word)) for word in key)
             where = f'WHERE time < {end_ns} AND "device" = {device} AND "asset" = {asset}'
-            far = self._lasts(kind, measurement(kind.name, HOUR_MS), where).get(key, {})
+            far = self._of.lasts(kind, measurement(kind.name, HOUR_MS), where).get(key, {})
             near = {**far, **near}
         return {metric: value for metric, (_, value) in near.items()}
 
     def _followers(self, kind: Kind, end_ns: int, only: str, changed: set[Series]) -> list[tuple[int, str]]:
         marks = set()
         source = name(measurement(kind.name, HOUR_MS))
-        for metric in _counters(kind):
+        for metric in counters_of(kind):
             count = name(f"{metric}.count")
             where = f"WHERE time >= {end_ns}{only} GROUP BY *"
             firsts: dict[Series, int] = {}
@@ -336,7 +312,7 @@ class InfluxAggregates:
         if start_ns >= end_ns:
             return None
         where = f"WHERE time >= {start_ns} AND time < {end_ns}"
-        for at_ns, _ in self._rows(f"SELECT first({name(field)}) FROM {name(source)} {where}"):
+        for at_ns, _ in self._of.rows(f"SELECT first({name(field)}) FROM {name(source)} {where}"):
             return int(at_ns // NS_PER_MS)
         return None
 
@@ -344,46 +320,6 @@ class InfluxAggregates:
         raw_ms, five_ms = self._gone[kind]
         fields = {"raw_ms": float(raw_ms), "five_minutes_ms": float(five_ms), "deleting_ms": float(deleting_ms)}
         self._deliver([point_line(Point(measurement=RETIRED, tags={"kind": kind}, fields=fields, at_ns=RETIRED_AT_NS))])
-
-    # -- rows in and out
-
-    def _write(self, kind: Kind, into: str, rows: Sequence[Row]) -> None:
-        lines = []
-        for row in rows:
-            place = row.place
-            tags = {"device": place.device, "asset": place.asset, "commune": place.commune, "zone": place.zone}
-            tags[kind.group or "group"] = place.group
-            lines.append(point_line(Point(measurement=into, tags=tags, fields=row.cells, at_ns=row.at_ms * NS_PER_MS)))
-        for at in range(0, len(lines), ROWS):
-            self._deliver(lines[at : at + ROWS])
-
-    def _fetch(self, kind: Kind, source: str, where: str) -> Iterator[Row]:
-        for device, known in self._points(f'SELECT * FROM {name(source)} {where} GROUP BY "device"'):
-            place = self._place(kind, device, known)
-            at_ms = known.pop("time") // NS_PER_MS
-            cells = {cell: value if isinstance(value, str) else float(value) for cell, value in known.items()}
-            yield Row(place=place, at_ms=at_ms, cells=cells)
-
-    def _points(self, query: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(device, all else that is known of a point) of a query that is grouped by device."""
-        for series in self._link.ask(query):
-            device = tag_value(series.tags.get("device", ""))
-            for row in series.values:
-                yield device, {key: one for key, one in zip(series.columns, row, strict=True) if one is not None}
-
-    @staticmethod
-    def _place(kind: Kind, device: str, known: dict[str, Any]) -> Place:
-        tags = (tag_value(known.pop(tag, "")) for tag in ("asset", "commune", "zone", kind.group or "group"))
-        return Place(device, *tags)
-
-    def _rows(self, query: str, skip: int = 0, last: int | None = None) -> Iterator[list[Any]]:
-        for series in self._link.ask(query):
-            for row in series.values:
-                yield row[skip:last]
-
-
-def _counters(kind: Kind) -> list[str]:
-    return [metric.name for metric in kind.metrics.values() if metric.type is MetricType.COUNTER]
 
 
 def _hour(ms: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from adapters.stores.influx_lines import FIELDS, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
-from adapters.stores.spans import RAW, Reach, Span, plan
+from adapters.stores.spans import RAW, Reach, Span, is_mean, plan
 from contract.aggregates import FIVE_MINUTES_MS
 from contract.annals import NS_PER_MS
 from contract.kind import Kind, Kinds, Metric, MetricType, Value
@@ -102,23 +102,24 @@ class InfluxReader:
                     steps[step] = _joined(chosen.metric, steps.get(step), part)
         if every_ms is None:
             return told
-        is_number = self._kinds[kind].metrics[metric].type is MetricType.NUMBER
-        values = {step: float(part.value) / part.number if is_number else part.value for step, part in steps.items()}
+        has_mean = is_mean(self._kinds[kind].metrics[metric])
+        values = {step: float(part.value) / part.number if has_mean else part.value for step, part in steps.items()}
         return sorted(values.items())[:limit]
 
     def _left(self, kind: str, chosen: Chosen, span: Span) -> list[tuple[int, Value]]:
         """What is left of values whose readings are gone: one a bucket and place."""
-        rows = self._buckets(kind, chosen, span)
-        if chosen.metric.type is MetricType.NUMBER:
+        is_number = chosen.metric.type is MetricType.NUMBER
+        rows = self._buckets(kind, chosen, span, "sum" if is_number else "last")
+        if is_number:
             return [(at_ms, float(total) / count) for at_ms, count, total, _ in rows]
         return [(at_ms, _value(value)) for at_ms, _, value, _ in rows]
 
     def _parts(self, kind: str, chosen: Chosen, span: Span, every_ms: int) -> Iterator[tuple[int, "Part"]]:
-        column, is_number = name(chosen.metric.name), chosen.metric.type is MetricType.NUMBER
+        column, has_mean = name(chosen.metric.name), is_mean(chosen.metric)
         if span.width_ms != RAW:
-            for at_ms, count, value, last_ms in self._buckets(kind, chosen, span):
+            for at_ms, count, value, last_ms in self._buckets(kind, chosen, span, "sum" if has_mean else "last"):
                 yield at_ms - at_ms % every_ms, Part((last_ms, 0), count, _value(value))
-        elif is_number:
+        elif has_mean:
             group = f"GROUP BY time({every_ms}ms) fill(none)"
             for at_ns, total, count in _whole(
                 self._rows(f"SELECT sum({column}), count({column}) {chosen.within()} {group}")
@@ -129,10 +130,9 @@ class InfluxReader:
                 at_ms = _ms(at_ns)
                 yield at_ms - at_ms % every_ms, Part((at_ms, seq), 1, _value(value))
 
-    def _buckets(self, kind: str, chosen: Chosen, span: Span) -> list[tuple[int, int, Any, int]]:
-        """(its beginning, count, sum of a number or last of all else, when that was), in order of time."""
+    def _buckets(self, kind: str, chosen: Chosen, span: Span, part: str) -> list[tuple[int, int, Any, int]]:
+        """(its beginning, count, sum or last as `part` says, when the last was), in order of time."""
         metric, width = chosen.metric.name, "5m" if span.width_ms == FIVE_MINUTES_MS else "1h"
-        part = "sum" if chosen.metric.type is MetricType.NUMBER else "last"
         columns = ", ".join(name(f"{metric}.{cell}") for cell in ("count", part, "last_ms"))
         source = f"FROM {name(f'{kind}_{width}')} WHERE {name(f'{metric}.count')} > 0{chosen.of}"
         start_ns, end_ns = bounds_ns(span.start_ms, span.end_ms)
@@ -151,7 +151,7 @@ class InfluxReader:
 
     def steps(self, chosen: Chosen, every_ms: int, limit: int) -> list[tuple[int, Value]]:
         column = name(chosen.metric.name)
-        if chosen.metric.type is MetricType.NUMBER:
+        if is_mean(chosen.metric):
             means = self._rows(
                 f"SELECT mean({column}) {chosen.within()} GROUP BY time({every_ms}ms) fill(none) LIMIT {limit}"
             )
@@ -262,7 +262,7 @@ def _within(kind: str, start_ms: int, end_ms: int) -> str:
 def _joined(metric: Metric, one: Part | None, other: Part) -> Part:
     if one is None:
         return other
-    if metric.type is MetricType.NUMBER:
+    if is_mean(metric):
         return Part(other.order, one.number + other.number, float(one.value) + float(other.value))
     return max(one, other, key=lambda part: part.order)
 

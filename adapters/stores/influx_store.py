@@ -158,7 +158,7 @@ class InfluxStore:
         every_ms: int | None = None,
         limit: int = 10_000,
     ) -> Sequence[tuple[int, Value]]:
-        """Raw values, or one a step: the mean of a number, the last of a counter, a boolean or an enum.
+        """Raw values, or one a step: the mean of a number or a boolean, the last of a counter or an enum.
 
         A step is named by its first millisecond; where raw readings are gone, so is what is left of them.
         Raises KeyError for a kind or metric there is none of, StoreFault.

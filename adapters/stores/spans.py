@@ -7,7 +7,7 @@ at the first millisecond of a bucket; everywhere else it holds exactly what was 
 from typing import NamedTuple
 
 from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS
-from contract.kind import DAY_MS
+from contract.kind import DAY_MS, Metric, MetricType
 
 RAW = 0
 LONG_MS = 2 * DAY_MS
@@ -26,6 +26,11 @@ class Reach(NamedTuple):
     raw_ms: int  # raw readings
     five_minutes_ms: int
     exact_ms: int  # up to when every aggregate is what its readings say
+
+
+def is_mean(metric: Metric) -> bool:
+    """A step of it is a mean: of a number, and of a boolean, whose mean is the share of readings that said yes."""
+    return metric.type in (MetricType.NUMBER, MetricType.BOOLEAN)
 
 
 def plan(start_ms: int, end_ms: int, every_ms: int | None, reach: Reach) -> list[Span]:

@@ -1,4 +1,4 @@
-"""A metric over a day or a week. Where nothing was measured the line is broken: a gap is never drawn as a value.
+"""A metric over a day, a week, a month or a year. Where nothing was measured the line is broken: a gap is no value.
 
 Times stand on the axis in the site's zone, whatever the browser's; in Arabic time runs from right to left.
 """
@@ -17,7 +17,12 @@ from contract.kind import Kind, Metric, MetricType, Value
 from contract.ports import StoreFault
 
 DAY_MS = 86_400_000
-RANGES = {"day": (DAY_MS, None), "week": (7 * DAY_MS, 1_800_000)}
+RANGES = {
+    "day": (DAY_MS, None),
+    "week": (7 * DAY_MS, 1_800_000),
+    "month": (30 * DAY_MS, 7_200_000),
+    "year": (365 * DAY_MS, DAY_MS),
+}
 READINGS_MAX = 6_000
 REFRESH_EVERY = 10
 PATIENCE_S = 1.5  # a page must not wait for a slow store: it has more to show than this

@@ -1,18 +1,24 @@
 """What is past its time goes, never before it is aggregated; and no question notices where one width meets the next."""
 
+from contextlib import closing
+
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.stores.duckdb_store import DuckStore
+from adapters.stores.influx_link import InfluxLink
+from adapters.stores.influx_store import InfluxStore
 from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS
 from contract.kind import DAY_MS, Keep, Kinds, Value
-from contract.ports import StoredReading
+from contract.ports import StoredReading, StoreFault
 from contract.records import Entry, Telemetry
 from tests.adapters_stores.aggregating import SMALL, aggregates, drain, retire, wanted
-from tests.adapters_stores.conftest import KINDS, STORES, AnyStore, OpenStore
+from tests.adapters_stores.conftest import KINDS, STORES, AnyStore, OpenStore, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry
 from tests.adapters_stores.test_aggregates import make
+from tests.influxdb import InfluxServer
 
 HOUR = AT_MS - AT_MS % HOUR_MS
 KEEP = Keep(raw_ms=10 * DAY_MS, five_minutes_ms=400 * DAY_MS, hours_ms=800 * DAY_MS)
@@ -194,3 +200,62 @@ def test_history_of_a_time_that_is_gone_is_not_taken_in_again(open_store: OpenSt
     store.take(told)
     drain(store, HOUR + 20 * DAY_MS)
     assert (store.count(), aggregates(store)) == (0, wanted(entries))
+
+
+@pytest.mark.services
+def test_a_token_for_the_bucket_alone_is_enough_to_retire(influx: InfluxServer) -> None:
+    bucket = influx.add_bucket("retiring")
+    _, token = influx.add_token(bucket, "read", "write")
+    with closing(InfluxStore(influx.url, influx.org, "retiring", token, SHORT)) as store:
+        store.write(hourly(9), HOUR)
+        drain(store, HOUR + 50 * DAY_MS)
+        retire(store, HOUR + 50 * DAY_MS)
+        assert (store.count(), aggregates(store)) == (0, wanted(hourly(9)))
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_deletion_that_is_broken_off_is_finished_before_anything_is_written(
+    influx: InfluxServer, influx_bucket: str, monkeypatch: pytest.MonkeyPatch, is_deleted: bool
+) -> None:
+    now_ms = HOUR + 50 * DAY_MS
+    entries, delete = hourly(9), InfluxLink.delete
+
+    def broken(link: InfluxLink, measurement: str, start_ns: int, end_ns: int) -> None:
+        if is_deleted:
+            delete(link, measurement, start_ns, end_ns)
+        raise StoreFault("the server has gone")
+
+    with closing(influx_store(influx, influx_bucket, SHORT)) as store:
+        store.write(entries, HOUR)
+        drain(store, now_ms)
+        monkeypatch.setattr(InfluxLink, "delete", broken)
+        with pytest.raises(StoreFault):
+            store.aggregates.retire(now_ms)
+        monkeypatch.undo()
+    late = telemetry(10, 10, {"power_w": 500.0}, at_ms=HOUR + 1)
+    with closing(influx_store(influx, influx_bucket, SHORT)) as store:
+        store.write([late], now_ms)
+        assert store.count() == 1
+        drain(store, now_ms)
+        assert aggregates(store) == wanted([*entries, late])
+
+
+def test_a_step_that_fails_is_made_again(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(SHORT)
+    entries = hourly(9)
+    store.write(entries, HOUR)
+    name = "adapters.stores.duckdb_downsampling.aggregate" if isinstance(store, DuckStore) else (
+        "adapters.stores.influx_aggregates.roll_up"
+    )  # fmt: skip
+
+    def broken(*_: object, **__: object) -> None:
+        raise StoreFault("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(name, broken)
+        with pytest.raises(StoreFault):
+            store.aggregates.downsample(HOUR + DAY_MS)
+    assert store.aggregates.behind(HOUR + DAY_MS).hours == 4
+    drain(store, HOUR + DAY_MS)
+    assert aggregates(store) == wanted(entries)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from adapters.stores.duckdb_store import DuckStore
+from contract.aggregates import HOUR_MS
 from contract.kind import Metric, MetricType
 from contract.ports import Store, StoredReading, StoreFault
 from contract.records import Reading, Telemetry
@@ -129,7 +130,7 @@ def test_readings_are_chosen_by_time_device_asset_and_number(open_store: OpenSto
     assert powers(store, device="lamp-9") == []
 
 
-def test_a_step_holds_the_mean_of_numbers_and_the_last_of_everything_else(open_store: OpenStore) -> None:
+def test_a_step_holds_the_mean_of_numbers_and_the_last_of_words_and_counters(open_store: OpenStore) -> None:
     store = open_store()
     start = AT_MS - AT_MS % 60_000
     for n, (power, energy, by) in enumerate([(10.0, 5.0, "lease"), (20.0, 8.0, "safe"), (60.0, 9.0, "local")], 1):
@@ -139,6 +140,21 @@ def test_a_step_holds_the_mean_of_numbers_and_the_last_of_everything_else(open_s
     assert powers(store, metric="energy_wh", every_ms=60_000) == [(start, 8.0), (start + 60_000, 9.0)]
     assert powers(store, metric="level_by", every_ms=60_000) == [(start, "safe"), (start + 60_000, "local")]
     assert powers(store, every_ms=60_000, limit=1) == [(start, 15.0)]
+
+
+def test_a_step_of_a_boolean_is_the_share_of_readings_that_said_yes(open_store: OpenStore) -> None:
+    store = open_store()
+    start = AT_MS - AT_MS % HOUR_MS
+    for n in range(1, 300):
+        store.write(
+            [telemetry(n, n, {"open": float(n % 4 == 0)}, kind="irrigation_valve", at_ms=start + n * 900_000)], 0
+        )
+    asked = {"kind": "irrigation_valve", "metric": "open", "every_ms": 4 * HOUR_MS}
+    before = powers(store, **asked)
+    assert before[1] == (start + 4 * HOUR_MS - start % (4 * HOUR_MS), 0.25)
+    while store.aggregates.downsample(AT_MS + 300 * HOUR_MS):
+        pass
+    assert powers(store, **asked) == before
 
 
 def test_a_closed_store_says_so_by_a_store_fault(open_store: OpenStore) -> None:

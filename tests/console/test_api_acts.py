@@ -304,6 +304,14 @@ def test_health_is_503_when_the_store_is_far_behind(client: ApiClient, city: Dem
     assert any("behind" in reason for reason in client.get("/healthz").json()["reasons"])
 
 
+def test_how_far_aggregates_are_behind_is_told(client: ApiClient, city: DemoCity) -> None:
+    city.told["aggregates"] = {"hours_behind": 3, "seconds_behind": 7200, "steps": 9, "rows_retired": 4}
+    assert client.get("/healthz").json()["aggregates"] == city.told["aggregates"]
+    lines = client.get("/metrics").text.splitlines()
+    assert "nabd_aggregates_hours_behind 3.0" in lines
+    assert "nabd_aggregates_rows_retired_total 4.0" in lines
+
+
 def test_what_was_left_out_is_told_and_counted(client: ApiClient, city: DemoCity) -> None:
     assert client.get("/healthz").json()["left_out"] == {}
     city.told["left_out"] = {"store_passed_over": 3, "recorder_refused": 2}
