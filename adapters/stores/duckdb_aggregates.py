@@ -17,7 +17,7 @@ from contract.kind import DAY_MS, Kind, Metric, MetricType
 NEAR_MS = DAY_MS
 """A reading before or after is looked for among the five minutes so far, beyond it among the hours."""
 SERIES = "device, asset"
-ORDER = "(measured_at_ms, seq, stream)"
+ORDER = '"order.nth"'  # of the readings of a device on an asset; no metric has a dot in its name
 
 # -- one hour
 
@@ -106,7 +106,8 @@ def _roll_up(cursor: Cursor, kind: Kind, within: str) -> int:
             elif part in ("last", "last_ms"):
                 cells.append(f"arg_max({column}, at_ms) FILTER ({there}) AS {column}")
             elif part != "inner":
-                cells.append(f"sum({column} ORDER BY at_ms) AS {column}")
+                order = " ORDER BY at_ms" if part == "sum" else ""  # whole numbers have one sum, whatever the order
+                cells.append(f"sum({column}{order}) AS {column}")
     place = ", ".join(PLACE)
     [(written,)] = cursor.execute(
         f"INSERT INTO {hours(kind.name)} BY NAME SELECT found.at_ms // {HOUR_MS} * {HOUR_MS} AS at_ms, {place}, "
@@ -119,14 +120,14 @@ def _five_minutes(kind: Kind, counters: Sequence[str], raw: str) -> str:
     cells = [f"count(*) AS {READINGS}", f"nullif(count(*) FILTER (quality & {MARKED} <> 0), 0) AS {COUNT_MARKED}"]
     cells += [cell for metric in kind.metrics.values() for cell in _cells(metric)]
     place = ", ".join(PLACE)
-    found = f"SELECT * {raw}"
+    found = f"SELECT *, row_number() OVER (PARTITION BY {SERIES} ORDER BY measured_at_ms, seq, stream) AS {ORDER} {raw}"
     for name in counters:
         column, before, difference = quoted(name), quoted(f"{name}.before"), quoted(f"{name}.difference")
         found = (
             f"SELECT *, CASE WHEN {column} IS NULL THEN NULL WHEN {before} IS NULL THEN 0 "
             f"WHEN {column} >= {before} THEN {column} - {before} ELSE {column} END AS {difference} FROM ("
             f"SELECT found.*, coalesce(lag(found.{column} IGNORE NULLS) OVER (PARTITION BY found.device, found.asset "
-            f"ORDER BY found.measured_at_ms, found.seq, found.stream), befores.{column}) AS {before} "
+            f"ORDER BY found.{ORDER}), befores.{column}) AS {before} "
             f"FROM ({found}) AS found LEFT JOIN befores USING ({SERIES}))"
         )
     return (
@@ -139,7 +140,7 @@ def _five_minutes(kind: Kind, counters: Sequence[str], raw: str) -> str:
 def _cells(metric: Metric) -> Iterator[str]:
     column, there = quoted(metric.name), f"{quoted(metric.name)} IS NOT NULL"
     difference = quoted(f"{metric.name}.difference")
-    in_order = f"ORDER BY {ORDER[1:-1]}"
+    in_order = f"ORDER BY {ORDER}"
     ways = {
         "count": f"nullif(count({column}), 0)",
         "min": f"min({column})",
