@@ -11,7 +11,8 @@ from console.parameters import rfc3339
 from console.platform import DeferredDevice
 from contract.decisions import Decision, IntentState, Lease, Rank
 from contract.kind import Kind, MetricType, Value
-from contract.ports import AlarmRow, Device, LedgerRow, Quarantined
+from contract.ports import AlarmRow, Device, LedgerRow
+from contract.quarantine import Quarantined
 from contract.records import Quality
 
 Document = dict[str, Any]

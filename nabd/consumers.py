@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from math import inf
 
 from console.live import LiveView
-from contract.ports import Clock, Log, LogFull, Quarantined, Store, StoreFault
+from contract.ports import Clock, Log, LogFull, Store, StoreFault
+from contract.quarantine import Quarantined
 from contract.records import TICK_MS, Tick
 
 logger = logging.getLogger("consumers")

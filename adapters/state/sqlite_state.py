@@ -157,6 +157,22 @@ class SqliteState:
         row = self._first(_devices().where(schema.devices.c.device == device))
         return rows.device_of(row) if row else None
 
+    def device_at(self, device: str, at_ms: int) -> Device | None:
+        """A device as it was bound at that moment, with the facts its asset has now; before its first binding, as it
+        was bound first. None when it is not registered."""
+        known = self.device(device)
+        bindings = schema.bindings.c
+        query = select(bindings.asset).where(bindings.device == device)
+        bound = self._first(
+            query.where(bindings.from_ms <= at_ms, or_(bindings.until_ms.is_(None), bindings.until_ms > at_ms))
+            .order_by(bindings.binding.desc())
+            .limit(1)
+        ) or self._first(query.where(bindings.from_ms > at_ms).order_by(bindings.binding).limit(1))
+        if known is None or bound is None or bound.asset == known.asset:
+            return known
+        facts = self._first(select(schema.assets).where(schema.assets.c.asset == bound.asset))
+        return rows.on_asset(known, facts) if facts is not None else known
+
     def bindings(self, asset: str) -> Sequence[tuple[str, int, int | None]]:
         bindings = schema.bindings.c
         query = select(bindings.device, bindings.from_ms, bindings.until_ms)

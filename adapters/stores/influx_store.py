@@ -19,7 +19,8 @@ from adapters.stores.influx_reading import InfluxReader
 from adapters.stores.influx_refused import Refused, deliver
 from contract.annals import Point, RefusedPoint
 from contract.kind import Kinds, Value
-from contract.ports import PutAway, Quarantined, StoredReading, StoreFault
+from contract.ports import PutAway, StoredReading, StoreFault
+from contract.quarantine import Quarantined
 from contract.records import Entry
 from contract.wire import topics
 

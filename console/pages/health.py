@@ -12,7 +12,7 @@ from console.pages.frame import Frame, card, empty
 from console.pages.pieces import CLICKS, Pieces, button, cell, table
 from console.pages.registration import Registration
 from console.platform import DeferredDevice
-from contract.ports import Quarantined
+from contract.quarantine import Quarantined
 
 QUARANTINE_SHOWN = 30
 DEFERRED_SHOWN = 100

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from adapters.log.sqlite_log import LogFault, SqliteLog
-from contract.ports import LedgerRow, LogFull, Quarantined
+from contract.ports import LedgerRow, LogFull
+from contract.quarantine import Quarantined
 from contract.records import Reading, Record, Registered, Telemetry, Tick
 
 DAY_MS = 86_400_000
@@ -217,7 +218,7 @@ def test_a_full_log_keeps_nothing_and_goes_on_when_its_slowest_reader_has_read(t
 def test_cutting_for_space_leaves_what_still_fits(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "log.db", bytes_max=20_000_000, days_max=30)
     for n in range(3):
-        log.append([telemetry(*range(seq, seq + 20)) for seq in range(n * 200_000 + 1, n * 200_000 + 120_001, 20)], n)
+        log.append([telemetry(*range(seq, seq + 20)) for seq in range(n * 200_000 + 1, n * 200_000 + 126_001, 20)], n)
     assert log.size_bytes() > 0.9 * 20_000_000
     log.consumed("store", log.last())
     cut = log.cut(5)
@@ -277,7 +278,7 @@ def test_a_full_quarantine_still_counts_what_it_holds_already(tmp_path: Path) ->
     """A retained message that nobody can read comes again at every connection."""
     log = SqliteLog(tmp_path / "log.db", bytes_max=10**8, days_max=30, quarantine_bytes_max=2_000)
     log.append([], 1, quarantine=[turned_away(b"a" * 1_000), turned_away(b"b" * 1_000)])
-    with pytest.raises(LogFull, match="find the device"):
+    with pytest.raises(LogFull, match="replay or drop what is in it"):
         log.append(ticks(1), 1, quarantine=[turned_away(b"c")])
     assert log.append(ticks(1), 1, quarantine=[turned_away(b"a" * 1_000)]) == 1
     assert [row.count for row in log.quarantine(10)] == [1, 2]
@@ -321,7 +322,7 @@ def test_another_schema_is_refused_with_file_and_remedy(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(LogFault, match=r"log\.db: log schema 99, this Nabd reads 2; use the Nabd that made it"):
+    with pytest.raises(LogFault, match=r"log\.db: log schema 99, this Nabd reads 3; use the Nabd that made it"):
         SqliteLog(path, bytes_max=10**8, days_max=30)
 
 

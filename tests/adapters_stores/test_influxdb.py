@@ -10,7 +10,8 @@ import pytest
 
 from adapters.stores.influx_store import InfluxStore
 from contract.annals import Point
-from contract.ports import Quarantined, StoreFault
+from contract.ports import StoreFault
+from contract.quarantine import Quarantined
 from contract.records import Telemetry
 from tests.adapters_stores.conftest import KINDS, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry

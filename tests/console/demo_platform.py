@@ -34,7 +34,8 @@ from contract.decisions import (
 )
 from contract.kind import Value, check_settings
 from contract.kind_file import load_kinds
-from contract.ports import Effects, LedgerRow, Log, Quarantined, State, Store
+from contract.ports import Effects, LedgerRow, Log, State, Store
+from contract.quarantine import Quarantined
 from contract.records import (
     Acknowledged,
     Quality,

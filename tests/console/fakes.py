@@ -6,7 +6,8 @@ from typing import Any
 
 from contract.decisions import AlarmState, Decision, IntentState, Lease
 from contract.kind import Value
-from contract.ports import AlarmRow, Device, Effects, LedgerRow, Quarantined
+from contract.ports import AlarmRow, Device, Effects, LedgerRow
+from contract.quarantine import Quarantined
 from contract.records import Entry, Reading, Record, Telemetry
 
 
