@@ -80,6 +80,16 @@ class QuarantineUse(msgspec.Struct, frozen=True, kw_only=True):
     full: tuple[tuple[str, int], ...]  # (device, bytes) of those that have used up their share, the largest first
 
 
+class Retaker(Protocol):
+    """A store that can be given again what it has refused."""
+
+    def again(self, lines: Sequence[bytes], stored_at_ms: int) -> Sequence[str]:
+        """Offer these payloads of `store_refused` rows once more. For each why it is refused still; empty: stored.
+
+        Writing one twice changes nothing. Raises contract.ports.StoreFault.
+        """
+
+
 class QuarantineRows(Protocol):
     """Reading the quarantine; any thread. Everything that asks the disk raises OSError. Changes go with an append."""
 

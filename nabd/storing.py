@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.log.sqlite_log import SqliteLog
 from adapters.stores.duckdb_store import DuckStore
 from console.live import LiveView
 from contract.kind import Kinds
@@ -66,6 +67,17 @@ def open_influxdb(settings: Settings, data: Path, kinds: Kinds, *, log_id: str) 
         kinds,
         settings.influxdb_timeout_s,
         log=log_id,
+    )
+
+
+def open_log(settings: Settings, folder: DataFolder) -> SqliteLog:
+    """Raises LogFault."""
+    return SqliteLog(
+        folder.path / "log.db",
+        bytes_max=settings.log_bytes_max,
+        days_max=settings.log_days_max,
+        quarantine_bytes_max=settings.quarantine_bytes_max,
+        quarantine_device_bytes_max=settings.quarantine_device_bytes_max,
     )
 
 

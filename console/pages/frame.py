@@ -211,6 +211,7 @@ class Frame:
         if health.lag.get("store", 0) > STORE_LAG_MAX:
             reasons.append(text("reason.store_behind", n=self.language.number(health.lag["store"])))
         reasons += [f"{text('reason.fault')} {fault}" for fault in health.faults]
+        reasons += [text("reason.quarantine_filled", device=device) for device, _ in health.quarantine.full]
         return reasons
 
     def _show_banner(self, reasons: list[str], heading: str) -> None:

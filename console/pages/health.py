@@ -178,7 +178,8 @@ class HealthPage:
             return card(body, title=text("health.quarantine"), symbol="report")
         names = [text(f"quarantine.{name}") for name in ("when", "from", "code", "payload")]
         lines = [self._quarantine_row(row, names) for row in rows]
-        return card(table(names, lines), title=text("health.quarantine"), symbol="report")
+        more = h("a", text("quarantine.to_page"), href=f"{self.frame.root}/quarantine", class_="press")
+        return card(table(names, lines), title=text("health.quarantine"), symbol="report", end=more)
 
     def _quarantine_row(self, row: Quarantined, names: list[str]) -> Html:
         text = self.language.text
