@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from console.acts import NAME_LENGTH_MAX, check_text
 from console.platform import Platform
 from console.problems import Problem
+from contract.ports import LogFull, StoreFault
 from contract.quarantine import QuarantineChanged, Quarantined, Replayed, Wanted
 
 ROWS_MAX = 500
@@ -23,7 +24,7 @@ async def replay(platform: Platform, numbers: Sequence[int], by: str) -> Sequenc
     _check(numbers, by)
     try:
         return await platform.quarantine.replay(numbers, by.strip())
-    except (QuarantineChanged, OSError) as error:
+    except (QuarantineChanged, LogFull, StoreFault, OSError) as error:
         raise _problem(error) from None
 
 
@@ -32,7 +33,7 @@ async def drop(platform: Platform, numbers: Sequence[int], by: str) -> int:
     _check(numbers, by)
     try:
         return await platform.quarantine.drop(numbers, by.strip())
-    except (QuarantineChanged, OSError) as error:
+    except (QuarantineChanged, LogFull, StoreFault, OSError) as error:
         raise _problem(error) from None
 
 
@@ -47,4 +48,5 @@ def _check(numbers: Sequence[int], by: str) -> None:
 def _problem(error: Exception) -> Problem:
     if isinstance(error, QuarantineChanged):
         return Problem("conflict", f"{error}; look again, then repeat it")
-    return Problem("unavailable", f"the log cannot be used: {error}")
+    room = "store" if isinstance(error, StoreFault) else "log"
+    return Problem("unavailable", f"the {room} cannot be used: {error}", headers={"Retry-After": "5"})

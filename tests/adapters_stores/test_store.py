@@ -286,3 +286,11 @@ def test_history_keeps_a_metric_that_its_kind_has_lost(open_store: OpenStore) ->
 
 def by_kind(readings: Iterable[StoredReading]) -> list[list[StoredReading]]:
     return [list(group) for _, group in groupby(readings, key=lambda one: one.record.kind)]
+
+
+def test_what_a_replay_stores_says_when_it_came_first(open_store: OpenStore) -> None:
+    store, entry = open_store(), telemetry(9, 1)
+    replayed = msgspec.structs.replace(entry.record, came_at_ms=AT_MS - 86_400_000)
+    store.write([msgspec.structs.replace(entry, record=replayed)], AT_MS)
+    [one] = store.history(0, 2**53)
+    assert (one.received_at_ms, one.stored_at_ms) == (AT_MS - 86_400_000, AT_MS)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from contract.quarantine import Quarantined
+from contract.ports import LogFull, StoreFault
+from contract.quarantine import QuarantineChanged, Quarantined
 from tests.console.client import ApiClient
 from tests.console.demo_platform import DemoCity
 from tests.console.test_api_devices import problem
@@ -106,3 +107,25 @@ def test_who_fills_the_quarantine_is_told_and_makes_the_platform_not_ill(client:
     metrics = client.get("/metrics").text
     for line in ("nabd_quarantine_rows 3.0", "nabd_quarantine_devices_full 1.0", "nabd_quarantine_bytes_max 1e+06"):
         assert line in metrics
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "word", "said"),
+    [
+        (QuarantineChanged("row 3 is not there any more"), 409, "conflict", "look again"),
+        (LogFull("no room"), 503, "unavailable", "the log cannot be used: no room"),
+        (StoreFault("away"), 503, "unavailable", "the store cannot be used: away"),
+    ],
+)
+def test_what_cannot_be_done_now_is_said_with_the_next_step(
+    client: ApiClient, city: DemoCity, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, word: str,
+    said: str,
+) -> None:  # fmt: skip
+    async def fails(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(city.log.quarantine_rows, "replay", fails)
+    monkeypatch.setattr(city.log.quarantine_rows, "drop", fails)
+    for act in ("replay", "drop"):
+        answer = client.post(f"{HERE}/{act}", json={"numbers": [3], "by": "amina"})
+        assert said in problem(answer, status, word)["detail"]

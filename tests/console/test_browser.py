@@ -249,7 +249,7 @@ def test_a_row_of_the_quarantine_is_found_looked_at_replayed_and_dropped_with_a_
     browser.until(lambda: "missing" in browser.text(".dialog .faults"), "an empty name is not refused")
     browser.type(".dialog input", "Amina")
     browser.click(".dialog .buttons .q-btn:last-child")
-    browser.until(lambda: "0 readings stored, 1 rows stay" in browser.text("body"), "nobody says what became of it")
+    browser.until(lambda: "Rows that stay here: 1" in browser.text("body"), "nobody says what became of it")
     browser.click(".filters .q-btn.text-negative")
     browser.until(lambda: "This cannot be taken back" in browser.text(".dialog"), "a drop does not ask")
     assert "1 row" in browser.text(".dialog h2")
