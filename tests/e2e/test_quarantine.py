@@ -35,8 +35,8 @@ def publish(city: City, *payloads: bytes, device: str = "lamp-1") -> None:
     client.loop_stop()
 
 
-def telemetry(seq: int, power_w: float) -> bytes:
-    reading = {"seq": seq, "at": round(time.time() * 1000), "v": {"power_w": power_w}}
+def telemetry(seq: int, power_w: float, age_ms: int = 0) -> bytes:
+    reading = {"seq": seq, "at": round(time.time() * 1000) - age_ms, "v": {"power_w": power_w}}
     message: dict[str, Any] = {"stream": STREAM, "boot": 1, "clock": "synced", "oldest": 1, "readings": [reading]}
     return json.dumps(message).encode()
 

@@ -14,7 +14,7 @@ from contract.kind import Kinds
 from contract.quarantine import QuarantineChanged, Quarantined, Replayed, Settled, Wanted
 from contract.records import Quality, QuarantineAct, Telemetry
 from contract.wire.messages import CONFLICT
-from tests.ingest.house import KINDS, NOW_MS, STREAM, IngestHouse, birth, message, telemetry
+from tests.ingest.house import KINDS, NOW_MS, STREAM, IngestHouse, birth, message, telemetry, without_clock
 
 BAD_W = 900.0
 DAY_MS = 86_400_000
@@ -84,6 +84,22 @@ def test_a_replayed_reading_keeps_its_time_says_when_it_came_and_decides_nothing
     assert (record.came_at_ms, record.readings[0].measured_at_ms) == (NOW_MS, NOW_MS - 1000)
     assert record.readings[0].quality & Quality.LATE
     assert house.stream().seen_at_ms == NOW_MS, "the device said nothing today"
+
+
+def test_a_reading_without_time_is_dated_as_the_rest_of_its_boot(house: IngestHouse) -> None:
+    message_of = without_clock([(1, 5_000), (2, 10_000)])
+    message_of["readings"][0]["v"]["power_w"] = BAD_W
+    house.hear(message_of)
+    house.restart(KINDS)
+    house.clock.advance(DAY_MS)
+    replay(house)
+    dated = {
+        one.seq: one.measured_at_ms
+        for record in house.records()
+        if isinstance(record, Telemetry)
+        for one in record.readings
+    }
+    assert dated == {1: NOW_MS - 5_000, 2: NOW_MS}
 
 
 def test_what_still_does_not_read_stays_whole_under_its_number_with_its_new_sentence(house: IngestHouse) -> None:
