@@ -9,7 +9,7 @@ from console.problems import Problem
 from contract.ports import LogFull, StoreFault
 from contract.quarantine import QuarantineChanged, Quarantined, Replayed, Wanted
 
-ROWS_MAX = 500
+ROWS_MAX = 200
 """Rows of one act: each act is one append, and ingest waits for it."""
 
 

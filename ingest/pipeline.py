@@ -21,14 +21,14 @@ from contract.quarantine import INTERNAL_ERROR as INTERNAL
 from contract.quarantine import Replayed
 from contract.records import Telemetry
 from contract.wire import messages, topics
-from contract.wire.messages import BAD_TOPIC, WireFault
+from contract.wire.messages import BAD_TOPIC, INTEGER_MAX, WireFault
 from ingest.batch import NO_STREAM, Batch
 from ingest.decode import JsonReader, TelemetryIn, Unreadable, decode_telemetry
 from ingest.deferred import Deferred, Waiting
 from ingest.ledger import Ledger
 from ingest.order import take_status
 from ingest.readings import Intake, newest_up_ms
-from ingest.replay import Replay, ReplayFailed
+from ingest.replay import LookupAt, Replay, ReplayFailed
 from ingest.small_channels import SmallChannels
 from ingest.validate import Validator
 
@@ -60,9 +60,9 @@ class Pipeline:
         lookup: Callable[[str], Device | None],
         log: Log,
         clock: Clock,
-        lookup_at: Callable[[str, int], Device | None] | None = None,
+        lookup_at: LookupAt | None = None,
     ) -> None:
-        """`lookup_at`: a device as it was bound at a moment, for what is replayed; without it, as it is now."""
+        """`lookup_at`: how a device was bound at a moment, for what is replayed; without it, as it is now."""
         self._validators = {name: Validator(kind) for name, kind in kinds.items()}
         self._lookup, self._log, self._clock = lookup, log, clock
         self._ledger = Ledger(log.ledger(), _telemetry_behind(log, log.consumers().get(LEDGER, 0)))
@@ -70,8 +70,8 @@ class Pipeline:
         self._waiting = Waiting()
         self._reader = JsonReader()
         self._small = SmallChannels(self._known, self._reader, clock).takers
-        self._lookup_at = lookup_at or (lambda device, _: lookup(device))
-        self._replay = Replay(self._ledger, log, self._intake, self._reader, self._known_at, clock)
+        lookup_at = lookup_at or (lambda device, _: (lookup(device), 0, INTEGER_MAX))
+        self._replay = Replay(self._ledger, log, self._intake, self._reader, (lookup_at, self._validators), clock)
         self._registered: list[Deferred] = []
         self._registered_lock = threading.Lock()
 
@@ -149,11 +149,6 @@ class Pipeline:
     def _known(self, device_id: str) -> tuple[Device, Validator] | None:
         """A device and the rules of its kind; None when it, or its kind, is not known."""
         device = self._lookup(device_id)
-        validator = self._validators.get(device.kind) if device is not None else None
-        return (device, validator) if device is not None and validator is not None else None
-
-    def _known_at(self, device_id: str, at_ms: int) -> tuple[Device, Validator] | None:
-        device = self._lookup_at(device_id, at_ms)
         validator = self._validators.get(device.kind) if device is not None else None
         return (device, validator) if device is not None and validator is not None else None
 

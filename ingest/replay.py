@@ -33,8 +33,24 @@ REPLAY, DROP = "replay", "drop"
 NAMES_MAX = 5  # devices and codes that the audit names of one act
 LATE = int(Quality.LATE)
 
-KnownAt = Callable[[str, int], tuple[Device, Validator] | None]
-"""(device id, Unix ms) → the device on the asset it sat on then, and the rules its kind has now."""
+LookupAt = Callable[[str, int], tuple[Device | None, int, int]]
+"""(device id, Unix ms) → the device on the asset it sat on then, and from when until before when that holds."""
+
+
+class Bindings:
+    """Which device sat where, asked once a device and binding; and the rules its kind has now."""
+
+    def __init__(self, lookup_at: LookupAt, validators: Mapping[str, Validator]) -> None:
+        self._lookup_at, self._validators = lookup_at, validators
+        self._known: dict[str, tuple[Device | None, int, int]] = {}  # device → the answer before
+
+    def known(self, device_id: str, at_ms: int) -> tuple[Device, Validator] | None:
+        found = self._known.get(device_id)
+        if found is None or not found[1] <= at_ms < found[2]:
+            found = self._known[device_id] = self._lookup_at(device_id, at_ms)
+        device = found[0]
+        validator = self._validators.get(device.kind) if device is not None else None
+        return (device, validator) if device is not None and validator is not None else None
 
 
 NEVER = "; a replay never overwrites what is kept: compare the two, then drop this one"
@@ -68,10 +84,16 @@ class Replay:
     """Takes rows of the quarantine into a batch, which the pipeline appends."""
 
     def __init__(
-        self, ledger: Ledger, log: Log, intake: Intake, reader: JsonReader, known: KnownAt, clock: Clock
+        self,
+        ledger: Ledger,
+        log: Log,
+        intake: Intake,
+        reader: JsonReader,
+        devices: tuple[LookupAt, Mapping[str, Validator]],
+        clock: Clock,
     ) -> None:
         self._ledger, self._log, self._intake = ledger, log, intake
-        self._reader, self._known, self._clock = reader, known, clock
+        self._reader, self._devices, self._clock = reader, devices, clock
 
     def replay(self, rows: Sequence[Quarantined], by: str, failed: Mapping[int, str]) -> tuple[Batch, list[Replayed]]:
         """The batch to append, and what becomes of each row with it. `failed`: rows that Nabd failed on, and how.
@@ -79,11 +101,11 @@ class Replay:
         Raises ReplayFailed for one more of these, OSError while the log cannot be read.
         """
         now_ms = self._clock.now_ms()
-        batch = ReplayBatch(self._ledger, self._log, now_ms)
+        batch, bindings = ReplayBatch(self._ledger, self._log, now_ms), Bindings(*self._devices)
         told = [
             _stays(batch, row, failed[row.number], INTERNAL_ERROR)
             if row.number in failed
-            else self._row(batch, row, now_ms)
+            else self._row(batch, row, bindings, now_ms)
             for row in rows
         ]
         batch.now_ms = now_ms
@@ -112,7 +134,7 @@ class Replay:
 
     # -- one row
 
-    def _row(self, batch: ReplayBatch, row: Quarantined, now_ms: int) -> Replayed:
+    def _row(self, batch: ReplayBatch, row: Quarantined, bindings: Bindings, now_ms: int) -> Replayed:
         batch.came_at(row.received_at_ms)
         if row.code == CONFLICT:
             return _stays(batch, row, f"{row.sentence.removesuffix(NEVER)}{NEVER}")
@@ -121,7 +143,7 @@ class Replay:
         device_id, channel = topics.parse(row.topic) or ("", "")
         if channel != topics.TELEMETRY:
             return _stays(batch, row, NOT_TELEMETRY if channel in topics.UPWARD else row.sentence)
-        known = self._known(device_id, row.received_at_ms)
+        known = bindings.known(device_id, row.received_at_ms)
         if known is None:
             return _stays(batch, row, f"{device_id} is not registered, or its kind is not loaded; register it first")
         try:

@@ -14,7 +14,7 @@ from adapters.platform_client import PlatformClient, PlatformFault
 from nabd.fault import Refused
 from nabd.registering import client_of
 
-AT_ONCE = 500  # rows of one request: the platform's own limit
+AT_ONCE = 200  # rows of one request: the platform's own limit
 HEX_BYTES = 16  # of a line
 REPLAY_S_MAX = 60.0
 FACTS = ("number", "received_at", "device", "topic", "stream", "seqs", "count", "bytes", "code", "sentence")
