@@ -8,8 +8,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console import api_acts, api_devices, metrics, problems
-from console.health import read_health
+from console import api_acts, api_devices, api_quarantine, metrics, problems
+from console.health import quarantine_document, read_health
 from console.parameters import known_parameters, rfc3339
 from console.platform import Platform
 from console.problems import Problem, answer
@@ -31,6 +31,7 @@ def create_api(platform: Platform) -> FastAPI:
     problems.install(api)
     api.include_router(api_devices.routes(platform))
     api.include_router(api_acts.routes(platform))
+    api.include_router(api_quarantine.routes(platform))
     api.add_middleware(BodyGuard)
     return api
 
@@ -57,6 +58,7 @@ def add_health(app: FastAPI, platform: Platform) -> None:
                 name: {"position": health.consumers[name], "lag": health.lag[name]} for name in health.consumers
             },
             "left_out": dict(health.left_out),
+            "quarantine": quarantine_document(health.quarantine),
             "devices": len(platform.live),
         }
         return Json(document, 503 if health.reasons else 200)

@@ -11,7 +11,8 @@ from console.parameters import rfc3339
 from console.platform import DeferredDevice
 from contract.decisions import Decision, IntentState, Lease, Rank
 from contract.kind import Kind, MetricType, Value
-from contract.ports import AlarmRow, Device, LedgerRow, Quarantined
+from contract.ports import AlarmRow, Device, LedgerRow
+from contract.quarantine import Quarantined, Replayed
 from contract.records import Quality
 
 Document = dict[str, Any]
@@ -161,12 +162,26 @@ def quarantine_document(row: Quarantined) -> Document:
         "code": row.code,
         "sentence": row.sentence,
         "count": row.count,
+        "seqs": list(row.seqs),
+        "bytes": len(row.payload),
     }
     try:
         document["payload"] = bytes(row.payload).decode("utf-8")
     except UnicodeDecodeError:
         document["payload_base64"] = base64.b64encode(row.payload).decode("ascii")
     return document
+
+
+def replayed_document(told: Replayed) -> Document:
+    """What became of a row: how many readings are stored now, and what of it stays, and why."""
+    return {
+        "number": told.number,
+        "device": told.device,
+        "stored": told.readings,
+        "stays": told.stays,
+        "code": told.code,
+        "sentence": told.sentence,
+    }
 
 
 def alarm_document(row: AlarmRow) -> Document:

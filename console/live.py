@@ -143,10 +143,12 @@ class LiveView:
         live = self._known(record.device)
         if live is None:
             return
+        if record.came_at_ms:  # a replay stores what was said long ago: the device is heard no later by it
+            at_ms = record.came_at_ms
         for reading in record.readings:
             self._take_values(live, reading.values, reading.measured_at_ms, at_ms, reading.quality)
         live.heard_at_ms = max(live.heard_at_ms or 0, at_ms)
-        live.boot = record.boot
+        live.boot = max(live.boot or 0, record.boot) if record.came_at_ms else record.boot
         if live.asleep_until_ms is not None and at_ms > live.asleep_until_ms:
             live.asleep_until_ms = None
         self._touch(live)

@@ -11,8 +11,19 @@ from console.turns import Turns
 from contract.kind import Kinds
 from contract.losses import Loss
 from contract.ports import Clock, LedgerRow, Log, State, Store
+from contract.quarantine import Replayed
 from contract.records import Record
 from contract.site import Site
+
+
+class QuarantineActs(Protocol):
+    """What a person can do with rows of the quarantine. Both raise LogFull, OSError, StoreFault, QuarantineChanged."""
+
+    async def replay(self, numbers: Sequence[int], by: str) -> Sequence[Replayed]:
+        """Store what reads now; what became of each that was there."""
+
+    async def drop(self, numbers: Sequence[int], by: str) -> int:
+        """Let go of them for good; how many there were."""
 
 
 class DeferredDevice(Protocol):
@@ -59,6 +70,7 @@ class Platform:
     ledger: Callable[[str], Sequence[LedgerRow]]
     totals: Callable[[], Mapping[str, int]]  # missing and gone, over all devices
     health: Callable[[], Health]
+    quarantine: QuarantineActs
     rules: Callable[[], Sequence[Any]]
     """What is known of each rule, as objects with the attributes of `documents.RULE_FIELDS`, as far as they exist."""
     copy_store: Callable[[], tuple[int, str]] | None = None

@@ -8,6 +8,7 @@ import msgspec
 from contract.decisions import Alarm, Decision, IntentState, Lease
 from contract.kind import Value
 from contract.losses import KeepsLoss
+from contract.quarantine import Quarantined, QuarantineRows, Settled
 from contract.records import Entry, Reading, Record, Registered, Telemetry
 
 # ---------------------------------------------------------------------------------------------------------- time
@@ -43,21 +44,6 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     born_at_ms: int = 0  # when its last birth came; of a device's streams the one born last orders its messages
 
 
-class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
-    """What could not be read, whole, with why. `number` is 0 until the log has given it one."""
-
-    topic: str
-    payload: bytes
-    code: str  # stable: not_json, too_large, bad_topic, missing_key, wrong_type, out_of_range, …
-    sentence: str
-    received_at_ms: int
-    device: str = ""
-    stream: str = ""
-    seq: int | None = None
-    count: int = 1  # byte-identical messages are one row
-    number: int = 0
-
-
 class LogFull(Exception):
     """The log has reached its bound and its slowest consumer is behind: nothing can be kept until there is room."""
 
@@ -68,6 +54,9 @@ class Log(Protocol):
     Appends come from several threads and are ordered by the log. Positions are 1, 2, 3 … without holes.
     """
 
+    @property
+    def quarantine_rows(self) -> QuarantineRows: ...
+
     def append(
         self,
         records: Sequence[Record],
@@ -75,10 +64,14 @@ class Log(Protocol):
         *,
         ledger: Iterable[LedgerRow] = (),
         quarantine: Iterable[Quarantined] = (),
+        settled: Iterable[Settled] = (),
         counts: Mapping[str, int] | None = None,
         once: str = "",
     ) -> int:
         """Make all of it durable (fsync) or none; return the last position.
+
+        `settled` rows of the quarantine change or go in the same transaction; QuarantineChanged when one of them is
+        not there any more.
 
         `counts` are added to the named durable counters. `once` names a counter of quarantine rows that may be handed
         over again, by a consumer that begins anew: it grows by those that are new only, and a row that is there already

@@ -32,7 +32,7 @@ class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quality: int = 0
 
 
-class Telemetry(msgspec.Struct, frozen=True, kw_only=True, tag="telemetry", gc=False):
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="telemetry", gc=False):
     """Accepted readings of one message, oldest first, without duplicates."""
 
     device: str
@@ -45,6 +45,7 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True, tag="telemetry", gc=F
     commune: str = ""
     zone: str = ""
     group: str = ""  # the value of its kind's `group` setting: the circuit of a lamp
+    came_at_ms: int = 0  # when it came first, where that was before this append: it was in the quarantine since
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
@@ -175,6 +176,16 @@ class LeaseUnconfirmed(msgspec.Struct, frozen=True, kw_only=True, tag="lease_unc
     waited_s: float
 
 
+class QuarantineAct(msgspec.Struct, frozen=True, kw_only=True, tag="quarantine_act"):
+    """Somebody had rows of the quarantine replayed, or dropped them. What was stored stands in the same append."""
+
+    act: str  # replay, drop
+    rows: int
+    readings: int  # stored by a replay; of a drop: that count as gone from now on
+    by: str
+    what: str  # devices and codes
+
+
 Record = (
     Telemetry
     | Status
@@ -189,6 +200,7 @@ Record = (
     | RulesLoaded
     | LeaseSent
     | LeaseUnconfirmed
+    | QuarantineAct
 )
 
 

@@ -121,9 +121,24 @@ class Stream:
 
         Returns how many gaps that are gone had to be forgotten (GONE_MAX).
         """
-        have = self.have
-        _add(have, first, last + 1)
+        _add(self.have, first, last + 1)
         _add(self.covered, first, last + 1)
+        return self._forget()
+
+    def take_back(self, seqs: Iterable[int], *, as_gone: bool = False) -> int:
+        """These had come, and count so no more: they come again now, or with `as_gone` never will.
+
+        Returns how many gaps that are gone had to be forgotten.
+        """
+        for seq in seqs:
+            _remove(self.have, seq, seq + 1)
+            if not as_gone:
+                _remove(self.covered, seq, seq + 1)
+        return self._forget()
+
+    def _forget(self) -> int:
+        """The oldest gaps that are gone beyond GONE_MAX: they count as had."""
+        have = self.have
         forgotten = 0
         while len(have) > 2 * (GONE_MAX + 1) and _covers(self.covered, have[1], have[2]):
             del have[1:3]

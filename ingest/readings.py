@@ -124,11 +124,11 @@ class Intake:
             self._conflict(batch, stream, reading.seq)
 
     def _turn_away(self, batch: Batch, stream: Stream, faulty: FaultyReading) -> None:
-        """A bad reading: quarantined, and kept as far as the device is concerned."""
+        """A bad reading: quarantined, and kept as far as the device is concerned, if the quarantine took it."""
         seq = faulty.seq
         if seq is None or not stream.has(seq):
-            self._quarantine(batch, stream, faulty)
-            if seq is not None and stream.has_room(seq):
+            counts = seq is not None and stream.has_room(seq)
+            if self._quarantine(batch, stream, faulty, counts=counts) and counts and seq is not None:
                 batch.count("forgotten_gaps", stream.add(seq, seq))
         elif self._known(batch, stream, seq) is None:
             batch.count("received")
@@ -146,9 +146,9 @@ class Intake:
         return known if known is not None else self._log.reading(stream.device, stream.stream, seq)
 
     @staticmethod
-    def _quarantine(batch: Batch, stream: Stream, faulty: FaultyReading) -> None:
+    def _quarantine(batch: Batch, stream: Stream, faulty: FaultyReading, *, counts: bool = False) -> bool:
         fault = WireFault(faulty.code, faulty.sentence)
-        batch.turn_away(fault, device=stream.device, stream=stream.stream, seq=faulty.seq)
+        return batch.turn_away(fault, device=stream.device, stream=stream.stream, seq=faulty.seq, counts=counts)
 
 
 def _record(device: Device, validator: Validator, telemetry: TelemetryIn, readings: Sequence[Reading]) -> Telemetry:

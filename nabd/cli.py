@@ -11,6 +11,7 @@ import click
 from nabd import fault
 from nabd.clearly import refuse_clearly
 from nabd.cli_dashboards import dashboards
+from nabd.cli_quarantine import quarantine
 
 START_MS_MAX = 7_258_118_400_000 - 1  # the end of 2199: every device and zone file counts so far
 
@@ -355,6 +356,7 @@ def doctor(data: Path, config: Path | None, deploy: Path | None) -> None:
 
 
 cli.add_command(dashboards)
+cli.add_command(quarantine)
 
 if __name__ == "__main__":
     main()

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.log.sqlite_log import SqliteLog
 from adapters.mqtt.tls import TlsFault, client_context
 from adapters.stores.duckdb_store import DuckStore
 from console.live import LiveView
@@ -79,6 +80,17 @@ def influxdb_authority(settings: Settings) -> str:
         except TlsFault as fault:
             raise Refused(f"[influxdb] ca_file {fault}") from None
     return settings.influxdb_ca_file
+
+
+def open_log(settings: Settings, folder: DataFolder) -> SqliteLog:
+    """Raises LogFault."""
+    return SqliteLog(
+        folder.path / "log.db",
+        bytes_max=settings.log_bytes_max,
+        days_max=settings.log_days_max,
+        quarantine_bytes_max=settings.quarantine_bytes_max,
+        quarantine_device_bytes_max=settings.quarantine_device_bytes_max,
+    )
 
 
 async def restore_live(store: Store, live: LiveView) -> None:

@@ -21,7 +21,7 @@ import uvloop
 from actuation.arbiter import Arbiter
 from actuation.dispatch import Dispatcher
 from adapters.clock import CityClock, real_ms
-from adapters.log.sqlite_log import LogFault, SqliteLog
+from adapters.log.sqlite_log import LogFault
 from adapters.mqtt.broker import UNACKNOWLEDGED_MAX, BrokerFault, EmbeddedBroker
 from adapters.mqtt.receiver import Receiver
 from adapters.mqtt.sender import Sender
@@ -50,9 +50,10 @@ from nabd.fault import Refused
 from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.ports import listen
 from nabd.positions import check_positions, check_state_there
+from nabd.quarantining import Quarantining
 from nabd.recording import make_recorder, run_recorder
 from nabd.settings import Settings
-from nabd.storing import open_store, restore_live
+from nabd.storing import open_log, open_store, restore_live
 from rules import loader
 from rules.engine import Engine
 from simulators.fleet import Fleet
@@ -128,7 +129,7 @@ class House:
         self.clock = CityClock(folder.format.clock)
         path = folder.path
         try:
-            self.log = SqliteLog(path / "log.db", bytes_max=settings.log_bytes_max, days_max=settings.log_days_max)
+            self.log = open_log(settings, folder)
             check_state_there(path / "state.db", self.log)
             self.state = SqliteState(path / "state.db")
             self.store = open_store(settings, folder, kinds)
@@ -162,9 +163,10 @@ class House:
             raise Refused(
                 f"{path / 'state.db'}: holds {fault}; use the Nabd that made it, or restore a backup of the data folder"
             ) from None
-        self.pipeline = Pipeline(kinds, self.registry.lookup, self.log, self.clock)
+        self.pipeline = Pipeline(kinds, self.registry.lookup, self.log, self.clock, self.state.device_at)
         self.registry.on_change.append(lambda device: self.pipeline.registered(device.device))
         self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
+        self.quarantine = Quarantining(self.ingest, self.log, self.store, self.clock)
         self.writer = StoreWriter(self.log, self.store, self.clock)
         self.live = LiveView(kinds)
         self.recorder = make_recorder(self.store, self.log, self.state, self.live, self.clock, kinds,
@@ -345,6 +347,7 @@ class House:
             ledger=self.pipeline.ledger,
             totals=self._totals,
             health=self._health,
+            quarantine=self.quarantine,
             rules=self.engine.describe,
             copy_store=store_copier(self.folder.path, self.store),
             needs_credentials=not self.settings.mqtt_embedded,

@@ -364,7 +364,7 @@ class DuckStore:
 def _rows_of(entries: Iterable[Entry], stored_at_ms: int) -> Iterator[Row]:
     for entry in entries:
         if isinstance(entry.record, Telemetry):
-            yield entry.at_ms, stored_at_ms, entry.record
+            yield entry.record.came_at_ms or entry.at_ms, stored_at_ms, entry.record
 
 
 def _readings_of(entry: Entry) -> int:

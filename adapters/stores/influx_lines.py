@@ -108,7 +108,8 @@ class LineMaker:
             if head is None or head[0] != facts:
                 head = self._make_head(record.device, facts)
             _, text, counted_from = head
-            start = f"{text}boot={record.boot},received_at_ms={entry.at_ms},stored_at_ms={stored_at_ms},quality="
+            received_at_ms = record.came_at_ms or entry.at_ms
+            start = f"{text}boot={record.boot},received_at_ms={received_at_ms},stored_at_ms={stored_at_ms},quality="
             batch.firsts.append(len(gathered))
             batch.entries.append(entry)
             gathered.extend(readings)
@@ -175,7 +176,8 @@ def find(batch: Batch, number: int) -> tuple[Telemetry, Reading, int]:
     place = bisect_right(batch.firsts, number) - 1
     entry = batch.entries[place]
     assert isinstance(entry.record, Telemetry), "nothing else is gathered"
-    return entry.record, entry.record.readings[number - batch.firsts[place]], entry.at_ms
+    record = entry.record
+    return record, record.readings[number - batch.firsts[place]], record.came_at_ms or entry.at_ms
 
 
 def point_line(point: Point) -> str:

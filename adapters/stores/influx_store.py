@@ -20,7 +20,8 @@ from adapters.stores.influx_refused import Refused, deliver
 from contract.annals import Point, RefusedPoint
 from contract.kind import Kinds, Value
 from contract.losses import Loss
-from contract.ports import PutAway, Quarantined, StoredReading, StoreFault
+from contract.ports import PutAway, StoredReading, StoreFault
+from contract.quarantine import Quarantined
 from contract.records import Entry
 from contract.wire import topics
 
@@ -84,6 +85,17 @@ class InfluxStore:
             self._move(entries[-1].position)
             self.passed_over += offered - lines
         return lines - len(refused)
+
+    def again(self, lines: Sequence[bytes], stored_at_ms: int) -> Sequence[str]:
+        texts = [
+            _STORED_AT.sub(f",stored_at_ms={stored_at_ms},", line.decode("utf-8", "replace"), count=1) for line in lines
+        ]
+        told = [""] * len(texts)
+        with self._write_lock:
+            for at in range(0, len(texts), LINES_MAX):
+                for one in deliver(self._link.post, texts[at : at + LINES_MAX]):
+                    told[at + one.number] = f"{self.where} refuses this line for good: {one.sentence}"
+        return told
 
     def record(self, points: Sequence[Point]) -> Sequence[RefusedPoint]:
         lines = [point_line(point) for point in points]

@@ -13,7 +13,7 @@ from console.pages.pieces import CLICKS, Pieces, button, cell, table
 from console.pages.registration import Registration
 from console.platform import DeferredDevice
 from console.troubles import troubles
-from contract.ports import Quarantined
+from contract.quarantine import Quarantined
 
 CREDENTIAL_COMMANDS = (
     "nabd devices add ID --kind KIND --commune COMMUNE --credentials node.json",
@@ -202,7 +202,8 @@ class HealthPage:
             return card(body, title=text("health.quarantine"), symbol="report")
         names = [text(f"quarantine.{name}") for name in ("when", "from", "code", "payload")]
         lines = [self._quarantine_row(row, names) for row in rows]
-        return card(table(names, lines), title=text("health.quarantine"), symbol="report")
+        more = h("a", text("quarantine.to_page"), href=f"{self.frame.root}/quarantine", class_="press")
+        return card(table(names, lines), title=text("health.quarantine"), symbol="report", end=more)
 
     def _quarantine_row(self, row: Quarantined, names: list[str]) -> Html:
         text = self.language.text

@@ -302,3 +302,11 @@ def test_what_a_store_lacks_is_remembered_until_it_is_accepted(open_store: OpenS
     assert store.lost() is None
     store = open_store()
     assert (store.lost(), store.position()) == (None, 9)
+
+
+def test_what_a_replay_stores_says_when_it_came_first(open_store: OpenStore) -> None:
+    store, entry = open_store(), telemetry(9, 1)
+    replayed = msgspec.structs.replace(entry.record, came_at_ms=AT_MS - 86_400_000)
+    store.write([msgspec.structs.replace(entry, record=replayed)], AT_MS)
+    [one] = store.history(0, 2**53)
+    assert (one.received_at_ms, one.stored_at_ms) == (AT_MS - 86_400_000, AT_MS)

@@ -35,7 +35,8 @@ from contract.decisions import (
 )
 from contract.kind import Value, check_settings
 from contract.kind_file import load_kinds
-from contract.ports import Effects, LedgerRow, Log, Quarantined, State, Store
+from contract.ports import Effects, LedgerRow, Log, State, Store
+from contract.quarantine import Quarantined
 from contract.records import (
     Acknowledged,
     Quality,
@@ -50,7 +51,7 @@ from contract.records import (
 )
 from contract.site import Site, Street, Zone
 from nabd.ports import listen
-from tests.console.fakes import FakeClock, MemoryLog, MemoryState, MemoryStore, Waiting
+from tests.console.fakes import FakeClock, MemoryLog, MemoryQuarantine, MemoryState, MemoryStore, Waiting
 
 START_MS = 1_795_458_000_000  # 2026-11-23T18:20:00Z
 HOUR_MS = 3_600_000
@@ -142,6 +143,7 @@ class DemoCity:
         return Platform(
             version="0.1.0", kinds=self.kinds, sites=(self.site,), clock=self.clock, log=self.log, store=self.store,
             state=self.state, live=self.live, submit=self.submit, deferred=lambda: list(self.waiting),
+            quarantine=self.log.quarantine_rows if isinstance(self.log, MemoryLog) else MemoryQuarantine(),
             ledger=self._ledger, totals=lambda: {"missing": 5, "gone": 0}, health=self._health,
             rules=lambda: [
                 {"name": "lamp_failed", "group": "lighting", "kind": "street_light", "for_ms": 600_000,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contract.ports import Quarantined
+from contract.quarantine import Quarantined
 from contract.records import Reading, Telemetry
 from tests.console.client import ApiClient
 from tests.console.demo_platform import SILENT, START_MS, DemoCity

@@ -56,6 +56,23 @@ def test_late_readings_never_replace_newer_ones() -> None:
     assert feed.view.latest("pole-1")["level"].value == 1.0
 
 
+def test_a_replayed_reading_is_no_sign_of_life() -> None:
+    feed = Feeder()
+    feed.lamp()
+    feed.reading({"level": 1.0}, T0, T0)
+    day_ms = 86_400_000
+    feed(
+        Telemetry(device="lamp-1", asset="pole-1", kind="street_light", stream="0a0a0a0a", boot=0,
+                  readings=(Reading(2, T0 + 1, {"power_w": 3.0}, int(Quality.LATE)),), came_at_ms=T0 + 5),
+        T0 + day_ms,
+    )  # fmt: skip
+    live = feed.view.asset("pole-1")
+    assert live is not None
+    assert (live.heard_at_ms, live.contact(T0 + day_ms)) == (T0 + 5, Contact.LOST)
+    assert live.values["power_w"].received_at_ms == T0 + 5
+    assert live.boot == 1
+
+
 def test_unknown_zero_and_no_contact_are_three_things() -> None:
     feed = Feeder()
     feed.lamp()

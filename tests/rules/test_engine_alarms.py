@@ -1,5 +1,6 @@
 """Alarms over time: `for`, `keep_for`, unknown values, late readings, windows and silence."""
 
+import msgspec
 import pytest
 
 from contract.decisions import AlarmState, identify
@@ -213,6 +214,15 @@ def test_a_late_reading_ends_silence_because_it_was_heard() -> None:
     story.read("lamp-1", at(11), arrived_ms=at(14), quality=LATE, level=1.0)
     story.tick(at(14, 0, 10))
     assert silent(story) is False
+
+
+def test_a_replayed_reading_ends_no_silence_because_it_was_said_long_ago() -> None:
+    story = lamp(rule("mute", "silent(1h)"))
+    story.ticks(at(14))
+    reading = Reading(900, at(11), {"level": 1.0}, LATE)
+    story.apply(msgspec.structs.replace(telemetry("lamp-1", "street_light", reading), came_at_ms=at(11)), at(14))
+    story.tick(at(14, 0, 10))
+    assert silent(story) is True
 
 
 def test_a_device_that_was_never_heard_is_silent_from_its_registration() -> None:
