@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from console.live import LiveView
 from console.turns import Turns
+from contract.extracts import Extracts
 from contract.kind import Kinds
 from contract.ports import Clock, LedgerRow, Log, State, Store
 from contract.records import Record
@@ -64,6 +65,7 @@ class Platform:
     """Copy an embedded store into the data folder, for a backup: the position the copy holds, and its place below that
     folder, which is the asker's to empty. Raises StoreFault, OSError. None when the store is a service with backups of
     its own."""
+    extracts: Extracts | None = None  # of the same store, in bulk; None where there is no such way
     tile_url: str = ""  # a Leaflet template such as https://tiles.example/{z}/{x}/{y}.png; empty: outlines only
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)  # further figures for /metrics
     turns: Turns = field(default_factory=Turns)  # so that acts on one thing, come at once, are done one by one

@@ -5,8 +5,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.stores.duckdb_export import DuckExtracts
 from adapters.stores.duckdb_store import DuckStore
 from console.live import LiveView
+from contract.extracts import Extracts
 from contract.kind import Kinds
 from contract.ports import Store, StoreFault
 from nabd.data_folder import DataFolder
@@ -67,6 +69,15 @@ def open_influxdb(settings: Settings, data: Path, kinds: Kinds, *, log_id: str) 
         settings.influxdb_timeout_s,
         log=log_id,
     )
+
+
+def extracts_of(store: "DuckStore | InfluxStore", kinds: Kinds) -> Extracts:
+    """What readings are taken out of this store with, in bulk."""
+    if isinstance(store, DuckStore):
+        return DuckExtracts(store, kinds)
+    from adapters.stores.influx_export import InfluxExtracts
+
+    return InfluxExtracts(store.link, kinds)
 
 
 async def restore_live(store: Store, live: LiveView) -> None:

@@ -51,7 +51,7 @@ from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.ports import listen
 from nabd.recording import make_recorder, run_recorder
 from nabd.settings import Settings
-from nabd.storing import open_store, restore_live
+from nabd.storing import extracts_of, open_store, restore_live
 from rules import loader
 from rules.engine import Engine
 from simulators.fleet import Fleet
@@ -353,6 +353,7 @@ class House:
             health=self._health,
             rules=self.engine.describe,
             copy_store=store_copier(self.folder.path, self.store),
+            extracts=extracts_of(self.store, self.kinds),
             tile_url=self.settings.map_tile_url,
         )
 

@@ -182,6 +182,18 @@ class DuckStore:
 
     # -- history
 
+    def columns(self, kind: str) -> Mapping[str, bool]:
+        """The metrics that this kind's table has a column of, lost ones too: is it a text? Raises KeyError."""
+        return self._columns[kind]
+
+    def arrow(self, query: str, arguments: Sequence[Any] = ()) -> pa.Table:
+        """A whole answer, as columns; nothing stays open. For the modules beside this one. Raises StoreFault."""
+        try:
+            with closing(self._connection.cursor()) as cursor:
+                return cursor.sql(query, params=list(arguments)).to_arrow_table()
+        except duckdb.Error as error:
+            raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)})") from None
+
     def span(self) -> tuple[int, int] | None:
         bounds = [
             self._fetch(f"SELECT min(measured_at_ms), max(measured_at_ms) FROM {table(kind)}", [])[0]  # noqa: S608
