@@ -13,6 +13,7 @@ from console.problems import Problem
 from console.streams import Streams
 from contract.document import nearest
 from contract.extracts import Extracts, Wanted, allowed_quality, quality_words
+from contract.kind import Kind
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 COUNT = "Nabd-Readings"
@@ -63,22 +64,24 @@ def routes(platform: Platform, streams: Streams) -> APIRouter:
             start_ms=start_ms, end_ms=end_ms, assets=tuple(asset or ()), devices=tuple(device or ()),
             zones=tuple(zone or ()), metrics=tuple(dict.fromkeys(metric or ())), allowed=allowed,
         )  # fmt: skip
-        return await streams.begin(lambda: _prepared(extracts, kind, wanted, streams), media_type=MEDIA_TYPE)
+        return await streams.begin(
+            lambda: _prepared(extracts, platform.kinds[kind], wanted, streams), media_type=MEDIA_TYPE
+        )
 
     return router
 
 
 def _prepared(
-    extracts: Extracts, kind: str, wanted: Wanted, streams: Streams
+    extracts: Extracts, kind: Kind, wanted: Wanted, streams: Streams
 ) -> tuple[Iterator[bytes], Mapping[str, str]]:
     """(the stream, its headers). Raises Problem, StoreFault."""
     try:
-        schema = extracts.schema(kind, wanted.metrics)
+        schema = extracts.schema(kind.name, wanted.metrics)
     except KeyError as error:
         name = str(error.args[0])[:40]
-        raise _invalid(f"metric: {kind} has no {name!r}{nearest(name, extracts.schema(kind).names)}") from None
-    headers = {COUNT: str(extracts.count(kind, wanted))}
-    return _pieces(schema, extracts.tables(kind, wanted), streams), headers
+        raise _invalid(f"metric: {kind.name} has no {name!r}{nearest(name, kind.metrics)}") from None
+    headers = {COUNT: str(extracts.count(kind.name, wanted))}
+    return _pieces(schema, extracts.tables(kind.name, wanted), streams), headers
 
 
 def _pieces(schema: Any, tables: Iterator[Any], streams: Streams) -> Iterator[bytes]:

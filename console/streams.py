@@ -54,7 +54,7 @@ class Streams:
     ) -> Response:
         """The answer whose pieces and headers `prepare` gives, begun: what fails before the first piece is raised here.
 
-        No piece is empty. `prepare` and the pieces are asked in a thread of ours. Raises Problem when too many are being given.
+        No piece is empty; `prepare` and the pieces are asked in a thread of ours. Raises Problem when there is no room.
         """
         if self.open >= self.most:
             self.refused.inc()

@@ -138,7 +138,7 @@ def _copy_store(data: Path, target: Path) -> int | None:
     with ExitStack() as stack:
         run = read_run(data)
         if run is None:
-            stack.enter_context(_nobody_runs(data))
+            stack.enter_context(nobody_runs(data))
             if not (data / STORE).exists():
                 return None
             copy_closed_store(data / STORE, target)
@@ -166,7 +166,7 @@ def _take(data: Path, place: str, target: Path, position: int) -> None:
 
 
 @contextmanager
-def _nobody_runs(data: Path) -> Iterator[None]:
+def nobody_runs(data: Path) -> Iterator[None]:
     """Hold the data folder's lock, so that nobody starts meanwhile. Raises Refused."""
     lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -200,7 +200,7 @@ def restore(backup: Path, data: Path) -> None:
     partial = data / RESTORING
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _nobody_runs(data):
+        with nobody_runs(data):
             shutil.rmtree(data / RESTORED, ignore_errors=True)
             if not (partial / MANIFEST).exists():
                 _copy_beside(backup, manifest, data)

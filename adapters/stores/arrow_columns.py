@@ -60,6 +60,11 @@ def schema(kind: Kind, held: Mapping[str, bool], metrics: Sequence[str]) -> pa.S
     return pa.schema(fields, metadata=about)
 
 
+def metrics_of(columns: pa.Schema) -> list[str]:
+    """The names behind what a reading is."""
+    return list(columns.names[len(FIXED) :])
+
+
 def typed(stored: pa.Table, wanted: pa.Schema) -> pa.Table:
     """A table as a store holds it (times in ms, every number a float) in these columns. Raises StoreFault."""
     names = {column(name): name for name in stored.column_names}

@@ -5,7 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from adapters.stores.arrow_columns import schema, typed
+from adapters.stores.arrow_columns import metrics_of, schema, typed
+from adapters.stores.duckdb_asking import arrow
 from adapters.stores.duckdb_store import DuckStore
 from adapters.stores.duckdb_tables import FIXED, quoted, table
 from adapters.stores.slices import in_slices
@@ -29,14 +30,13 @@ class DuckExtracts:
 
     def tables(self, kind: str, wanted: Wanted) -> Iterator[pa.Table]:
         form = self.schema(kind, wanted.metrics)
-        metrics = [field.name for field in form][len(FIXED) :]
-        columns = ", ".join(map(quoted, [*(name for name, _, _ in FIXED), *metrics]))
+        columns = ", ".join(map(quoted, [*(name for name, _, _ in FIXED), *metrics_of(form)]))
 
         def fetch(start_ms: int, end_ms: int, limit: int | None) -> pa.Table:
             where, arguments = _where(wanted, start_ms, end_ms)
             cut = "" if limit is None else f"LIMIT {limit}"
             query = f"SELECT {columns} FROM {table(kind)} {where} {BY_NAME} {cut}"  # noqa: S608  # the kinds' names
-            return self._store.arrow(query, arguments)
+            return arrow(self._store, query, arguments)
 
         count, first_ms, last_ms = self._extent(kind, wanted)
         if count:
@@ -48,7 +48,7 @@ class DuckExtracts:
         self.schema(kind, wanted.metrics)
         where, arguments = _where(wanted, wanted.start_ms, wanted.end_ms)
         query = f"SELECT count(*), min(measured_at_ms), max(measured_at_ms) FROM {table(kind)} {where}"  # noqa: S608
-        [row] = self._store.arrow(query, arguments).to_pylist()
+        [row] = arrow(self._store, query, arguments).to_pylist()
         count, first_ms, last_ms = row.values()
         return int(count), int(first_ms or 0), int(last_ms or 0)
 

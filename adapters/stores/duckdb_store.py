@@ -186,13 +186,9 @@ class DuckStore:
         """The metrics that this kind's table has a column of, lost ones too: is it a text? Raises KeyError."""
         return self._columns[kind]
 
-    def arrow(self, query: str, arguments: Sequence[Any] = ()) -> pa.Table:
-        """A whole answer, as columns; nothing stays open. For the modules beside this one. Raises StoreFault."""
-        try:
-            with closing(self._connection.cursor()) as cursor:
-                return cursor.sql(query, params=list(arguments)).to_arrow_table()
-        except duckdb.Error as error:
-            raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)})") from None
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """For the modules beside this one, which close it at once; a closed store raises duckdb.Error."""
+        return self._connection.cursor()
 
     def span(self) -> tuple[int, int] | None:
         bounds = [

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.stores.arrow_columns import schema, typed
+from adapters.stores.arrow_columns import metrics_of, schema, typed
 from adapters.stores.duckdb_tables import FIXED
 from adapters.stores.influx_lines import FIELDS, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
@@ -41,7 +41,7 @@ class InfluxExtracts:
     def tables(self, kind: str, wanted: Wanted) -> Iterator[pa.Table]:
         known, held = self._kinds[kind], self._held(kind)
         form = schema(known, held, wanted.metrics)
-        metrics = {field.name: held.get(field.name, False) for field in list(form)[len(FIXED) :]}
+        metrics = {metric: held[metric] for metric in metrics_of(form)}
         source = self._source(kind, wanted, held)
 
         def fetch(start_ms: int, end_ms: int, limit: int | None) -> pa.Table:

@@ -182,7 +182,9 @@ def test_readers_that_take_nothing_cost_a_few_tables_and_block_nobody_and_more_o
 
 def test_a_reader_that_stalls_for_too_long_loses_its_place(city: DemoCity, monkeypatch: pytest.MonkeyPatch) -> None:
     platform = replace(city.platform(), extracts=Endless())
-    monkeypatch.setitem(Streams.__init__.__kwdefaults__, "stalled_s", 0.3)
+    defaults = Streams.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "stalled_s", 0.3)
 
     async def play() -> None:
         async with served(platform) as port:
