@@ -3,11 +3,12 @@
 A table is one of Apache Arrow's (`pyarrow`), which the contract only names: whoever is behind the port makes it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import msgspec
 
+from contract.ranges import Ranges
 from contract.records import Quality
 
 GOOD = "good"
@@ -48,6 +49,31 @@ class Extracts(Protocol):
 
         Each table is a question of its own to the store, answered whole before it is handed out: whoever takes long
         over one keeps nothing open. So it is not the past of one moment: a reading that comes meanwhile may be in it.
+        """
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Which seqs of one (device, stream) a store holds, and of which it holds more than one reading."""
+
+    device: str
+    stream: str
+    ranges: Ranges
+    doubled: Ranges
+
+
+class Names(Protocol):
+    """Recounts a store: every reading by its name, of kinds that are not loaded too, where it has them."""
+
+    def held(self, told: Callable[[int], None]) -> Iterator[Held]:
+        """Each (device, stream) once; `told` hears how many readings were counted since the last time.
+
+        In parts, so that memory stays in bounds. Raises StoreFault.
+        """
+
+    def keeps_from_ms(self, now_ms: int, real_ms: int) -> int | None:
+        """What was measured before may have been deleted as too old; None where nothing ever is. Raises StoreFault.
+
+        Seen from now, in city time and in the machine's.
         """
 
 

@@ -11,7 +11,7 @@ import click
 from nabd import fault
 from nabd.clearly import refuse_clearly
 from nabd.cli_dashboards import dashboards
-from nabd.cli_readings import data_rebuild, export
+from nabd.cli_readings import data_rebuild, data_verify, export
 
 START_MS_MAX = 7_258_118_400_000 - 1  # the end of 2199: every device and zone file counts so far
 
@@ -338,6 +338,7 @@ def doctor(data: Path, config: Path | None, deploy: Path | None) -> None:
 cli.add_command(dashboards)
 cli.add_command(export)
 data_folder.add_command(data_rebuild)
+data_folder.add_command(data_verify)
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,6 @@
 """`nabd export`, `nabd data rebuild` and `nabd data verify`: the readings as a whole."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,20 @@ def data_rebuild(data: Path, config: Path | None, from_log_only: bool) -> None:
     from nabd import rebuilding
 
     rebuilding.run(data, config, from_log_only=from_log_only)
+
+
+@click.command("verify")
+@click.option("--most", type=click.IntRange(0, 100_000), default=100, show_default=True, help="Streams to list.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@data_option
+@config_option
+@refuse_clearly
+def data_verify(data: Path, config: Path | None, most: int, as_json: bool) -> None:
+    """Recount the store against the ledger: is every reading there, once, and nothing besides?
+
+    Ends with 0 when it is, with 1 when readings are missing, doubled or unexpected. The platform may run or not; the
+    log is read, and nothing is changed.
+    """
+    from nabd import verifying
+
+    sys.exit(verifying.run(data, config, most=most, as_json=as_json))
