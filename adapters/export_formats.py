@@ -25,6 +25,9 @@ class Readings(Protocol):
 
     def close(self) -> None: ...
 
+    def abandon(self) -> None:
+        """It will never be whole: write nothing more, that it may not look so."""
+
 
 class Parquet:
     def __init__(self, sink: BinaryIO, kind: str, schema: pa.Schema, kinds: Kinds) -> None:
@@ -35,6 +38,9 @@ class Parquet:
 
     def close(self) -> None:
         self._writer.close()
+
+    def abandon(self) -> None:
+        self._writer.is_open = False  # or its end would still write the foot that makes it a file
 
 
 class Csv:
@@ -53,6 +59,9 @@ class Csv:
 
     def close(self) -> None:
         self._writer.close()
+
+    def abandon(self) -> None:
+        """There is no foot: what stands there is all."""
 
 
 class Lines:
@@ -74,6 +83,9 @@ class Lines:
 
     def close(self) -> None:
         """Every line is whole as it stands."""
+
+    def abandon(self) -> None:
+        """Likewise."""
 
     def _entry(self, row: Mapping[str, Any]) -> Entry:
         values: dict[str, Value] = {}

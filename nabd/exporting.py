@@ -88,11 +88,15 @@ def _export(source: Extracts, kinds: Kinds, wanted: Wanted, plan: dict[str, tupl
 def _write(source: Extracts, kinds: Kinds, kind: str, wanted: Wanted, form: str, sink: BinaryIO, bar: Progress) -> int:
     file = FORMATS[form](sink, kind, source.schema(kind, wanted.metrics), kinds)
     done = 0
-    for table in source.tables(kind, wanted):
-        file.write(table)
-        done += table.num_rows
-        bar.update(table.num_rows)
-    file.close()
+    try:
+        for table in source.tables(kind, wanted):
+            file.write(table)
+            done += table.num_rows
+            bar.update(table.num_rows)
+        file.close()
+    except BaseException:
+        file.abandon()
+        raise
     return done
 
 
