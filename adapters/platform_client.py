@@ -60,16 +60,24 @@ class PlatformClient:
             if not page["items"] or offset >= page["total"]:
                 return
 
+    def headers(self, path: str, parameters: Mapping[str, Any]) -> Mapping[str, str]:
+        """What a long answer would say of itself."""
+        response = self._send("HEAD", f"/api/v1/{path}", params=dict(parameters))
+        if not response.is_success:
+            with self.stream(path, parameters):  # an answer to GET says why, one to HEAD has no words
+                self._complain("HEAD", f"/api/v1/{path}", response)
+        return response.headers
+
     @contextmanager
-    def stream(self, path: str, parameters: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, str], Iterator[bytes]]]:
-        """(headers, body in chunks) of a long answer. One that is broken off is a PlatformFault, never a short one."""
+    def stream(self, path: str, parameters: Mapping[str, Any]) -> Iterator[Iterator[bytes]]:
+        """A long answer in chunks. One that is broken off is a PlatformFault, never a short one."""
         url = f"/api/v1/{path}"
         try:
             with self._http.stream("GET", url, params=dict(parameters)) as response:
                 if not response.is_success:
                     response.read()
                     self._complain("GET", url, response)
-                yield response.headers, self._chunks(response)
+                yield self._chunks(response)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._silent(error) from None
 

@@ -23,29 +23,34 @@ class PlatformExtracts:
         self._client = client
 
     def schema(self, kind: str, metrics: tuple[str, ...] = ()) -> pa.Schema:
-        with self._opened(kind, Wanted(start_ms=0, end_ms=1, metrics=metrics)) as (reader, _):
-            return reader.schema
+        with self._opened(kind, Wanted(start_ms=0, end_ms=1, metrics=metrics)) as reader:
+            form = reader.schema
+            reader.read_all()  # to its end: one that is left in the midst keeps its room for a while
+            return form
 
     def count(self, kind: str, wanted: Wanted) -> int:
-        with self._opened(kind, wanted) as (_, count):
-            return count
+        return int(self._client.headers("readings.arrow", _parameters(kind, wanted)).get(COUNT, "0"))
 
     def tables(self, kind: str, wanted: Wanted) -> Iterator[pa.Table]:
-        with self._opened(kind, wanted) as (reader, _):
+        with self._opened(kind, wanted) as reader:
             for batch in reader:
                 yield pa.Table.from_batches([batch])
 
     @contextmanager
-    def _opened(self, kind: str, wanted: Wanted) -> Iterator[tuple[Any, int]]:
-        parameters: dict[str, Any] = {"kind": kind, "from": _rfc3339(wanted.start_ms), "to": _rfc3339(wanted.end_ms)}
-        parameters |= {"device": wanted.devices, "asset": wanted.assets, "zone": wanted.zones, "metric": wanted.metrics}
-        if wanted.allowed is not None:
-            bits = [bit.name.lower() for bit in Quality if bit.name and bit & wanted.allowed]
-            parameters["quality"] = bits or [GOOD]
-        with self._client.stream("readings.arrow", parameters) as (headers, chunks):
+    def _opened(self, kind: str, wanted: Wanted) -> Iterator[Any]:
+        with self._client.stream("readings.arrow", _parameters(kind, wanted)) as chunks:
             source = io.BufferedReader(_Chunks(chunks), BUFFER)
             with pa.ipc.open_stream(pa.PythonFile(source, "r")) as reader:
-                yield reader, int(headers.get(COUNT, "0"))
+                yield reader
+
+
+def _parameters(kind: str, wanted: Wanted) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"kind": kind, "from": _rfc3339(wanted.start_ms), "to": _rfc3339(wanted.end_ms)}
+    parameters |= {"device": wanted.devices, "asset": wanted.assets, "zone": wanted.zones, "metric": wanted.metrics}
+    if wanted.allowed is not None:
+        bits = [bit.name.lower() for bit in Quality if bit.name and bit & wanted.allowed]
+        parameters["quality"] = bits or [GOOD]
+    return parameters
 
 
 class _Chunks(io.RawIOBase):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import pyarrow as pa
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from console.api_devices import DAY_MS
 from console.parameters import parse_time
@@ -26,6 +26,7 @@ Names = Annotated[list[Annotated[str, Query(max_length=64)]] | None, Query(max_l
 def routes(platform: Platform, streams: Streams) -> APIRouter:
     router = APIRouter()
 
+    @router.head("/readings.arrow", include_in_schema=False)
     @router.get(
         "/readings.arrow",
         summary="Readings of a kind as a stream of Apache Arrow (IPC), in order of measured time",
@@ -33,6 +34,7 @@ def routes(platform: Platform, streams: Streams) -> APIRouter:
         responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}},
     )
     async def readings(
+        request: Request,
         kind: Annotated[str, Query(max_length=64, description="one of /kinds")],
         start: Annotated[str | None, Query(alias="from", description="RFC 3339; a day before `to` if left out")] = None,
         end: Annotated[str | None, Query(alias="to", description="RFC 3339, not included; now if left out")] = None,

@@ -30,6 +30,8 @@ ENDS = ("whole", "gone", "stalled", "failed")
 """How an answer ended: taken to its end; its client went away, took nothing for too long; the store failed."""
 
 Result = TypeVar("Result")
+Prepare = Callable[[], tuple[Iterator[bytes], Mapping[str, str]]]
+"""Gives the pieces of an answer and its headers."""
 
 
 class Streams:
@@ -49,18 +51,12 @@ class Streams:
         for figure in (self.ended, self.refused, self.readings, opened):
             registry.register(figure)
 
-    async def begin(
-        self, prepare: Callable[[], tuple[Iterator[bytes], Mapping[str, str]]], *, media_type: str
-    ) -> Response:
+    async def begin(self, prepare: Prepare, *, media_type: str) -> Response:
         """The answer whose pieces and headers `prepare` gives, begun: what fails before the first piece is raised here.
 
         No piece is empty; `prepare` and the pieces are asked in a thread of ours. Raises Problem when there is no room.
         """
-        if self.open >= self.most:
-            self.refused.inc()
-            detail = f"{self.open} long answers are being given, {self.most} is the most; try again when one has ended"
-            raise Problem("unavailable", detail, headers={"Retry-After": "5"})
-        self.open += 1
+        self._take_room()
         try:
             pieces, headers = await self.run(prepare)
             first = await self.run(lambda: next(pieces, b""))
@@ -68,6 +64,22 @@ class Streams:
             self.open -= 1
             raise
         return _Stream(self, first, pieces, media_type, headers)
+
+    async def head(self, prepare: Prepare, *, media_type: str) -> Response:
+        """The headers of that answer, and none of it; in the same room. Raises Problem."""
+        self._take_room()
+        try:
+            _, headers = await self.run(prepare)
+        finally:
+            self.open -= 1
+        return Response(b"", 200, {**headers, "Cache-Control": "no-store"}, media_type)
+
+    def _take_room(self) -> None:
+        if self.open >= self.most:
+            self.refused.inc()
+            detail = f"{self.open} long answers are being given, {self.most} is the most; try again when one has ended"
+            raise Problem("unavailable", detail, headers={"Retry-After": "5"})
+        self.open += 1
 
     async def run(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -105,7 +105,7 @@ class LogReader:
     def _faults(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+        except (sqlite3.DatabaseError, msgspec.MsgspecError, OSError) as error:
             raise LogFault(
                 f"{self.path}: cannot be read ({error}); mend its mode, or restore it from a backup"
             ) from None

@@ -75,6 +75,13 @@ def test_a_day_of_a_kind_comes_as_columns_with_types_and_units(client: ApiClient
     assert set(some["quality"].to_pylist()) == {0}
 
 
+def test_its_head_says_how_many_will_come_and_gives_none(client: ApiClient) -> None:
+    head = client._send("HEAD", "/api/v1/readings.arrow?kind=street_light", {})
+    assert (head.status_code, head.content) == (200, b"")
+    assert int(head.headers["nabd-readings"]) > 100
+    assert client._send("HEAD", "/api/v1/readings.arrow?kind=no", {}).status_code == 422
+
+
 def test_nothing_found_is_a_whole_stream_without_rows(client: ApiClient) -> None:
     assert table(client.get("/api/v1/readings.arrow?kind=waste_bin&asset=nobody")).num_rows == 0
 
