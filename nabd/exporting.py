@@ -13,6 +13,7 @@ from adapters.export_formats import FORMATS
 from adapters.platform_client import PlatformClient, PlatformFault
 from adapters.platform_extracts import PlatformExtracts
 from adapters.stores.arrow_columns import metrics_of
+from adapters.stores.duckdb_asking import change
 from adapters.stores.duckdb_store import DuckStore
 from contract.document import nearest
 from contract.extracts import Extracts, Wanted, allowed_quality
@@ -32,6 +33,7 @@ from nabd.time_arguments import time_ms
 if TYPE_CHECKING:
     from adapters.stores.influx_store import InfluxStore
 
+MEMORY = "200MB"  # of DuckDB: slices need little, and what it was given more it would fill with the file
 ANSWER_S_MAX = 600.0  # a platform may count for a while before it answers
 
 
@@ -165,7 +167,10 @@ def _source(data: Path, config: Path | None, kinds: Kinds) -> Iterator[Extracts]
             yield PlatformExtracts(stack.enter_context(closing(PlatformClient(run.url, timeout_s=ANSWER_S_MAX))))
             return
         stack.enter_context(nobody_runs(data))
-        yield extracts_of(stack.enter_context(closing(open_stopped(data, config, kinds))), kinds)
+        store = stack.enter_context(closing(open_stopped(data, config, kinds)))
+        if isinstance(store, DuckStore):
+            change(store, f"SET memory_limit = '{MEMORY}'")
+        yield extracts_of(store, kinds)
 
 
 def open_stopped(data: Path, config: Path | None, kinds: Kinds) -> "DuckStore | InfluxStore":
