@@ -26,8 +26,9 @@ logger = logging.getLogger("console")
 STREAMS_MAX = 4
 THREADS = 2
 STALLED_S = 60.0
-ENDS = ("whole", "gone", "stalled", "failed")
-"""How an answer ended: taken to its end; its client went away, took nothing for too long; the store failed."""
+ENDS = ("whole", "gone", "stalled", "failed", "stopped")
+"""How an answer ended: taken to its end; its client went away, took nothing for too long; the store failed; the
+platform stopped."""
 
 Result = TypeVar("Result")
 Prepare = Callable[[], tuple[Iterator[bytes], Mapping[str, str]]]
@@ -125,6 +126,8 @@ class _Stream(Response):
             return "failed"
         except OSError:
             return "gone"
+        except asyncio.CancelledError:  # the server stops, and nothing is waited for behind this answer
+            return "stopped"
         return "whole"
 
     def _send(self, send: Callable[..., Awaitable[None]], message: dict[str, object]) -> Awaitable[None]:

@@ -202,6 +202,23 @@ def test_a_reader_that_stalls_for_too_long_loses_its_place(city: DemoCity, monke
     asyncio.run(play())
 
 
+def test_a_platform_that_stops_waits_for_no_reader(
+    city: DemoCity, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    platform = replace(city.platform(), extracts=Endless())
+    monkeypatch.setattr("console.server.STOP_S", 1)
+
+    async def play() -> None:
+        async with served(platform) as port:
+            connection = asking(port)
+            await until(lambda: figure(platform, "nabd_streams_open") == 1, "a reader")
+        await until(lambda: figure(platform, "nabd_streams_ended_total", how="stopped") == 1, "it is ended")
+        connection.close()
+
+    asyncio.run(play())
+    assert "Traceback" not in caplog.text
+
+
 def test_a_store_that_fails_in_the_midst_breaks_the_answer_off_so_that_nobody_takes_it_for_whole(
     city: DemoCity,
 ) -> None:
