@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from click.testing import CliRunner, Result
 from adapters.log import log_file
 from adapters.stores.duckdb_rebuild import PART_ROWS
 from adapters.stores.duckdb_store import DuckStore
-from contract.ports import StoredReading
+from adapters.stores.influx_store import InfluxStore
+from contract.ports import PutAway, StoredReading, StoreFault
+from contract.records import Entry
 from nabd.backing_up import nobody_runs
 from nabd.cli import cli
 from tests.influxdb import InfluxServer
@@ -216,3 +219,32 @@ def test_influxdb_has_every_reading_of_the_log_again_and_keeps_the_rest(
     done = rebuild(data, "--from-log-only")
     assert done.exit_code == 2
     assert "Nabd empties no bucket" in done.output
+
+
+@pytest.mark.services
+def test_a_broken_off_rewrite_of_influxdb_leaves_a_position_from_which_everything_is_written_again(
+    tmp_path: Path, influx: InfluxServer, influx_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = influx, influx_bucket
+    data = cities.found(tmp_path / "data")
+    cities.use_influxdb(data, *place)
+    cities.append(data, [cities.message(n, n + 9) for n in range(1, 200, 10)])
+    cities.store_all(data, place)
+    whole = names(data, place)
+    write = InfluxStore.write
+
+    def failing(self: InfluxStore, entries: Sequence[Entry], stored_at_ms: int, put_away: PutAway | None = None) -> int:
+        if entries[0].position > 10:
+            raise StoreFault("the server is gone")
+        return write(self, entries, stored_at_ms, put_away)
+
+    monkeypatch.setattr("nabd.rebuilding.BATCH", 5)
+    monkeypatch.setattr(InfluxStore, "write", failing)
+    done = rebuild(data)
+    assert done.exit_code == 2
+    assert "the server is gone\n100 readings were written again; run it once more" in done.output
+    with cities.open_store(data, place) as store:
+        assert store.position() == 10, "from here on the platform writes"
+    monkeypatch.setattr(InfluxStore, "write", write)
+    assert rebuild(data).exit_code == 0
+    assert names(data, place) == whole
