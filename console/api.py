@@ -8,12 +8,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console import api_acts, api_devices, api_quarantine, metrics, problems
+from console import api_acts, api_arrow, api_devices, api_quarantine, metrics, problems
 from console.health import quarantine_document, read_health
 from console.parameters import known_parameters, rfc3339
 from console.platform import Platform
 from console.problems import Problem, answer
 from console.replies import Json
+from console.streams import Streams
 
 BODY_BYTES_MAX = 64 * 1024
 
@@ -32,6 +33,7 @@ def create_api(platform: Platform) -> FastAPI:
     api.include_router(api_devices.routes(platform))
     api.include_router(api_acts.routes(platform))
     api.include_router(api_quarantine.routes(platform))
+    api.include_router(api_arrow.routes(platform, Streams(platform.registry)))
     api.add_middleware(BodyGuard)
     return api
 

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from console.live import LiveView
 from console.turns import Turns
+from contract.extracts import Extracts
 from contract.kind import Kinds
 from contract.losses import Loss
 from contract.ports import Clock, LedgerRow, Log, State, Store
@@ -80,6 +81,7 @@ class Platform:
     needs_credentials: bool = False  # the broker asks every device for a password of its own; the console makes none
     accept_loss: Callable[[], Loss | None] = lambda: None
     """Tell no longer what the store lacks for good; what that was. Raises StoreFault."""
+    extracts: Extracts | None = None  # of the same store, in bulk; None where there is no such way
     tile_url: str = ""  # a Leaflet template such as https://tiles.example/{z}/{x}/{y}.png; empty: outlines only
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)  # further figures for /metrics
     turns: Turns = field(default_factory=Turns)  # so that acts on one thing, come at once, are done one by one

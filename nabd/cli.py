@@ -12,6 +12,7 @@ from nabd import fault
 from nabd.clearly import refuse_clearly
 from nabd.cli_dashboards import dashboards
 from nabd.cli_quarantine import quarantine
+from nabd.cli_readings import data_rebuild, data_verify, export
 
 START_MS_MAX = 7_258_118_400_000 - 1  # the end of 2199: every device and zone file counts so far
 
@@ -281,7 +282,7 @@ def devices_credentials(data: Path, url: str | None, config: Path | None) -> Non
 
 @cli.group("data")
 def data_folder() -> None:
-    """Back up, restore and move what a city has stored."""
+    """Back up, restore, move, check and make anew what a city has stored."""
 
 
 @data_folder.command("backup")
@@ -357,6 +358,9 @@ def doctor(data: Path, config: Path | None, deploy: Path | None) -> None:
 
 cli.add_command(dashboards)
 cli.add_command(quarantine)
+cli.add_command(export)
+data_folder.add_command(data_rebuild)
+data_folder.add_command(data_verify)
 
 if __name__ == "__main__":
     main()

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from adapters.log.sqlite_log import SqliteLog
 from adapters.mqtt.tls import TlsFault, client_context
+from adapters.stores.duckdb_export import DuckExtracts
 from adapters.stores.duckdb_store import DuckStore
 from console.live import LiveView
+from contract.extracts import Extracts
 from contract.kind import Kinds
 from contract.ports import Store, StoreFault
 from nabd.data_folder import DataFolder
@@ -91,6 +93,15 @@ def open_log(settings: Settings, folder: DataFolder) -> SqliteLog:
         quarantine_bytes_max=settings.quarantine_bytes_max,
         quarantine_device_bytes_max=settings.quarantine_device_bytes_max,
     )
+
+
+def extracts_of(store: "DuckStore | InfluxStore", kinds: Kinds) -> Extracts:
+    """What readings are taken out of this store with, in bulk."""
+    if isinstance(store, DuckStore):
+        return DuckExtracts(store, kinds)
+    from adapters.stores.influx_export import InfluxExtracts
+
+    return InfluxExtracts(store.link, kinds)
 
 
 async def restore_live(store: Store, live: LiveView) -> None:

@@ -53,7 +53,7 @@ from nabd.positions import check_positions, check_state_there
 from nabd.quarantining import Quarantining
 from nabd.recording import make_recorder, run_recorder
 from nabd.settings import Settings
-from nabd.storing import open_log, open_store, restore_live
+from nabd.storing import extracts_of, open_log, open_store, restore_live
 from rules import loader
 from rules.engine import Engine
 from simulators.fleet import Fleet
@@ -352,6 +352,7 @@ class House:
             copy_store=store_copier(self.folder.path, self.store),
             needs_credentials=not self.settings.mqtt_embedded,
             accept_loss=self.writer.accept_loss,
+            extracts=extracts_of(self.store, self.kinds),
             tile_url=self.settings.map_tile_url,
         )
 

@@ -202,6 +202,14 @@ class DuckStore:
 
     # -- history
 
+    def columns(self, kind: str) -> Mapping[str, bool]:
+        """The metrics that this kind's table has a column of, lost ones too: is it a text? Raises KeyError."""
+        return self._columns[kind]
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """For the modules beside this one, which close it at once; a closed store raises duckdb.Error."""
+        return self._connection.cursor()
+
     def span(self) -> tuple[int, int] | None:
         bounds = [
             self._fetch(f"SELECT min(measured_at_ms), max(measured_at_ms) FROM {table(kind)}", [])[0]  # noqa: S608

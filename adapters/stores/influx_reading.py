@@ -126,13 +126,13 @@ class InfluxReader:
     def held(self, start_ms: int, end_ms: int) -> dict[str, int]:
         counts = {}
         for kind in self._kinds:
-            rows = self._rows(f'SELECT count("seq") {_within(kind, start_ms, end_ms)}')
+            rows = self._rows(f'SELECT count("seq") {within(kind, start_ms, end_ms)}')
             counts[kind] = sum(int(row[1]) for row in rows)
         return counts
 
     def history(self, start_ms: int, end_ms: int) -> Iterator[StoredReading]:
         for kind in self._kinds.values():
-            for series in self._link.ask(f"SELECT * {_within(kind.name, start_ms, end_ms)}"):
+            for series in self._link.ask(f"SELECT * {within(kind.name, start_ms, end_ms)}"):
                 for row in series.values:
                     known = {key: value for key, value in zip(series.columns, row, strict=True) if value is not None}
                     yield _stored(kind, known)
@@ -185,7 +185,7 @@ def _bounds_ns(start_ms: int, end_ms: int) -> tuple[int, int]:
     return min(max(start_ms, 0) * NS_PER_MS, NS_MAX), min(max(end_ms, 0) * NS_PER_MS, NS_MAX)
 
 
-def _within(kind: str, start_ms: int, end_ms: int) -> str:
+def within(kind: str, start_ms: int, end_ms: int) -> str:
     start_ns, end_ns = _bounds_ns(start_ms, end_ms)
     return f"FROM {name(kind)} WHERE time >= {start_ns} AND time < {end_ns}"
 

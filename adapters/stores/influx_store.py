@@ -52,10 +52,10 @@ class InfluxStore:
         log: str = "log",
         ca_file: str = "",
     ) -> None:
-        self._link = InfluxLink(url, org, bucket, token, timeout_s, ca_file)
-        self.where = self._link.where
+        self.link = InfluxLink(url, org, bucket, token, timeout_s, ca_file)
+        self.where = self.link.where
         self._kinds, self._log = kinds, log
-        self._reader = InfluxReader(self._link, kinds)
+        self._reader = InfluxReader(self.link, kinds)
         self._maker = LineMaker(kinds)
         self._write_lock = threading.Lock()
         self.passed_over = 0  # readings of kinds that are not loaded any more
@@ -93,7 +93,7 @@ class InfluxStore:
         told = [""] * len(texts)
         with self._write_lock:
             for at in range(0, len(texts), LINES_MAX):
-                for one in deliver(self._link.post, texts[at : at + LINES_MAX]):
+                for one in deliver(self.link.post, texts[at : at + LINES_MAX]):
                     told[at + one.number] = f"{self.where} refuses this line for good: {one.sentence}"
         return told
 
@@ -101,7 +101,7 @@ class InfluxStore:
         lines = [point_line(point) for point in points]
         refused = []
         for at in range(0, len(lines), LINES_MAX):
-            for one in deliver(self._link.post, lines[at : at + LINES_MAX]):
+            for one in deliver(self.link.post, lines[at : at + LINES_MAX]):
                 sentence = f"{self.where}: refuses {one.line[:200]!r}: {one.sentence}"
                 refused.append(RefusedPoint(point=points[at + one.number], sentence=sentence))
         return refused
@@ -125,7 +125,7 @@ class InfluxStore:
         refused = []
         for batch, lines in made:
             for at in range(0, len(lines), LINES_MAX):
-                found = deliver(self._link.post, lines[at : at + LINES_MAX])
+                found = deliver(self.link.post, lines[at : at + LINES_MAX])
                 refused += [(batch, one._replace(number=at + one.number)) for one in found]
         return sum(len(lines) for _, lines in made), refused
 
@@ -160,8 +160,8 @@ class InfluxStore:
         Raises StoreFault with what is wrong and the remedy.
         """
         self.position()
-        deliver(self._link.post, [""])
-        return self._link.keeps_s()
+        deliver(self.link.post, [""])
+        return self.link.keeps_s()
 
     # -- reading
 
@@ -213,4 +213,4 @@ class InfluxStore:
         return lines
 
     def close(self) -> None:
-        self._link.close()
+        self.link.close()

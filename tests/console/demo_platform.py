@@ -33,6 +33,7 @@ from contract.decisions import (
     Step,
     identify,
 )
+from contract.extracts import Extracts
 from contract.kind import Value, check_settings
 from contract.kind_file import load_kinds
 from contract.ports import Effects, LedgerRow, Log, State, Store
@@ -115,6 +116,7 @@ class DemoCity:
         self.store: Any
         self.state: Any
         self.log, self.store, self.state = rooms or (MemoryLog(), MemoryStore(), MemoryState())
+        self.extracts: Extracts | None = None
         self.live = LiveView(self.kinds)
         self.waiting = [Waiting("lamp-new-1", "street_light", START_MS - 2 * HOUR_MS, START_MS, 41)]
         self.levels: dict[str, float] = {}
@@ -150,6 +152,7 @@ class DemoCity:
                  "when": "level > 0.2 and power_w < 0.5 * rated_power_w * level", "severity": "major"},
             ],
             needs_credentials=self.needs_credentials,
+            extracts=self.extracts,
         )  # fmt: skip
 
     # -- feeding
