@@ -6,8 +6,8 @@ from typing import Protocol
 
 from adapters.platform_client import PlatformClient, PlatformFault
 from nabd.process import free_port
-from tests.crash.device import VirtualDevice
 from tests.crash.forge import Forge, Forged
+from tests.crash.journal import Journal
 from tests.influxdb import InfluxServer
 from tests.waiting import eventually
 
@@ -87,7 +87,7 @@ class House:
     def log(self) -> str:
         return (self.folder / "platform.log").read_text(encoding="utf-8", errors="replace")
 
-    def register(self, devices: list[VirtualDevice]) -> None:
+    def register(self, devices: list[Journal]) -> None:
         for device in devices:
             self.client.add_device({"id": device.name, "kind": device.kind, "commune": "berkane"})
 

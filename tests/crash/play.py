@@ -28,7 +28,7 @@ def play(house: House, *, seed: str, strokes: int, readings: int) -> Round:
     try:
         house.start()
         house.wait_until_up()
-        house.register(street.devices)
+        house.register(street.journals)
         with street:
             for n in range(1, strokes + 1):
                 street.target = max(street.target, readings * n // strokes)
@@ -36,6 +36,6 @@ def play(house: House, *, seed: str, strokes: int, readings: int) -> Round:
             eventually(lambda: street.measured >= readings, "all is measured", SETTLED_S)
             eventually(lambda: not street.held and street.forgotten, "every reading is kept", SETTLED_S)
             eventually(house.is_stored, lambda: f"the store has all; {house.log()[-3000:]}", SETTLED_S)
-            return Round(chaos.kills, chaos.told, judge(house.client, street.devices))
+            return Round(chaos.kills, chaos.told, judge(house.client, street.journals))
     finally:
         house.stop()

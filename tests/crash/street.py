@@ -4,7 +4,8 @@ import threading
 import time
 from random import Random
 
-from tests.crash.device import MEASURES, VirtualDevice
+from tests.crash.device import VirtualDevice
+from tests.crash.journal import MEASURES, Journal
 
 STEP_S = 0.05
 
@@ -38,13 +39,17 @@ class Street:
             device.stop()
 
     @property
+    def journals(self) -> list[Journal]:
+        return [device.journal for device in self.devices]
+
+    @property
     def measured(self) -> int:
-        return sum(device.measured for device in self.devices)
+        return sum(journal.measured for journal in self.journals)
 
     @property
     def held(self) -> int:
         """How many readings no `kept` has named yet."""
-        return sum(len(device.held) for device in self.devices)
+        return sum(len(journal.held) for journal in self.journals)
 
     @property
     def forgotten(self) -> int:
@@ -64,7 +69,7 @@ class Street:
                 count, owed = int(owed), owed % 1
                 left = -(-(self.target - self.measured) // len(self.devices))
                 for device in self.devices:
-                    device.measure(max(0, min(count, left)), int(time.time() * 1000))
+                    device.journal.measure(max(0, min(count, left)), int(time.time() * 1000))
                     device.send()
         except BaseException as fault:  # told to whoever asks
             self.fault = fault

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from adapters.platform_client import PlatformClient
-from tests.crash.device import SURE, Value, VirtualDevice
+from tests.crash.journal import SURE, Journal, Value
 
 PAGE = 50_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ class Verdict:
         return not (self.lost or self.twice or self.faults)
 
 
-def judge(client: PlatformClient, devices: list[VirtualDevice]) -> Verdict:
+def judge(client: PlatformClient, devices: list[Journal]) -> Verdict:
     verdict = Verdict()
     for device in devices:
         _judge_readings(verdict, client, device)
@@ -41,7 +41,7 @@ def judge(client: PlatformClient, devices: list[VirtualDevice]) -> Verdict:
     return verdict
 
 
-def _judge_readings(verdict: Verdict, client: PlatformClient, device: VirtualDevice) -> None:
+def _judge_readings(verdict: Verdict, client: PlatformClient, device: Journal) -> None:
     """Each metric by itself: what is wrong with the one that every reading has is wrong with readings."""
     wanted: dict[str, Counter[tuple[int, Value]]] = {}
     for at_ms, values in device.readings():
@@ -73,7 +73,7 @@ def _stored(client: PlatformClient, device: str, metric: str) -> Iterator[tuple[
         start = page.get("next")
 
 
-def _judge_ledger(verdict: Verdict, client: PlatformClient, device: VirtualDevice) -> None:
+def _judge_ledger(verdict: Verdict, client: PlatformClient, device: Journal) -> None:
     told = client.get(f"devices/{device.name}/ledger")["streams"]
     have = [(row["stream"], row["have"], row["missing"], row["gone"]) for row in told]
     if have != [(device.stream, [[1, device.measured]], [], [])]:

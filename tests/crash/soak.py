@@ -1,0 +1,96 @@
+"""`make soak`: rounds of kills over all ways to run a city, until there were enough of them and of readings.
+
+Each round is a city of its own, with a seed that follows from that of the soak. What a round found is a line in the
+folder: a soak that was broken off goes on behind the last one, and a round that found something wrong leaves its city's
+folder there. Ends with 1 when anything was wrong in any round.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.crash.forge import Forge
+from tests.crash.play import play
+from tests.crash.ways import WAYS
+
+STROKES = 30  # a round
+READINGS = 40_000
+FOLDER = Path("build/soak")
+
+Found = Mapping[str, Any]
+
+
+class Diary:
+    """What the rounds of one seed found so far: a file of JSON lines."""
+
+    def __init__(self, folder: Path, seed: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / f"kills-{seed}.jsonl"
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        self.rounds: list[Found] = [json.loads(line) for line in lines]
+
+    def add(self, found: Found) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(found) + "\n")
+        self.rounds.append(found)
+
+    def total(self, what: str) -> int:
+        return sum(found[what] for found in self.rounds)
+
+    @property
+    def faults(self) -> list[str]:
+        return [fault for found in self.rounds for fault in found["faults"]]
+
+
+def run_round(number: int, seed: str, folder: Path, forge: Forge) -> Found:
+    way = WAYS[number % len(WAYS)]
+    inside = folder / f"round-{seed}-{number}"
+    shutil.rmtree(inside, ignore_errors=True)  # of a soak that was broken off
+    inside.mkdir(parents=True)
+    with way.house(inside, forge) as house:
+        done = play(house, seed=f"{seed}/{number}", strokes=STROKES, readings=READINGS)
+    verdict = done.verdict
+    if verdict:
+        shutil.rmtree(inside)
+    return {
+        "round": number,
+        "way": way.name,
+        "kills": done.kills,
+        "readings": verdict.readings,
+        "lost": verdict.lost,
+        "twice": verdict.twice,
+        "faults": verdict.faults,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.soak", description=__doc__)
+    parser.add_argument("--seed", default="20261124", help="of everything that is left to chance")
+    parser.add_argument("--kills", type=int, default=1_000, help="at least so many (default %(default)s)")
+    parser.add_argument("--readings", type=int, default=1_000_000, help="at least so many (default %(default)s)")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of what was found (default %(default)s)")
+    chosen = parser.parse_args()
+    diary = Diary(chosen.folder, chosen.seed)
+    forge = Forge()
+    try:
+        while diary.total("kills") < chosen.kills or diary.total("readings") < chosen.readings:
+            found = run_round(len(diary.rounds), chosen.seed, chosen.folder, forge)
+            diary.add(found)
+            print(found, flush=True)
+    finally:
+        forge.close()
+    print(
+        f"soak: {diary.total('kills')} kills, {diary.total('readings')} readings, {diary.total('lost')} lost, "
+        f"{diary.total('twice')} twice, {len(diary.faults)} other faults, seed {chosen.seed}"
+    )
+    for fault in diary.faults:
+        print(f"  {fault}")
+    return 1 if diary.total("lost") or diary.total("twice") or diary.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
