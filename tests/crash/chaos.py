@@ -32,6 +32,7 @@ class Chaos:
             "platform": (self._platform, 2),
             "platform at its start": (self._platform_at_its_start, 1),
             "broker": (self._broker, 2),
+            "broker at the platform's start": (self._broker_at_the_start, 1),
             "both": (self._both, 1),
             "disk full": (self._disk_full, 1),
             "disk full, then platform": (self._disk_full_then_platform, 1),
@@ -53,16 +54,21 @@ class Chaos:
         name = self._left.pop()
         self.told.append(name)
         began_s = time.monotonic()
+        self._strokes[name]()
+        self._pause(0.1, 0.2)  # until the devices have heard all that was said before
         before = self._street.forgotten
         self._street.target = max(self._street.target, self._street.measured + GOES_ON)
-        self._strokes[name]()
         eventually(
-            lambda: self._street.forgotten >= before + GOES_ON,
+            lambda: self._goes_on() and self._street.forgotten >= before + GOES_ON,
             lambda: f"life goes on after {self.told}; the log ends: {self._house.log()[-3000:]}",
             GOES_ON_S,
         )
         print(f"{time.monotonic() - began_s:6.1f} s  {name}")
         self._pause(0.0, 0.3)
+
+    def _goes_on(self) -> bool:
+        assert self._house.platform.alive(), f"it ended by itself after {self.told}: {self._house.log()[-3000:]}"
+        return True
 
     def _pause(self, least_s: float, most_s: float) -> None:
         time.sleep(self._chance.uniform(least_s, most_s))
@@ -85,6 +91,11 @@ class Chaos:
         self.kills += 1
         self._pause(0.0, 0.3)
         self._bring_broker()
+
+    def _broker_at_the_start(self) -> None:
+        self._platform()
+        self._pause(0.0, START_S)
+        self._broker()
 
     def _both(self) -> None:
         """One after the other, the broker with its memory first or last, with nothing in between."""

@@ -24,10 +24,10 @@ def every_reading_is_stored_once(way: Way, folder: Path, forge: Forge, *, stroke
 
 
 def test_every_reading_is_stored_once_whatever_dies(tmp_path: Path, forge: Forge) -> None:
-    every_reading_is_stored_once(EMBEDDED, tmp_path, forge, strokes=8, kills=7)
+    every_reading_is_stored_once(EMBEDDED, tmp_path, forge, strokes=9, kills=9)
 
 
 @pytest.mark.services
 @pytest.mark.parametrize("way", WAYS[1:], ids=lambda way: way.name)
 def test_every_reading_is_stored_once_with_services_too(way: Way, tmp_path: Path, forge: Forge) -> None:
-    every_reading_is_stored_once(way, tmp_path, forge, strokes=11 if way.influxdb else 8, kills=7)
+    every_reading_is_stored_once(way, tmp_path, forge, strokes=12 if way.influxdb else 9, kills=9)
