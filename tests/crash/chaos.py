@@ -16,7 +16,6 @@ from tests.crash.house import House
 from tests.crash.street import Street
 from tests.waiting import eventually
 
-FILES = ("log.db", "log.db-wal", "log.db-wal", "state.db-wal", "store.duckdb", "store.duckdb.wal")
 GOES_ON = 200  # readings that are kept between one stroke and the next
 GOES_ON_S = 60.0
 START_S = 1.5  # a start takes about half a second: this hits before, within and behind it
@@ -125,20 +124,17 @@ class Chaos:
     # -- the disk
 
     def _disk_full(self) -> None:
-        self._fill_disk()
-        self._house.free_disk()
+        self._house.disk.fill(self._chance)
+        self._pause(0.2, 1.5)
+        self._house.disk.free()
 
     def _disk_full_then_platform(self) -> None:
-        self._fill_disk()
-        self._platform()
-
-    def _fill_disk(self) -> None:
-        """It takes no byte at all, or none behind a place close to the end of some file, so that a write is torn."""
-        size = 0
-        if self._chance.random() < 0.7:
-            size = self._house.size_of(self._chance.choice(FILES)) + self._chance.randint(-30_000, 100_000)
-        self._house.fill_disk(max(0, size))
+        self._house.disk.fill(self._chance)
         self._pause(0.2, 1.5)
+        self._house.platform.kill()
+        self.kills += 1
+        self._house.disk.free()
+        self._house.start()
 
     # -- the store
 

@@ -1,11 +1,11 @@
 """The platform with its broker and its store, each of which can be killed, taken away, and left without disk."""
 
-import resource
 from pathlib import Path
 from typing import Protocol
 
 from adapters.platform_client import PlatformClient, PlatformFault
 from nabd.process import free_port
+from tests.crash.disk import Disk, FileSizes, SmallDisk
 from tests.crash.forge import Forge, Forged
 from tests.crash.journal import Journal
 from tests.influxdb import InfluxServer
@@ -24,18 +24,29 @@ class Broker(Protocol):
 
 
 class House:
-    """One data folder and the processes around it. Without `broker` the embedded one, without `influx` DuckDB."""
+    """One data folder and the processes around it. Without `broker` the embedded one, without `influx` DuckDB.
+
+    With `disk` its data are there; without, the disk is full by a limit of the platform's process.
+    """
 
     def __init__(
-        self, folder: Path, forge: Forge, *, broker: Broker | None = None, influx: InfluxServer | None = None
+        self,
+        folder: Path,
+        forge: Forge,
+        *,
+        broker: Broker | None = None,
+        influx: InfluxServer | None = None,
+        disk: SmallDisk | None = None,
     ) -> None:
         self.folder, self.broker, self.influx = folder, broker, influx
-        self.data = folder / "data"
+        self.data = (folder if disk is None else disk.folder) / "data"
+        self.disk: Disk = disk or FileSizes(self.data, lambda: self.platform.pid)
         self.mqtt_port = broker.port if broker is not None else free_port()
         self.client = PlatformClient("http://127.0.0.1:0")
         self._forge = forge
         self._platform: Forged | None = None
-        self.data.mkdir(parents=True)
+        folder.mkdir(parents=True)
+        self.data.mkdir()
         self._write_settings()
 
     def _write_settings(self) -> None:
@@ -108,19 +119,3 @@ class House:
                 child.kill()
                 return True
         return False
-
-    def size_of(self, name: str) -> int:
-        """Of a file in the data folder, in bytes; 0 when it is not there."""
-        try:
-            return (self.data / name).stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def fill_disk(self, size: int) -> None:
-        """From now on the system refuses the platform any byte of a file behind `size`, as a full disk would."""
-        _, hard = resource.prlimit(self.platform.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(self.platform.pid, resource.RLIMIT_FSIZE, (size, hard))
-
-    def free_disk(self) -> None:
-        _, hard = resource.prlimit(self.platform.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(self.platform.pid, resource.RLIMIT_FSIZE, (hard, hard))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.servers import Mosquitto
+from tests.crash.disk import SmallDisk
 from tests.crash.forge import Forge
 from tests.crash.house import House
 from tests.influxdb import InfluxServer
@@ -21,7 +22,7 @@ class Way:
         return f"{'mosquitto' if self.mosquitto else 'embedded'}+{'influxdb' if self.influxdb else 'duckdb'}"
 
     @contextmanager
-    def house(self, folder: Path, forge: Forge) -> Iterator[House]:
+    def house(self, folder: Path, forge: Forge, disk: SmallDisk | None = None) -> Iterator[House]:
         """A house whose servers run, in a new folder; its platform is not started yet."""
         with ExitStack() as ends:
             broker = influx = None
@@ -32,7 +33,7 @@ class Way:
             if self.influxdb:
                 influx = InfluxServer(folder / "influxdb")
                 ends.callback(influx.end)
-            yield House(folder / "house", forge, broker=broker, influx=influx)
+            yield House(folder / "house", forge, broker=broker, influx=influx, disk=disk)
 
 
 EMBEDDED = Way(mosquitto=False, influxdb=False)
