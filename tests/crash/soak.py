@@ -10,9 +10,11 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.crash.disk import NotPermitted, small_disk
 from tests.crash.forge import Forge
 from tests.crash.play import play
 from tests.crash.ways import WAYS
@@ -20,6 +22,7 @@ from tests.fuzz.run import GROWTH_BYTES_MAX, fuzz
 
 STROKES = 30  # a round
 READINGS = 40_000
+SMALL_DISK_EVERY = 3  # rounds: one on a file system of its own, where that is permitted
 PAYLOADS = 250_000  # a round of these
 FOLDER = Path("build/soak")
 
@@ -53,14 +56,19 @@ def run_round(number: int, seed: str, folder: Path, forge: Forge) -> Found:
     inside = folder / f"round-{seed}-{number}"
     shutil.rmtree(inside, ignore_errors=True)  # of a soak that was broken off
     inside.mkdir(parents=True)
-    with way.house(inside, forge) as house:
+    with ExitStack() as ends:
+        disk = None
+        if number % SMALL_DISK_EVERY == 0:
+            with suppress(NotPermitted):
+                disk = ends.enter_context(small_disk(inside / "disk"))
+        house = ends.enter_context(way.house(inside, forge, disk))
         done = play(house, seed=f"{seed}/{number}", strokes=STROKES, readings=READINGS)
     verdict = done.verdict
     if verdict:
         shutil.rmtree(inside)
     return {
         "round": number,
-        "way": way.name,
+        "way": way.name + ("" if disk is None else "+small disk"),
         "kills": done.kills,
         "readings": verdict.readings,
         "lost": verdict.lost,
