@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from contract.clocks import Skew
 from contract.decisions import Alarm, Decision, IntentState, Lease
 from contract.kind import Value
 from contract.records import Entry, Reading, Record, Registered, Telemetry
@@ -35,6 +36,9 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     have: tuple[tuple[int, int], ...]  # stored or quarantined: never needed again
     gone: tuple[tuple[int, int], ...]  # the device said they will never come
     boots: Mapping[int, int] = {}  # boot → offset (ms) that dates its `up` times, fixed once
+    rough: Mapping[int, int | None] = {}  # boot never heard live → how much earlier it may have been (ms), if known
+    skews: tuple[Skew, ...] = ()  # of clocks that were found wrong
+    told: tuple[int, int] | None = None  # (boot, ms): at birth its clock was ahead by so much, as none can be by delay
     seen_at_ms: int = 0
     # What was last heard on `status` and `reported` of the device since this stream was born there.
     status: tuple[int, int, int] | None = None  # (boot, n, 1 for a will: it comes after the birth of its n)

@@ -21,6 +21,7 @@ from contract.records import Telemetry
 from contract.wire import messages, topics
 from contract.wire.messages import BAD_TOPIC, WireFault
 from ingest.batch import NO_STREAM, Batch
+from ingest.dating import Clocks, fleet_clocks
 from ingest.decode import JsonReader, TelemetryIn, Unreadable, decode_telemetry
 from ingest.deferred import Deferred, Waiting
 from ingest.ledger import Ledger
@@ -235,6 +236,10 @@ class Pipeline:
 
     def gone_total(self) -> int:
         return self._ledger.gone_total
+
+    def clocks(self) -> Clocks:
+        """How many devices' clocks are wrong, and whether they are wrong alike."""
+        return fleet_clocks(list(self._ledger.clocks_off.values()), self._ledger.devices)
 
 
 def _telemetry_behind(log: Log, position: int) -> Iterator[Telemetry]:

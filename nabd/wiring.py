@@ -369,6 +369,7 @@ class House:
                 ("live view", self.live_feeder.fault),
                 ("recorder", self.recorder.fault if self.recorder is not None else ""),
                 ("broker", self.guard.fault if self.guard is not None else self.receiver.fault),
+                ("clocks", self.pipeline.clocks().fault),
             )
             if fault
         ]
