@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from contract import quality
 from contract.kind import LANGUAGES, Labels, Metric, MetricType, Setting, Value
 
 PLURALS = frozenset({"zero", "one", "two", "few", "many", "other"})
@@ -158,6 +159,7 @@ def read_texts(code: str) -> dict[str, str | Mapping[str, str]]:
     yaml = YAML(typ="safe")
     texts: dict[str, str | Mapping[str, str]] = {}
     _flatten(yaml.load(StringIO(text)), "", texts)
+    texts |= {f"quality.{word}": label for word, label in quality.texts(code).items()}
     return texts
 
 

@@ -170,8 +170,17 @@ class Store(Protocol):
         asset: str | None = None,
         every_ms: int | None = None,
         limit: int = 10_000,
+        without: int = 0,
     ) -> Sequence[tuple[int, Value]]:
-        """(measured_at_ms, value) in time order within [start, end); with `every_ms` the mean of each step."""
+        """(measured_at_ms, value) in time order within [start, end); with `every_ms` the mean of each step.
+
+        Readings that have a bit of `without` in their quality are left out.
+        """
+
+    def marks(
+        self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
+    ) -> Sequence[tuple[int, int]]:
+        """(measured_at_ms, quality) of a device's readings that something is known against, in time order."""
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         """(device, kind, measured_at_ms, values) of each device's newest stored reading.

@@ -55,7 +55,7 @@ class Pipeline:
     """Stateful only in the ledger, which the log has too. `process` is for one thread; the rest may be asked by any."""
 
     def __init__(self, kinds: Kinds, lookup: Callable[[str], Device | None], log: Log, clock: Clock) -> None:
-        self._validators = {name: Validator(kind) for name, kind in kinds.items()}
+        self._validators = {name: Validator(kind, log.reading) for name, kind in kinds.items()}
         self._lookup, self._log, self._clock = lookup, log, clock
         self._ledger = Ledger(log.ledger(), _telemetry_behind(log, log.consumers().get(LEDGER, 0)))
         self._intake = Intake(log)
@@ -124,6 +124,8 @@ class Pipeline:
             )
             self._ledger.grow(batch.ends, batch.now_ms)
             self._ledger.replace(batch.streams.values(), written=changed)
+            for (credible, device), state in batch.judged.items():
+                credible.keep(device, state)
         for heard in batch.waiting:
             self._waiting.heard(now_ms=batch.now_ms, **heard)
             if self._known(heard["device"]) is not None:

@@ -57,7 +57,7 @@ class Intake:
         finally:  # what is in the stream is in a record, even when a fault of ours ends the message half-way
             if accepted:
                 readings = accepted if in_order else sorted(accepted, key=_seq)
-                batch.accept(_record(device, validator, telemetry, readings))
+                batch.accept(_record(batch, device, validator, telemetry, readings))
 
     @staticmethod
     def _fix_time(batch: Batch, stream: Stream, telemetry: TelemetryIn, newest_up_ms: int | None) -> int:
@@ -93,7 +93,7 @@ class Intake:
         batch.kept[key] = False
         if readings:
             batch.ends[key] = seq
-            batch.accept(_record(device, validator, telemetry, readings))
+            batch.accept(_record(batch, device, validator, telemetry, readings))
         return True
 
     def refuse(self, batch: Batch, device: str, fault: Unreadable) -> None:
@@ -163,7 +163,11 @@ class Intake:
         batch.turn_away(fault, device=stream.device, stream=stream.stream, seq=faulty.seq)
 
 
-def _record(device: Device, validator: Validator, telemetry: TelemetryIn, readings: Sequence[Reading]) -> Telemetry:
+def _record(
+    batch: Batch, device: Device, validator: Validator, telemetry: TelemetryIn, readings: Sequence[Reading]
+) -> Telemetry:
+    if validator.credible is not None:
+        readings = validator.credible.mark(batch, device.device, telemetry.stream, readings)
     return Telemetry(
         device=device.device,
         asset=device.asset,

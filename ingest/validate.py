@@ -23,6 +23,7 @@ from contract.wire.messages import (
     WRONG_TYPE,
     WireFault,
 )
+from ingest.credible import Credible, Find
 
 DAY_MS = 86_400_000
 
@@ -35,12 +36,16 @@ BOOT_MAX = INTEGER_MAX
 class Validator:
     """The rules of one kind."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, find: Find | None = None) -> None:
+        """`find` looks a reading up in the log; without it rates and stuck values are not judged."""
         self.kind = kind
         self.fresh_ms = min((target.fresh_ms for target in kind.targets.values()), default=FRESH_MS)
         self.group = kind.group
         self.fast: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_message_type(kind))
         self._metrics = dict(kind.metrics)
+        self.credible: Credible | None = None
+        if find is not None and (credible := Credible(kind, find)).is_needed:
+            self.credible = credible
         self._booleans = tuple(name for name, metric in kind.metrics.items() if metric.type is MetricType.BOOLEAN)
         self.has_booleans = bool(self._booleans)
 

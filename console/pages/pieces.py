@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 from console.conditions import Condition
 from console.desk import Desk
-from console.documents import quality_words
 from console.explain import explain
 from console.language import Language, local
 from console.live import Contact, Latest, LiveDevice
@@ -14,6 +13,7 @@ from console.wishes import Wish
 from contract.decisions import AlarmState, Severity, Step
 from contract.kind import Kind, Metric
 from contract.ports import AlarmRow, Device
+from contract.quality import words as quality_words
 
 SUMMARY_VALUES = 3
 STEP_TAGS = {
