@@ -170,7 +170,8 @@ def _devices(router: APIRouter, platform: Platform) -> None:
     @router.get("/devices/{device}/ledger", summary="Which readings came, which are missing, which are gone for good")
     def ledger(device: str) -> Response:
         _device(platform, device)
-        return Json({"device": device, "streams": [documents.stream_document(row) for row in platform.ledger(device)]})
+        streams = [documents.stream_document(row) for row in platform.ledger(device)]
+        return Json({"device": device, "streams": streams, "unknown_metrics": platform.unknown_metrics(device)})
 
     @router.get("/deferred", summary="Devices that speak and are not registered")
     def deferred(page: PageOf) -> Response:

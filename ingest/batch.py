@@ -9,7 +9,6 @@ import msgspec
 from contract.ports import Log, Message, Quarantined
 from contract.records import Reading, Record, Status, Telemetry
 from contract.wire.messages import AGE_MS_MAX, WireFault
-from ingest.credible import Credible, State
 from ingest.dating import PUNCTUAL_MS, told_at_birth
 from ingest.ledger import Ledger, Stream
 
@@ -33,7 +32,6 @@ class Batch:
         self.at_hand: list[Reading] = []  # accepted of the message at hand, not yet a record
         self.kept: dict[tuple[str, str], bool] = {}  # (device, stream) to answer → deferred
         self.replies: list[tuple[str, bytes]] = []
-        self.judged: dict[tuple[Credible, str], State] = {}  # what is remembered of devices' values, once this is kept
         self.births: dict[str, str] = {}  # devices that came on line → the stream they are born in
         self.waiting: list[dict[str, Any]] = []  # what to note of devices that are not registered
         self._ledger, self._log = ledger, log

@@ -7,113 +7,75 @@ than the newest lies between two others and is not judged. A value that changed 
 the next one is compared with, so the mark ends when the value comes back, or when the time since makes the step
 credible. A counter that falls was replaced or wrapped: that is no change of a rate.
 
-What is remembered changes only when a batch is in the log (`Batch.judged` until then). It is not stored: after a start
-it is made, when a device is first heard, from its last readings in the log, LOOK_BACK_MAX at most. So a mark differs
-from what it would have been without the start only where the log holds fewer of them, or the last reading of another
-stream was the one before.
+What is remembered is not stored: after a start, or a batch that could not be kept, it is made anew when a device is
+next heard, from its last readings in the log, LOOK_BACK_MAX at most. So a mark differs from what it would have been
+without that only where the log holds fewer of them, or the last reading of another stream was the one before.
+
+The judge of a kind runs for every reading of a city: it is one function made from the kind, with everything in local
+names. A value that is not known yet is no number (NaN), which compares as false: nothing is said against what follows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from math import nan
+from typing import Any
 
 import msgspec
 
-from contract.kind import Kind, MetricType, Value
+from contract.kind import Kind, Metric, MetricType
 from contract.records import Quality, Reading
 
-DEVICES_MAX = 200_000  # of a kind; beyond it the device first heard is forgotten, and judged anew: about 60 MB
+DEVICES_MAX = 200_000  # of a kind; beyond it the device first heard is forgotten, and looked up again: about 60 MB
 LOOK_BACK_MAX = 256  # readings
 RATE = int(Quality.RATE)
 STUCK = int(Quality.STUCK)
-NEVER_MS = -1
 
-State = list[float | str]
-"""[newest measured_at_ms; of each metric with a rate: at_ms, value; of each that must move: since_ms, value]"""
+State = tuple[Any, ...]
+"""(newest measured_at_ms; of each metric with a rate: at_ms, value; of each that must move: since_ms, value)"""
+Judge = Callable[[State, Sequence[Reading]], tuple[State, dict[int, int] | None]]
+"""(state, readings in the order of their seqs) → the state after them, number of a reading → what is against it."""
 Find = Callable[[str, str, int], Reading | None]
 """(device, stream, seq) → the reading of this name in the log."""
-
-
-class Judged(Protocol):
-    """What a batch has judged and not yet kept."""
-
-    judged: dict[tuple["Credible", str], State]
 
 
 class Credible:
     """The judge of one kind."""
 
     def __init__(self, kind: Kind, find: Find) -> None:
-        self.states: dict[str, State] = {}
-        self.forgotten = 0  # devices
+        self.forgotten = 0  # devices, because there were too many
         self._find = find
-        names = [metric for metric in kind.metrics.values() if metric.rate_max_per_s is not None]
-        self._rates = tuple(
-            (1 + 2 * n, metric.name, (metric.rate_max_per_s or 0.0) / 1000, metric.resolution or 0.0,
-             metric.type is MetricType.COUNTER)
-            for n, metric in enumerate(names)
-        )  # fmt: skip
-        still = [metric for metric in kind.metrics.values() if metric.stuck_after_ms]
-        first = 1 + 2 * len(names)
-        self._stills = tuple((first + 2 * n, metric.name, metric.stuck_after_ms) for n, metric in enumerate(still))
-        self._empty: State = [NEVER_MS] * (first + 2 * len(still))
-        self._names = frozenset(metric.name for metric in (*names, *still))
-        self.is_needed = bool(names or still)
+        self._states: dict[str, State] = {}
+        rates = [metric for metric in kind.metrics.values() if metric.rate_max_per_s is not None]
+        self._stills = [metric for metric in kind.metrics.values() if metric.stuck_after_ms]
+        self._names = frozenset(metric.name for metric in (*rates, *self._stills))
+        self._empty: State = (-1, *(0, nan) * (len(rates) + len(self._stills)))
+        self._first_still = 1 + 2 * len(rates)
+        self._judge = _make_judge(rates, self._stills)
+        self.is_needed = bool(self._names)
 
-    def mark(self, batch: Judged, device: str, stream: str, readings: Sequence[Reading]) -> Sequence[Reading]:
-        """These readings of one stream, in the order of their seqs, with what is to be said against them."""
-        if not readings or all(self._names.isdisjoint(reading.values) for reading in readings):
-            return readings
-        key = self, device
-        state = batch.judged.get(key)
+    def mark(self, device: str, stream: str, readings: Sequence[Reading]) -> Sequence[Reading]:
+        """These new readings of one stream, in the order of their seqs, with what is to be said against them."""
+        state = self._states.get(device)
         if state is None:
-            known = self.states.get(device)
-            state = known.copy() if known is not None else self._remembered(device, stream, readings[0].seq)
-            batch.judged[key] = state
-        bits = [self._judge(state, reading.measured_at_ms, reading.values) for reading in readings]
-        if not any(bits):
+            if all(self._names.isdisjoint(reading.values) for reading in readings):
+                return readings
+            if len(self._states) >= DEVICES_MAX:
+                del self._states[next(iter(self._states))]
+                self.forgotten += 1
+            state = self._remembered(device, stream, readings[0].seq)
+        self._states[device], marks = self._judge(state, readings)
+        if marks is None:
             return readings
         return [
-            msgspec.structs.replace(reading, quality=reading.quality | more) if more else reading
-            for reading, more in zip(readings, bits, strict=True)
+            msgspec.structs.replace(reading, quality=reading.quality | marks[n]) if n in marks else reading
+            for n, reading in enumerate(readings)
         ]
 
-    def keep(self, device: str, state: State) -> None:
-        """The batch that judged so is in the log."""
-        if device not in self.states and len(self.states) >= DEVICES_MAX:
-            del self.states[next(iter(self.states))]
-            self.forgotten += 1
-        self.states[device] = state
-
-    def _judge(self, state: State, at_ms: int, values: Mapping[str, Value]) -> int:
-        if at_ms < state[0]:  # type: ignore[operator]  # a number stands there
-            return 0
-        state[0] = at_ms
-        bits = 0
-        for slot, name, rate_per_ms, slack, is_counter in self._rates:
-            value = values.get(name)
-            if value is None:
-                continue
-            before_ms = state[slot]
-            if before_ms != NEVER_MS:
-                change = value - state[slot + 1]  # type: ignore[operator]  # only numbers have rates
-                if change < 0.0:
-                    change = 0.0 if is_counter else -change
-                if change > slack + rate_per_ms * (at_ms - before_ms):  # type: ignore[operator]
-                    bits |= RATE
-                    continue
-            state[slot], state[slot + 1] = at_ms, value
-        for slot, name, after_ms in self._stills:
-            value = values.get(name)
-            if value is None:
-                continue
-            if state[slot] == NEVER_MS or value != state[slot + 1]:
-                state[slot], state[slot + 1] = at_ms, value
-            elif at_ms - state[slot] >= after_ms:  # type: ignore[operator]
-                bits |= STUCK
-        return bits
+    def forget(self) -> None:
+        """What was judged last is not in the log."""
+        self._states.clear()
 
     def _remembered(self, device: str, stream: str, seq: int) -> State:
-        """What would be known of a device first heard since the start, had there been none."""
+        """What there is to know of a device that is not known, from the log."""
         found: list[Reading] = []
         while len(found) < LOOK_BACK_MAX and len(found) < seq - 1:
             reading = self._find(device, stream, seq - 1 - len(found))
@@ -122,11 +84,71 @@ class Credible:
             found.append(reading)
             if not self._stills and not reading.quality & RATE and self._names <= reading.values.keys():
                 break
-        state = self._empty.copy()
-        for reading in reversed(found):
-            if reading.quality & STUCK and state[0] == NEVER_MS:
-                for slot, name, after_ms in self._stills:
-                    if name in reading.values:
-                        state[slot], state[slot + 1] = reading.measured_at_ms - after_ms, reading.values[name]
-            self._judge(state, reading.measured_at_ms, reading.values)
-        return state
+        found.reverse()
+        if not found or not found[0].quality & STUCK:
+            return self._judge(self._empty, found)[0]
+        state, first = list(self._empty), found[0]  # it was stuck already: for how long before is no matter
+        for n, metric in enumerate(self._stills):
+            if metric.name in first.values:
+                slot = self._first_still + 2 * n
+                state[slot], state[slot + 1] = first.measured_at_ms - metric.stuck_after_ms, first.values[metric.name]
+        return self._judge(tuple(state), found)[0]
+
+
+def _make_judge(rates: Sequence[Metric], stills: Sequence[Metric]) -> Judge:
+    """Written out for these metrics: names and numbers in it are those of a kind that was read without fault."""
+    slots = ["newest_ms"]
+    lines = []
+    for n, metric in enumerate(rates):
+        at, was = f"at{n}", f"was{n}"
+        slots += [at, was]
+        too_fast = f"value - {was} > most"
+        if metric.type is not MetricType.COUNTER:
+            too_fast += f" or {was} - value > most"
+        lines += [
+            f"value = values.get({metric.name!r})",
+            "if value is not None:",
+            f"    most = {metric.resolution or 0.0!r} + {(metric.rate_max_per_s or 0.0) / 1000!r} * (at_ms - {at})",
+            f"    if {too_fast}:",
+            f"        bits |= {RATE}",
+            "    else:",
+            f"        {at}, {was} = at_ms, value",
+        ]
+    for n, metric in enumerate(stills):
+        since, still = f"since{n}", f"still{n}"
+        slots += [since, still]
+        lines += [
+            f"value = values.get({metric.name!r})",
+            "if value is not None:",
+            f"    if value != {still}:",
+            f"        {since}, {still} = at_ms, value",
+            f"    elif at_ms - {since} >= {metric.stuck_after_ms}:",
+            f"        bits |= {STUCK}",
+        ]
+    named = ", ".join(slots)
+    text = "\n".join(
+        [
+            "def judge(state, readings):",
+            f"    {named}, = state",
+            "    marks = None",
+            "    number = -1",
+            "    for reading in readings:",
+            "        number += 1",
+            "        at_ms = reading.measured_at_ms",
+            "        if at_ms < newest_ms:",
+            "            continue",
+            "        newest_ms = at_ms",
+            "        values = reading.values",
+            "        bits = 0",
+            *(f"        {line}" for line in lines),
+            "        if bits:",
+            "            if marks is None:",
+            "                marks = {}",
+            "            marks[number] = bits",
+            f"    return ({named},), marks",
+        ]
+    )
+    made: dict[str, Any] = {}
+    exec(compile(text, "<the judge of a kind>", "exec"), made)  # noqa: S102  # our own text
+    judge: Judge = made["judge"]
+    return judge

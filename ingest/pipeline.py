@@ -9,7 +9,7 @@ in readings, durably: received = accepted + duplicate + quarantined + deferred.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -78,6 +78,8 @@ class Pipeline:
                 self._take(batch, message, incoming)
             self._append(batch)
         except BaseException:
+            for validator in self._validators.values():
+                validator.forget()
             with self._registered_lock:
                 self._registered[:0] = welcomed
             raise
@@ -124,8 +126,6 @@ class Pipeline:
             )
             self._ledger.grow(batch.ends, batch.now_ms)
             self._ledger.replace(batch.streams.values(), written=changed)
-            for (credible, device), state in batch.judged.items():
-                credible.keep(device, state)
         for heard in batch.waiting:
             self._waiting.heard(now_ms=batch.now_ms, **heard)
             if self._known(heard["device"]) is not None:
@@ -238,6 +238,10 @@ class Pipeline:
 
     def gone_total(self) -> int:
         return self._ledger.gone_total
+
+    def unknown_metrics(self, device: str) -> Mapping[str, int]:
+        """Metrics that the device sends and its kind does not have: name → how often since the start."""
+        return self._intake.unknown.of(device)
 
     def clocks(self) -> Clocks:
         """How many devices' clocks are wrong, and whether they are wrong alike."""

@@ -13,6 +13,7 @@ from ingest.batch import Batch
 from ingest.dating import CLOCK_BITS, NO_CLOCK, dated_ms, fix_clock, fix_offset
 from ingest.decode import FaultyReading, ReadingIn, TelemetryIn, Unreadable
 from ingest.ledger import RANGES_MAX, Stream
+from ingest.unknown import UnknownMetrics
 from ingest.validate import Validator, judge_time
 
 CLOCK_NONE = int(Quality.CLOCK_NONE)
@@ -26,6 +27,7 @@ class Intake:
 
     def __init__(self, log: Log) -> None:
         self._log = log
+        self.unknown = UnknownMetrics()
 
     def take(
         self, batch: Batch, device: Device, validator: Validator, telemetry: TelemetryIn, newest_up_ms: int | None
@@ -37,6 +39,8 @@ class Intake:
         batch.kept[device.device, telemetry.stream] = False
         for name, count in telemetry.notes.items():
             batch.count(name, count)
+        if telemetry.unknown:
+            self.unknown.note(device.device, telemetry.unknown)
         oldest, before, in_order = telemetry.oldest, 0, True
         for given in telemetry.readings:
             in_order = in_order and given.seq >= before
@@ -57,7 +61,7 @@ class Intake:
         finally:  # what is in the stream is in a record, even when a fault of ours ends the message half-way
             if accepted:
                 readings = accepted if in_order else sorted(accepted, key=_seq)
-                batch.accept(_record(batch, device, validator, telemetry, readings))
+                batch.accept(_record(device, validator, telemetry, readings))
 
     @staticmethod
     def _fix_time(batch: Batch, stream: Stream, telemetry: TelemetryIn, newest_up_ms: int | None) -> int:
@@ -93,7 +97,7 @@ class Intake:
         batch.kept[key] = False
         if readings:
             batch.ends[key] = seq
-            batch.accept(_record(batch, device, validator, telemetry, readings))
+            batch.accept(_record(device, validator, telemetry, readings))
         return True
 
     def refuse(self, batch: Batch, device: str, fault: Unreadable) -> None:
@@ -163,11 +167,9 @@ class Intake:
         batch.turn_away(fault, device=stream.device, stream=stream.stream, seq=faulty.seq)
 
 
-def _record(
-    batch: Batch, device: Device, validator: Validator, telemetry: TelemetryIn, readings: Sequence[Reading]
-) -> Telemetry:
+def _record(device: Device, validator: Validator, telemetry: TelemetryIn, readings: Sequence[Reading]) -> Telemetry:
     if validator.credible is not None:
-        readings = validator.credible.mark(batch, device.device, telemetry.stream, readings)
+        readings = validator.credible.mark(device.device, telemetry.stream, readings)
     return Telemetry(
         device=device.device,
         asset=device.asset,

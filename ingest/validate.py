@@ -49,6 +49,11 @@ class Validator:
         self._booleans = tuple(name for name, metric in kind.metrics.items() if metric.type is MetricType.BOOLEAN)
         self.has_booleans = bool(self._booleans)
 
+    def forget(self) -> None:
+        """The readings judged last were not kept."""
+        if self.credible is not None:
+            self.credible.forget()
+
     def settle(self, values: dict[str, Any]) -> dict[str, Value]:
         """Values as the fast judge leaves them → as they are kept: unknown (null) is absent, booleans are 0.0 or 1.0.
 
@@ -63,17 +68,17 @@ class Validator:
                 values[name] = 1.0 if values[name] else 0.0
         return values
 
-    def judge(self, given: Mapping[str, Any]) -> tuple[dict[str, Value], int]:
-        """(values as they are kept, how many metrics this kind does not have).
+    def judge(self, given: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+        """(values as they are kept, names of metrics that this kind does not have).
 
         `given` is JSON as the standard library reads it. Raises WireFault at the first metric that cannot be.
         """
         values: dict[str, Value] = {}
-        unknown = 0
+        unknown: list[str] = []
         for name, value in given.items():
             metric = self._metrics.get(name)
             if metric is None:
-                unknown += 1
+                unknown.append(name)
             elif value is not None:
                 values[name] = _judge(metric, value)
         return values, unknown
@@ -161,7 +166,7 @@ def _message_type(kind: Kind) -> type[msgspec.Struct]:
             ("oldest", Annotated[int, msgspec.Meta(ge=1, le=INTEGER_MAX)]),
             ("readings", Annotated[list[reading], msgspec.Meta(max_length=READINGS_MAX)]),  # type: ignore[valid-type]
         ],
-        namespace={"faulty": (), "notes": {}},  # so that it is a decode.TelemetryIn to whoever takes it
+        namespace={"faulty": (), "notes": {}, "unknown": ()},  # so that it is a decode.TelemetryIn to whoever takes it
         gc=False,
     )
 

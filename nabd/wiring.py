@@ -349,6 +349,7 @@ class House:
             submit=self.submit,
             deferred=self.pipeline.deferred,
             ledger=self.pipeline.ledger,
+            unknown_metrics=self.pipeline.unknown_metrics,
             totals=self._totals,
             health=self._health,
             rules=self.engine.describe,

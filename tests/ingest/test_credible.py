@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contract.kind_file import load_kinds, read_kind
 from contract.records import Quality, Reading, Telemetry
-from ingest.credible import Credible, State
+from ingest.credible import Credible
 from ingest.pipeline import Pipeline
 from tests.ingest.house import NOW_MS, STREAM, IngestHouse, device, telemetry
 
@@ -144,27 +144,21 @@ def test_a_batch_that_is_not_kept_leaves_no_trace_in_what_is_remembered(
     assert thermometer.measure(0, temperature_c=80.0) == RATE
 
 
-class Kept:
-    """A batch, as far as this judge knows it."""
-
-    def __init__(self) -> None:
-        self.judged: dict[tuple[Credible, str], State] = {}
-
-
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 3_600_000), st.floats(-50, 90), st.booleans()), min_size=1, max_size=40))
 def test_what_is_not_marked_never_changed_faster_than_its_kind_believes(steps: list[tuple[int, float, bool]]) -> None:
-    """However it is cut into batches: between two readings without a mark the rate holds."""
-    credible = Credible(read_kind("thermometer.yaml", KIND), lambda *_: None)
-    at_ms, batch, good = NOW_MS, Kept(), []
-    for seq, (gap_ms, value, keeps) in enumerate(steps, 1):
+    """However often it is forgotten and looked up: between two readings without a mark the rate holds."""
+    kept: dict[int, Reading] = {}
+    credible = Credible(read_kind("thermometer.yaml", KIND), lambda _device, _stream, seq: kept.get(seq))
+    at_ms, good = NOW_MS, []
+    for seq, (gap_ms, value, forgets) in enumerate(steps, 1):
         at_ms += gap_ms
-        [reading] = credible.mark(batch, "t-1", STREAM, [Reading(seq, at_ms, {"temperature_c": value})])
+        if forgets:
+            credible.forget()
+        values = {"temperature_c": value, "rain_um": 0.0, "by": "hand"}
+        [reading] = credible.mark("t-1", STREAM, [Reading(seq, at_ms, values)])
+        kept[seq] = reading
         if not reading.quality & RATE:
             good.append((at_ms, value))
-        if keeps:
-            for (_, name), state in batch.judged.items():
-                credible.keep(name, state)
-            batch = Kept()
     for (before_ms, before), (after_ms, after) in pairwise(good):
         assert abs(after - before) <= 0.5 + 0.0001 * (after_ms - before_ms) + 1e-9
