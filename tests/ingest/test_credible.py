@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.kind import Value
 from contract.kind_file import load_kinds, read_kind
 from contract.records import Quality, Reading, Telemetry
 from ingest.credible import Credible
@@ -155,7 +156,7 @@ def test_what_is_not_marked_never_changed_faster_than_its_kind_believes(steps: l
         at_ms += gap_ms
         if forgets:
             credible.forget()
-        values = {"temperature_c": value, "rain_um": 0.0, "by": "hand"}
+        values: dict[str, Value] = {"temperature_c": value, "rain_um": 0.0, "by": "hand"}
         [reading] = credible.mark("t-1", STREAM, [Reading(seq, at_ms, values)])
         kept[seq] = reading
         if not reading.quality & RATE:
