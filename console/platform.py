@@ -74,6 +74,7 @@ class Platform:
     quarantine: QuarantineActs
     rules: Callable[[], Sequence[Any]]
     """What is known of each rule, as objects with the attributes of `documents.RULE_FIELDS`, as far as they exist."""
+    unknown_metrics: Callable[[str], Mapping[str, int]] = lambda _device: {}  # of a device, since the start
     copy_store: Callable[[], tuple[int, str]] | None = None
     """Copy an embedded store into the data folder, for a backup: the position the copy holds, and its place below that
     folder, which is the asker's to empty. Raises StoreFault, OSError. None when the store is a service with backups of

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from contract.clocks import Skew
 from contract.decisions import Alarm, Decision, IntentState, Lease
 from contract.kind import Value
 from contract.losses import KeepsLoss
@@ -37,6 +38,9 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     have: tuple[tuple[int, int], ...]  # stored or quarantined: never needed again
     gone: tuple[tuple[int, int], ...]  # the device said they will never come
     boots: Mapping[int, int] = {}  # boot → offset (ms) that dates its `up` times, fixed once
+    rough: Mapping[int, int | None] = {}  # boot never heard live → how much earlier it may have been (ms), if known
+    skews: tuple[Skew, ...] = ()  # of clocks that were found wrong
+    told: tuple[int, int] | None = None  # (boot, ms): at birth its clock was ahead by so much, as none can be by delay
     seen_at_ms: int = 0
     # What was last heard on `status` and `reported` of the device since this stream was born there.
     status: tuple[int, int, int] | None = None  # (boot, n, 1 for a will: it comes after the birth of its n)
@@ -160,8 +164,17 @@ class Store(KeepsLoss, Protocol):
         asset: str | None = None,
         every_ms: int | None = None,
         limit: int = 10_000,
+        without: int = 0,
     ) -> Sequence[tuple[int, Value]]:
-        """(measured_at_ms, value) in time order within [start, end); with `every_ms` the mean of each step."""
+        """(measured_at_ms, value) in time order within [start, end); with `every_ms` the mean of each step.
+
+        Readings that have a bit of `without` in their quality are left out.
+        """
+
+    def marks(
+        self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
+    ) -> Sequence[tuple[int, int]]:
+        """(measured_at_ms, quality) of a device's readings that something is known against, in time order."""
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         """(device, kind, measured_at_ms, values) of each device's newest stored reading.

@@ -21,6 +21,9 @@ class Quality(IntFlag):
     CLOCK_NONE = 2  # dated by the platform from the device's time since boot
     LATE = 4  # came later than the kind's `fresh`: corrects records, decides nothing
     RATE = 8  # changed faster than is credible
+    STUCK = 16  # did not change for longer than is credible
+    CLOCK_OFF = 32  # dated by the platform: the device's clock was measured, and is wrong
+    DATED_ROUGHLY = 64  # its boot was never heard live: measured no later than said, perhaps long before
 
 
 class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -30,6 +33,9 @@ class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
     measured_at_ms: int
     values: Mapping[str, Value]  # only what was measured: unknown is absent
     quality: int = 0
+    # What the device itself said, where the platform dated the reading: by a clock that is wrong (Unix ms), or, with
+    # CLOCK_NONE, ms since boot.
+    device_at_ms: int | None = None
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="telemetry", gc=False):

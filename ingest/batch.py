@@ -9,7 +9,8 @@ import msgspec
 from contract.ports import Log, Message
 from contract.quarantine import Quarantined, Settled
 from contract.records import Reading, Record, Status, Telemetry
-from contract.wire.messages import AGE_MS_MAX, AHEAD_MS_MAX, WireFault
+from contract.wire.messages import AGE_MS_MAX, WireFault
+from ingest.dating import PUNCTUAL_MS, told_at_birth
 from ingest.ledger import Ledger, Stream
 
 NO_STREAM = ""  # where the order of a device's messages stands while no birth of it was heard
@@ -28,7 +29,8 @@ class Batch:
         self.counts: Counter[str] = Counter()
         self.streams: dict[tuple[str, str], Stream] = {}
         self.ends: dict[tuple[str, str], tuple[Stream, int]] = {}  # that only grow, none of `streams`: the next seq
-        self.earliest_ms, self.latest_ms = now_ms - AGE_MS_MAX, now_ms + AHEAD_MS_MAX  # when a reading can be measured
+        self.earliest_ms, self.latest_ms = now_ms - AGE_MS_MAX, now_ms + PUNCTUAL_MS  # when a reading can be measured
+        self.punctual_ms = now_ms - PUNCTUAL_MS  # a newest reading from before it says something about the clock
         self.accepted = 0  # readings
         self.at_hand: list[Reading] = []  # accepted of the message at hand, not yet a record
         self.kept: dict[tuple[str, str], bool] = {}  # (device, stream) to answer → deferred
@@ -110,6 +112,7 @@ class Batch:
         before = self._ledger.current(birth.device) if earlier is None else self.streams[birth.device, earlier]
         stream = self.stream(birth.device, birth.stream)
         stream.born_at_ms = max(self.now_ms, before.born_at_ms + 1 if before is not None else 0)
+        stream.told = told_at_birth(birth.boot, birth.measured_at_ms, self.now_ms)
         self.births[birth.device] = birth.stream
 
     def turn_away(

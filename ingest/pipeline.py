@@ -9,7 +9,7 @@ in readings, durably: received = accepted + duplicate + quarantined + deferred.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +23,7 @@ from contract.records import Telemetry
 from contract.wire import messages, topics
 from contract.wire.messages import BAD_TOPIC, INTEGER_MAX, WireFault
 from ingest.batch import NO_STREAM, Batch
+from ingest.dating import Clocks, fleet_clocks
 from ingest.decode import JsonReader, TelemetryIn, Unreadable, decode_telemetry
 from ingest.deferred import Deferred, Waiting
 from ingest.ledger import Ledger
@@ -63,7 +64,7 @@ class Pipeline:
         lookup_at: LookupAt | None = None,
     ) -> None:
         """`lookup_at`: how a device was bound at a moment, for what is replayed; without it, as it is now."""
-        self._validators = {name: Validator(kind) for name, kind in kinds.items()}
+        self._validators = {name: Validator(kind, log.reading) for name, kind in kinds.items()}
         self._lookup, self._log, self._clock = lookup, log, clock
         self._ledger = Ledger(log.ledger(), _telemetry_behind(log, log.consumers().get(LEDGER, 0)))
         self._intake = Intake(log)
@@ -88,6 +89,8 @@ class Pipeline:
                 self._take(batch, message, incoming)
             self._append(batch)
         except BaseException:
+            for validator in self._validators.values():
+                validator.forget()
             with self._registered_lock:
                 self._registered[:0] = welcomed
             raise
@@ -273,6 +276,14 @@ class Pipeline:
 
     def gone_total(self) -> int:
         return self._ledger.gone_total
+
+    def unknown_metrics(self, device: str) -> Mapping[str, int]:
+        """Metrics that the device sends and its kind does not have: name → how often since the start."""
+        return self._intake.unknown.of(device)
+
+    def clocks(self) -> Clocks:
+        """How many devices' clocks are wrong, and whether they are wrong alike."""
+        return fleet_clocks(list(self._ledger.clocks_off.values()), self._ledger.devices)
 
 
 def _telemetry_behind(log: Log, position: int) -> Iterator[Telemetry]:

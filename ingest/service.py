@@ -91,6 +91,7 @@ class IngestService:
     def status(self) -> Mapping[str, object]:
         """For health and metrics: rates over the last 10 s, `backlog` messages read and not yet kept, times in ms."""
         messages_per_s, readings_per_s = self._rates.per_s(self._clock.monotonic_s())
+        clocks = self._pipeline.clocks()
         return {
             "holding": self.holding,
             "messages_per_s": messages_per_s,
@@ -104,6 +105,9 @@ class IngestService:
             "kept_sent": self._keeper.sent,
             "kept_waiting": self._keeper.waiting,
             "deferred_forgotten": self._pipeline.forgotten,
+            "clocks_off": clocks.off,
+            "clocks_off_alike": clocks.alike,
+            "clocks_ahead_ms": clocks.ahead_ms,
         }
 
     async def _receive(self) -> Sequence[Message]:

@@ -345,6 +345,7 @@ class House:
             submit=self.submit,
             deferred=self.pipeline.deferred,
             ledger=self.pipeline.ledger,
+            unknown_metrics=self.pipeline.unknown_metrics,
             totals=self._totals,
             health=self._health,
             quarantine=self.quarantine,
@@ -370,6 +371,7 @@ class House:
                 ("live view", self.live_feeder.fault),
                 ("recorder", self.recorder.fault if self.recorder is not None else ""),
                 ("broker", self.guard.fault if self.guard is not None else self.receiver.fault),
+                ("clocks", self.pipeline.clocks().fault),
             )
             if fault
         ]

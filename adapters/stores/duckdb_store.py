@@ -26,6 +26,7 @@ from adapters.stores.duckdb_tables import (
     FIXED,
     LATER,
     LOST,
+    NULLABLE,
     PREFIX,
     Row,
     arrow,
@@ -161,6 +162,7 @@ class DuckStore:
         asset: str | None = None,
         every_ms: int | None = None,
         limit: int = 10_000,
+        without: int = 0,
     ) -> Sequence[tuple[int, Value]]:
         """Raw values, or one a step: the mean of a number, the last of a counter, a boolean or an enum.
 
@@ -169,6 +171,9 @@ class DuckStore:
         column = quoted(self._kinds[kind].metrics[metric].name)
         wheres = ["measured_at_ms >= ?", "measured_at_ms < ?", f"{column} IS NOT NULL"]
         arguments: list[Any] = [start_ms, end_ms]
+        if without:
+            wheres.append("quality & ? = 0")
+            arguments.append(without)
         for name, value in (("device", device), ("asset", asset)):
             if value is not None:
                 wheres.append(f"{name} = ?")
@@ -181,6 +186,15 @@ class DuckStore:
             query = f"SELECT measured_at_ms // ? * ? AS step, {value} {source} GROUP BY step ORDER BY step LIMIT ?"
             arguments[:0] = [every_ms, every_ms]
         return [(int(at), value) for at, value in self._fetch(query, [*arguments, limit])]
+
+    def marks(
+        self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
+    ) -> Sequence[tuple[int, int]]:
+        query = (
+            f"SELECT measured_at_ms, quality FROM {table(kind)} WHERE measured_at_ms >= ? AND measured_at_ms < ? "  # noqa: S608  # a kind's name
+            "AND device = ? AND quality <> 0 ORDER BY measured_at_ms, stream, seq LIMIT ?"
+        )
+        return [(int(at), int(bits)) for at, bits in self._fetch(query, [start_ms, end_ms, device, limit])]
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         for kind in self._kinds.values():
@@ -315,6 +329,7 @@ class DuckStore:
                         record.commune,
                         record.zone,
                         record.group,
+                        reading.device_at_ms,
                     )
                 )
                 measured.append(reading.values)
@@ -344,10 +359,10 @@ class DuckStore:
                 f"or move the file away and let the log fill a new one"
             )
         for kind in self._kinds.values():
-            fixed = ", ".join(f"{name} {sql} NOT NULL" for name, sql, _ in FIXED)
+            fixed = ", ".join(f"{name} {sql}{'' if name in NULLABLE else ' NOT NULL'}" for name, sql, _ in FIXED)
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table(kind.name)} ({fixed})")
-            for name in LATER:
-                connection.execute(f"ALTER TABLE {table(kind.name)} ADD COLUMN IF NOT EXISTS {name} VARCHAR DEFAULT ''")
+            for name, sql in LATER.items():
+                connection.execute(f"ALTER TABLE {table(kind.name)} ADD COLUMN IF NOT EXISTS {name} {sql}")
             for metric in kind.metrics.values():
                 column = f"{quoted(metric.name)} {sql_type(metric)}"
                 connection.execute(f"ALTER TABLE {table(kind.name)} ADD COLUMN IF NOT EXISTS {column}")

@@ -53,10 +53,17 @@ class InfluxReader:
         return {}
 
     def choose(
-        self, kind: str, metric: str, start_ms: int, end_ms: int, device: str | None, asset: str | None
+        self,
+        kind: str,
+        metric: str,
+        start_ms: int,
+        end_ms: int,
+        device: str | None,
+        asset: str | None,
+        without: int = 0,
     ) -> Chosen:
         known = self._kinds[kind].metrics[metric]
-        wheres = [_is_there(known)]
+        wheres = [_is_there(known), *_without(without)]
         wheres += [
             f'"{tag}" = {text(tag_text(value))}'
             for tag, value in (("device", device), ("asset", asset))
@@ -74,6 +81,12 @@ class InfluxReader:
             rows = [row for row in rows if row[0] < start_ns] + list(rest)
         ordered = sorted((_ms(at_ns), stream, seq, value) for at_ns, value, stream, seq in _whole(rows))
         return [(at_ms, _value(value)) for at_ms, _, _, value in ordered[:limit]]
+
+    def marks(self, kind: str, device: str, start_ms: int, end_ms: int, limit: int) -> list[tuple[int, int]]:
+        where = f'AND "device" = {text(tag_text(device))} AND "quality" > 0'
+        rows = self._rows(f'SELECT "quality", "stream", "seq" {within(kind, start_ms, end_ms)} {where} LIMIT {limit}')
+        ordered = sorted((_ms(at_ns), stream, seq, int(bits)) for at_ns, bits, stream, seq in _whole(rows))
+        return [(at_ms, bits) for at_ms, _, _, bits in ordered]
 
     def steps(self, chosen: Chosen, every_ms: int, limit: int) -> list[tuple[int, Value]]:
         column = name(chosen.metric.name)
@@ -147,7 +160,8 @@ def _stored(kind: Kind, known: dict[str, Any]) -> StoredReading:
     tags = [tag_value(known.pop(tag, "")) for tag in ("device", "asset", "commune", "zone", kind.group or "group")]
     device, asset, commune, zone, group = tags
     at_ms, stream = _ms(known.pop("time")), known.pop("stream", "")
-    boot, received_at_ms, stored_at_ms, quality, seq = (int(known.pop(field, 0)) for field in FIELDS[1:])
+    boot, received_at_ms, stored_at_ms, quality, seq = (int(known.pop(field, 0)) for field in FIELDS[1:6])
+    said_ms = known.pop(FIELDS[6], None)
     values = {metric: _value(value) for metric, value in known.items()}
     return StoredReading(
         received_at_ms=received_at_ms,
@@ -161,7 +175,7 @@ def _stored(kind: Kind, known: dict[str, Any]) -> StoredReading:
             commune=commune,
             zone=zone,
             group=group,
-            readings=(Reading(seq, at_ms, values, quality),),
+            readings=(Reading(seq, at_ms, values, quality, None if said_ms is None else int(said_ms)),),
         ),
     )
 
@@ -179,6 +193,11 @@ def text(value: str) -> str:
 def _is_there(metric: Metric) -> str:
     column = name(metric.name)
     return f"{column} != ''" if metric.type is MetricType.ENUM else f"({column} >= 0 OR {column} < 0)"
+
+
+def _without(mask: int) -> list[str]:
+    """Conditions that no bit of `mask` is set. Fields are floats, and InfluxQL knows bits of integers only."""
+    return [f'"quality" % {2 * bit} < {bit}' for bit in (1 << n for n in range(mask.bit_length())) if mask & bit]
 
 
 def _bounds_ns(start_ms: int, end_ms: int) -> tuple[int, int]:

@@ -176,15 +176,21 @@ class InfluxStore:
         asset: str | None = None,
         every_ms: int | None = None,
         limit: int = 10_000,
+        without: int = 0,
     ) -> Sequence[tuple[int, Value]]:
         """Raw values, or one a step: the mean of a number, the last of a counter, a boolean or an enum.
 
         A step is named by its first millisecond. Raises KeyError for a kind or metric there is none of, StoreFault.
         """
-        chosen = self._reader.choose(kind, metric, start_ms, end_ms, device, asset)
+        chosen = self._reader.choose(kind, metric, start_ms, end_ms, device, asset, without)
         if every_ms is None:
             return self._reader.raw(chosen, limit)
         return self._reader.steps(chosen, every_ms, limit)
+
+    def marks(
+        self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
+    ) -> Sequence[tuple[int, int]]:
+        return self._reader.marks(kind, device, start_ms, end_ms, limit)
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         return self._reader.latest()

@@ -126,6 +126,10 @@ class HealthPage:
             tile(text("health.clock"), h("span", f"×{speed:g}", class_="num", dir="ltr"),
                  self._origin(origin) if origin else text("health.real_time")),
         ]  # fmt: skip
+        off = int(health.figures.get("clocks_off", 0))
+        if off:
+            alike = number(health.figures.get("clocks_off_alike", 0))
+            tiles.append(tile(text("health.clocks_off"), number(off), text("health.clocks_off_under", n=alike), "warn"))
         tiles += [
             tile(self.language.word("consumer", name), number(health.lag[name]),
                  text("health.stands_still" if CONSUMERS.get(name) in still else "health.lag_under"),

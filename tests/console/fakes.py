@@ -157,6 +157,7 @@ class MemoryLog:
 class MemoryStore:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], list[tuple[int, Value]]] = {}
+        self.qualities: dict[tuple[str, int], int] = {}  # (device, measured_at_ms) → what is known against the reading
         self._position = 0
 
     def position(self) -> int:
@@ -169,6 +170,8 @@ class MemoryStore:
             if isinstance(entry.record, Telemetry):
                 for reading in entry.record.readings:
                     written += 1
+                    if reading.quality:
+                        self.qualities[entry.record.device, reading.measured_at_ms] = reading.quality
                     for metric, value in reading.values.items():
                         self.rows.setdefault((entry.record.device, metric), []).append((reading.measured_at_ms, value))
         return written
@@ -184,14 +187,26 @@ class MemoryStore:
         asset: str | None = None,
         every_ms: int | None = None,
         limit: int = 10_000,
+        without: int = 0,
     ) -> Sequence[tuple[int, Value]]:
-        rows = sorted(row for row in self.rows.get((device or asset or "", metric), ()) if start_ms <= row[0] < end_ms)
+        thing = device or asset or ""
+        rows = sorted(
+            row
+            for row in self.rows.get((thing, metric), ())
+            if start_ms <= row[0] < end_ms and not self.qualities.get((thing, row[0]), 0) & without
+        )
         if every_ms is None:
             return rows[:limit]
         steps: dict[int, list[float]] = {}
         for at_ms, value in rows:
             steps.setdefault(at_ms - at_ms % every_ms, []).append(float(value))
         return [(at_ms, sum(values) / len(values)) for at_ms, values in sorted(steps.items())][:limit]
+
+    def marks(
+        self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
+    ) -> Sequence[tuple[int, int]]:
+        found = ((at_ms, bits) for (name, at_ms), bits in self.qualities.items() if name == device)
+        return sorted(row for row in found if start_ms <= row[0] < end_ms)[:limit]
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         return ()

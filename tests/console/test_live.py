@@ -39,12 +39,13 @@ def test_the_newest_value_of_each_metric_is_kept_with_its_times_and_quality() ->
     feed = Feeder()
     feed.lamp()
     feed.reading({"level": 1.0, "power_w": 60.0}, T0, T0 + 5)
-    feed.reading({"level": 0.5}, T0 + 1000, T0 + 1005, int(Quality.RATE))
+    feed.reading({"level": 0.5, "temperature_c": 90.0}, T0 + 1000, T0 + 1005, int(Quality.RATE | Quality.CLOCK_HELD))
     latest = feed.view.latest("pole-1")
     assert (latest["level"].value, latest["level"].measured_at_ms, latest["level"].received_at_ms) == (
         0.5, T0 + 1000, T0 + 1005,
     )  # fmt: skip
-    assert latest["level"].quality == Quality.RATE
+    assert latest["temperature_c"].quality == Quality.RATE | Quality.CLOCK_HELD
+    assert latest["level"].quality == Quality.CLOCK_HELD, "nobody said how fast a level may change"
     assert latest["power_w"].measured_at_ms == T0
 
 

@@ -51,7 +51,7 @@ class Endings:
         assert not grown.get(f"quarantined.{INTERNAL}"), message
         ending = self._ending(message, grown, records, answered=bool(outcome.replies or outcome.kept))
         assert ending, f"nothing became of {message}"
-        if is_unreadable(message.payload) and not grown.get("quarantined.bad_topic"):
+        if is_unreadable(message.payload) and not grown.get("quarantined.bad_topic") and ending != "cleared":
             codes = grown.get(f"quarantined.{NOT_JSON}", 0) + grown.get(f"quarantined.{TOO_LARGE}", 0)
             assert (codes, records, grown["received"]) == (1, 0, 1), (message, grown)
         if grown.get("quarantined"):
