@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 STUBS  := .stubs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format generate test test-all deploy-check systemd-score bench bench-ingest bench-bytes bench-dashboards lock clean
+.PHONY: help setup demo check format generate test test-all deploy-check systemd-score bench bench-ingest bench-bytes bench-dashboards soak lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ test: $(STAMP) ## The tests that need nothing but PyPI
 
 test-all: $(STAMP) ## Also those that need Mosquitto, Chromium and InfluxDB
 	$(BIN)/pytest -m services
+
+soak: $(STAMP) ## For hours: 1,000 kills, 1,000,000 readings, 1,000,000 harmed payloads; goes on where it was broken off
+	$(BIN)/python -m tests.crash.soak $(ARGS)
 
 deploy-check: $(STAMP) ## Is what docker compose needs in CITY (default ./city) there and good?
 	@$(BIN)/nabd doctor --deploy $(or $(CITY),city)

@@ -12,10 +12,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import bytes_on_disk, fleet_memory, ingest_micro, latency, store_micro, throughput
+from bench import bytes_on_disk, fleet_memory, growth, ingest_micro, latency, store_micro, throughput
 
 BENCHES: dict[str, Callable[[Path], list[str]]] = {
     "ingest": ingest_micro.measure,
+    "growth": growth.measure,
     "throughput": throughput.measure,
     "latency": latency.measure,
     "stores": store_micro.measure,

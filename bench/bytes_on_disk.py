@@ -15,8 +15,8 @@ from contract.aggregates import HOUR_MS
 from contract.kind import DAY_MS, Keep, Kinds
 from contract.kind_file import load_kinds
 from contract.records import Entry, Reading, Telemetry
-from tests.influxdb import InfluxServer
-from tests.peers import PeerMissing, peer
+from stand.influxdb import InfluxServer
+from stand.peers import PeerMissing, peer
 
 START_MS = 1_793_491_200_000
 DAYS = 30

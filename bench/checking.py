@@ -9,8 +9,9 @@ from pathlib import Path
 from bench.city import FastPublisher
 from bench.load import KIND, PROBE, Load, made, names
 from bench.measuring import new_bucket, wait_until_ready
-from bench.servers import Servers, wait_for
+from bench.servers import Servers
 from bench.sides import Side, turn
+from stand.program import wait_for
 
 METRICS = ("power_w", "level", "voltage_v", "energy_wh")
 LOAD = Load(messages=120, readings=3, devices=7)

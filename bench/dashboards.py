@@ -32,8 +32,8 @@ from nabd.annals import alarm_points, health_point, lease_point, ledger_points
 from nabd.recorder import HEALTH_EVERY_MS, LEDGER_EVERY_MS, ZONES_EVERY_MS
 from nabd.recording import PRESET
 from nabd.zones import Thing, Zones
-from tests.dashboards.asking import every_panel, interpolated, panel_queries, span_s
-from tests.influxdb import InfluxServer
+from stand.asking import every_panel, interpolated, panel_queries, span_s
+from stand.influxdb import InfluxServer
 
 DAYS = 30
 DAY_MS = 86_400_000

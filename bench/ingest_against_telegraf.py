@@ -23,7 +23,7 @@ from bench.servers import Servers, serving
 from bench.sides import Side
 from bench.sides_nabd import IngestOnly, WholePlatform
 from nabd.fault import Refused
-from tests.peers import PeerMissing
+from stand.peers import PeerMissing
 
 READINGS = 16  # of a message in the second series
 QUICK = {"messages": 20_000, "rounds": 1, "seconds": 4, "kill_messages": 20_000, "devices": 200, "many_devices": 2_000}

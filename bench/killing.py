@@ -11,8 +11,9 @@ from pathlib import Path
 
 from bench.load import KIND, PROBE, Load, names
 from bench.measuring import ALL_S_MAX, new_bucket, publishing, wait_until_ready
-from bench.servers import Servers, wait_for
+from bench.servers import Servers
 from bench.sides import Side, turn
+from stand.program import wait_for
 
 SETTLED_S = 15.0  # no further reading for so long: what is not there now does not come
 AT = 0.2  # the share that is stored when the kill comes

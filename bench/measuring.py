@@ -20,8 +20,9 @@ import psutil
 from bench.city import FastPublisher
 from bench.load import KIND, PROBE, Load, names, probe
 from bench.publisher import Sent
-from bench.servers import Servers, wait_for
+from bench.servers import Servers
 from bench.sides import Side, turn
+from stand.program import wait_for
 
 POLL_S = 0.2  # a count costs InfluxDB tens of milliseconds, which it owes the side
 ALL_S_MAX = 300.0

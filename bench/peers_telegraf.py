@@ -7,8 +7,9 @@ device, time, seq and the metrics; it writes no stream, boot, quality, asset, co
 from pathlib import Path
 
 from bench.load import KIND
-from bench.servers import Program, Servers
-from tests.peers import peer
+from bench.servers import Servers
+from stand.peers import peer
+from stand.program import Program
 
 CLIENT_ID = "bench-telegraf"
 CONFIGURATION = """\

@@ -21,7 +21,7 @@ from adapters.mqtt.tls import client_context
 from contract.wire import topics
 from contract.wire.mqtt import Session
 from contract.wire.packets import encode_publish
-from tests.deploy.city_broker import CityBroker
+from stand.city_broker import CityBroker
 
 MESSAGES = 60_000
 ROUNDS = 4

@@ -4,44 +4,26 @@ Both sides use the same two processes. Each run has a fresh bucket, and afterwar
 broker are forgotten, so that nothing queues up for a side that is not its turn.
 """
 
-import os
 import re
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 
 from bench.city import FastPublisher
-from nabd.fault import Refused
-from nabd.process import Child, free_port
-from tests.influxdb import InfluxServer
+from stand.influxdb import InfluxServer
+from stand.mosquitto import OPEN, PlainMosquitto
 
-MOSQUITTO_CONF = """\
-listener {port} 127.0.0.1
-allow_anonymous true
-persistence true
-persistence_location {folder}/
-autosave_interval 5
-max_inflight_messages 20000
-max_queued_messages 0
-message_size_limit 65792
-"""
-UP_S_MAX = 60.0
-Seen = TypeVar("Seen")
-
-
-def wait_for(look: Callable[[], Seen], what: str, within_s: float = UP_S_MAX, every_s: float = 0.05) -> Seen:
-    """The first true thing that `look` returns. Raises Refused with `what` when the time is over."""
-    end_s = time.monotonic() + within_s
-    while not (seen := look()):
-        if time.monotonic() > end_s:
-            raise Refused(f"not within {within_s:g} s: {what}")
-        time.sleep(every_s)
-    return seen
+MOSQUITTO_LINES = (
+    "persistence true",
+    "persistence_location {folder}/",
+    "autosave_interval 5",
+    "max_inflight_messages 20000",
+    "max_queued_messages 0",
+    "message_size_limit 65792",
+)
+MOSQUITTO_CONF = "\n".join((*OPEN, *MOSQUITTO_LINES))
 
 
 def peer_version(name: str, module: str) -> str:
@@ -51,65 +33,16 @@ def peer_version(name: str, module: str) -> str:
     return found[1] if found else "unknown"
 
 
-class Program:
-    """One process under test: it may be killed and run again; `stop` ends the last one, if there was one."""
-
-    _child: Child | None = None
-
-    def run(self, command: list[str], log: Path) -> int:
-        """Start it, its output behind what is in `log`; the process id."""
-        with log.open("ab") as output:
-            self._child = Child(command, output=output)
-        return self._child.pid
-
-    @property
-    def pid(self) -> int:
-        assert self._child is not None
-        return self._child.pid
-
-    def kill(self) -> None:
-        assert self._child is not None
-        self._child.kill()
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()
-
-
-class Mosquitto(Program):
-    """The broker of both sides; it may be killed, and comes back with what it had saved."""
+class Mosquitto(PlainMosquitto):
+    """The broker of both sides; it comes back with what it had saved."""
 
     def __init__(self, folder: Path) -> None:
-        program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
-        if program is None:
-            raise Refused("mosquitto is not installed; install the system's package of this name")
-        folder.mkdir(parents=True)
-        self.port = free_port()
-        self.folder = folder
-        conf = folder / "mosquitto.conf"
-        conf.write_text(MOSQUITTO_CONF.format(port=self.port, folder=folder), encoding="utf-8")
-        self._command = [program, "-c", str(conf)]
-        if os.geteuid() == 0:
-            conf.write_text(conf.read_text(encoding="utf-8") + "user root\n", encoding="utf-8")
-
-    def start(self) -> None:
-        self.run(self._command, self.folder / "mosquitto.log")
-        wait_for(self._answers, "Mosquitto answers; see mosquitto.log")
+        super().__init__(folder, *MOSQUITTO_LINES)
 
     def forget(self, *client_ids: str) -> None:
         """Drop what the broker holds for these clients; they must not be connected."""
         for client_id in client_ids:
             FastPublisher(self.port, client_id).close()
-
-    def _answers(self) -> bool:
-        assert self._child is not None
-        if not self._child.alive():
-            raise Refused(f"Mosquitto ended: {(self.folder / 'mosquitto.log').read_text(errors='replace')}")
-        try:
-            FastPublisher(self.port, "bench-look").close()
-        except OSError:
-            return False
-        return True
 
 
 class Influx(InfluxServer):

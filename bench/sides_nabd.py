@@ -7,13 +7,14 @@ from adapters.clock import real_ms
 from adapters.log.sqlite_log import SqliteLog
 from bench.ingest_only import CLIENT_ID, CONNECTIONS
 from bench.load import COMMUNE, KIND
-from bench.servers import Program, Servers, wait_for
+from bench.servers import Servers
 from contract.kind import check_settings
 from contract.kind_file import load_kinds
 from contract.records import Registered
 from nabd.fault import Refused
 from nabd.process import PlatformProcess, free_port
 from nabd.settings import Settings
+from stand.program import Program, wait_for
 
 SESSIONS = tuple(f"{CLIENT_ID}-{number}" for number in range(CONNECTIONS))
 SETTINGS = """\

@@ -10,8 +10,8 @@ from influxdb_client.client.write.point import Point
 from adapters.stores.influx_store import InfluxStore
 from contract.kind_file import load_kinds
 from contract.records import Entry, Reading, Telemetry
-from tests.influxdb import InfluxServer
-from tests.peers import PeerMissing, peer
+from stand.influxdb import InfluxServer
+from stand.peers import PeerMissing, peer
 
 START_MS = 1_795_457_855_000
 DEVICES = 1_000
@@ -51,7 +51,7 @@ def cpu_us(work: Callable[[], object]) -> float:
 
 def measure(folder: Path) -> list[str]:
     store = InfluxStore("http://127.0.0.1:1", "nabd", "nabd", "none", load_kinds())
-    store._link.post = lambda body: None  # type: ignore[method-assign]  # everything but the network
+    store.link.post = lambda body: None  # type: ignore[method-assign]  # everything but the network
     lines = []
     for metrics in (2, 4, 8):
         for readings in (1, 16):

@@ -4,6 +4,7 @@ Texts are YAML (``locales/<language>.yaml``), nested mappings whose keys are joi
 a mapping of CLDR categories with ``other``. Digits are Western in all three: Moroccan Arabic writes them so.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from contract import quality
 from contract.kind import LANGUAGES, Labels, Metric, MetricType, Setting, Value
 
 PLURALS = frozenset({"zero", "one", "two", "few", "many", "other"})
@@ -134,6 +136,14 @@ def utc_offset_ms(ms: int, zone: tzinfo) -> int:
     return round(offset.total_seconds() * 1000) if offset is not None else 0
 
 
+def utc_offset(ms: int, zone: tzinfo) -> str:
+    """The zone beside a time: ``UTC+1``, ``UTC−3:30``."""
+    minutes = utc_offset_ms(ms, zone) // 60_000
+    hours, rest = divmod(abs(minutes), 60)
+    sign = "\u2212" if minutes < 0 else "+"
+    return f"UTC{sign}{hours}" + (f":{rest:02}" if rest else "")
+
+
 def plural(code: str, n: int) -> str:
     """The CLDR plural category of a whole number."""
     if code == "fr":
@@ -153,11 +163,17 @@ def languages() -> Mapping[str, Language]:
 
 
 def read_texts(code: str) -> dict[str, str | Mapping[str, str]]:
-    """Key → text, or plural category → text, of one language's file."""
+    """Key → text, or plural category → text, of one language's file.
+
+    French writes a space before ``: ; ! ?`` and inside its quotes at which no line may break: it is made one here.
+    """
     text = (files("console") / "locales" / f"{code}.yaml").read_text(encoding="utf-8")
     yaml = YAML(typ="safe")
     texts: dict[str, str | Mapping[str, str]] = {}
+    if code == "fr":
+        text = re.sub(r"(?<=\S) (?=[:;!?»](?:[ \"\n]|$))|(?<=«) ", SPACE, text)
     _flatten(yaml.load(StringIO(text)), "", texts)
+    texts |= {f"quality.{word}": label for word, label in quality.texts(code).items()}
     return texts
 
 

@@ -79,6 +79,12 @@ class Figures(Collector):
         yield GaugeMetricFamily("nabd_holding", "Does ingest hold? 1 or 0", value=float(bool(health.holding)))
         yield GaugeMetricFamily("nabd_healthy", "Is all well? 1 or 0", value=float(not health.reasons))
         yield GaugeMetricFamily("nabd_clock_speed", "City seconds per real second", value=self._platform.clock.speed)
+        use = health.quarantine
+        yield GaugeMetricFamily("nabd_quarantine_rows", "Rows of the quarantine now", value=use.rows)
+        yield GaugeMetricFamily("nabd_quarantine_bytes", "What the quarantine takes of its room", value=use.bytes)
+        yield GaugeMetricFamily("nabd_quarantine_bytes_max", "The quarantine's room", value=use.bytes_max)
+        text = "Devices that have used up their share of the quarantine: only they are held (20 at most)"
+        yield GaugeMetricFamily("nabd_quarantine_devices_full", text, value=len(use.full))
         for name, number in sorted(health.left_out.items()):
             yield CounterMetricFamily(f"nabd_{_NAME.sub('_', name)}", LEFT_OUT.get(name, name), value=number)
         for name, number in sorted(health.aggregates.items()):

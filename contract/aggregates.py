@@ -29,8 +29,9 @@ HOUR_MS = 3_600_000
 SETTLE_MS = 120_000
 """An hour is aggregated so long after its end (city time): most of what is a little late is in it then."""
 
-MARKED = int(Quality.RATE)
-"""Readings with one of these bits count in an aggregate like all others, and once more under `marked`."""
+MARKED = int(Quality.RATE | Quality.STUCK)
+"""Readings whose values are doubtful: with one of these bits they count in an aggregate like all others,
+and once more under `marked`."""
 
 
 class Place(msgspec.Struct, frozen=True, order=True):

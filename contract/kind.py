@@ -38,6 +38,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     maximum: float | None = None
     resolution: float | None = None
     rate_max_per_s: float | None = None  # the largest credible rate of change, in the unit per second
+    stuck_after_ms: int = 0  # unchanged for so long it is stuck; 0: it may stand still
     values: tuple[str, ...] = ()  # of an enum
     smart_data_model: str = ""  # the attribute's name in FIWARE Smart Data Models
 

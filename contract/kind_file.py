@@ -28,10 +28,12 @@ KIND_KEYS = (
     "keep",
 )  # fmt: skip
 METRIC_KEYS = (
-    "type", "unit", "unit_code", "min", "max", "resolution", "rate_max_per_s", "values", "labels", "smart_data_model",
+    "type", "unit", "unit_code", "min", "max", "resolution", "rate_max_per_s", "stuck_after", "values", "labels",
+    "smart_data_model",
 )  # fmt: skip
 SETTING_KEYS = ("type", "unit", "unit_code", "min", "max", "values", "default", "labels", "smart_data_model")
 SETTING_TYPES = ("number", "integer", "text", "enum")
+STUCK_MS_MIN = 60_000
 TARGET_KEYS = ("safe", "min", "max", "resume", "fresh", "control", "schedule", "limits", "labels")
 LIMIT_KEYS = ("run", "day", "rest")
 KEEP_KEYS = ("raw", "5m", "1h")
@@ -40,7 +42,8 @@ AGGREGATES_MS_MIN = 367 * DAY_MS
 """A reading may be 366 days old when it comes, and must still find its bucket."""
 # Columns of every store table; a metric of that name would be two things at once.
 RESERVED = (
-    "asset", "boot", "commune", "device", "group", "group_name", "kind", "measured_at_ms", "quality", "received_at_ms",
+    "asset", "boot", "commune", "device", "device_at_ms",
+    "group", "group_name", "kind", "measured_at_ms", "quality", "received_at_ms",
     "seq", "stored_at_ms", "stream", "time", "zone",
 )  # fmt: skip
 
@@ -165,6 +168,8 @@ def _read_metric(document: Document, node: Any, name: str) -> Metric:
     if metric_type is MetricType.COUNTER and minimum is None:
         minimum = 0.0
     values = _take_values(document, node) if metric_type is MetricType.ENUM else ()
+    if not numeric and "rate_max_per_s" in node:
+        document.fault(node, "rate_max_per_s", f"rate_max_per_s: {metric_type} has no rate; leave it out")
     return Metric(
         name=name,
         type=metric_type,
@@ -175,6 +180,7 @@ def _read_metric(document: Document, node: Any, name: str) -> Metric:
         maximum=maximum,
         resolution=document.take(node, "resolution", "a number above 0", _is_positive),
         rate_max_per_s=document.take(node, "rate_max_per_s", "a number above 0", _is_positive),
+        stuck_after_ms=_take_duration_ms(document, node, "stuck_after", required=False, least=STUCK_MS_MIN),
         values=values,
         smart_data_model=document.take(node, "smart_data_model", "an attribute name", is_text, default=""),
     )

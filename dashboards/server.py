@@ -7,12 +7,14 @@ same moment is refused by Grafana itself (412).
 """
 
 import json
+import queue
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -20,6 +22,8 @@ from grafana_client.api import GrafanaApi
 from grafana_client.client import GrafanaException
 
 from dashboards.comparing import differences
+
+Answer = TypeVar("Answer")
 
 MARK = "nabd dashboards push"
 TIMEOUT_S = 10.0
@@ -49,7 +53,7 @@ class Found:
 
 
 class Grafana:
-    """One server. Every method raises ServerFault."""
+    """One server. Every method raises ServerFault, also when the whole answer is not there within `timeout_s`."""
 
     def __init__(self, url: str, token: str, timeout_s: float = TIMEOUT_S) -> None:
         parts = urlsplit(url)
@@ -90,17 +94,19 @@ class Grafana:
             "overwrite": False,
         }
         with self._faults(f"dashboard {found.uid}"):
-            self._api.dashboard.update_dashboard(body)
+            self._within(lambda: self._api.dashboard.update_dashboard(body))
 
     def make_folder(self, uid: str, title: str) -> None:
         """Unless it is there."""
         if self._or_none(lambda: self._api.folder.get_folder(uid)) is None:
             with self._faults(f"folder {title}"):
-                self._api.folder.create_folder(title, uid=uid)
+                self._within(lambda: self._api.folder.create_folder(title, uid=uid))
 
     def _last_message(self, uid: str) -> str:
         with self._faults(f"dashboard {uid}"):
-            answer = self._api.dashboard_versions.get_dashboard_versions(dashboard_uid=uid, limit=1)
+            answer = self._within(
+                lambda: self._api.dashboard_versions.get_dashboard_versions(dashboard_uid=uid, limit=1)
+            )
         versions = answer.get("versions", []) if isinstance(answer, dict) else answer
         newest: Mapping[str, Any] = max(versions, key=lambda version: int(version.get("version", 0)), default={})
         return str(newest.get("message", ""))
@@ -108,7 +114,7 @@ class Grafana:
     def _refuse_strangers(self) -> None:
         """A proxy or another program at this address answers, but not as Grafana."""
         with self._faults("its health"):
-            answer = self._api.client.GET("/health")
+            answer = self._within(lambda: self._api.client.GET("/health"))
         if not isinstance(answer, dict) or "database" not in answer:
             raise ServerFault(f"{self.url}: answers, but is no Grafana; check --url")
 
@@ -116,9 +122,28 @@ class Grafana:
         """The answer, or None for what is not there."""
         try:
             with self._faults("what is there"):
-                return ask()
+                return self._within(ask)
         except _NotThere:
             return None
+
+    def _within(self, ask: Callable[[], Answer]) -> Answer:
+        """The answer, or requests' Timeout: its own is for the next byte alone, and a server may drip for ever."""
+        told: queue.SimpleQueue[Callable[[], Answer]] = queue.SimpleQueue()
+
+        def run() -> None:
+            try:
+                answer = ask()
+            except BaseException as error:
+                told.put(lambda error=error: _raise(error))  # type: ignore[misc]
+            else:
+                told.put(lambda: answer)
+
+        threading.Thread(target=run, daemon=True).start()  # left behind when it is late; the command ends then
+        try:
+            outcome = told.get(timeout=self._timeout_s)
+        except queue.Empty:
+            raise requests.exceptions.Timeout from None
+        return outcome()
 
     @contextmanager
     def _faults(self, what: str) -> Iterator[None]:
@@ -156,6 +181,10 @@ class Grafana:
 
 class _NotThere(ServerFault):
     pass
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def keep_copy(found: Found, folder: Path) -> Path:

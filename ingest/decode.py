@@ -6,6 +6,7 @@ named and the good ones go on; duplicate and unknown keys are counted.
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -18,12 +19,16 @@ from contract.wire.messages import (
     OUT_OF_RANGE,
     PAYLOAD_BYTES_MAX,
     READINGS_MAX,
+    STREAM_LENGTH,
     TOO_LARGE,
     WRONG_TYPE,
     WireFault,
     is_stream,
 )
+from ingest.dating import NO_CLOCK
 from ingest.validate import Validator, excerpt
+
+_is_stream = lru_cache(65_536)(is_stream)  # asked of names of the right length only; thousands of messages tell each
 
 _MESSAGE_KEYS = frozenset(("stream", "boot", "clock", "oldest", "readings"))
 _READING_KEYS = frozenset(("seq", "at", "up", "v"))
@@ -54,6 +59,7 @@ class TelemetryIn(msgspec.Struct, gc=False):
     readings: list[ReadingIn]
     faulty: Sequence[FaultyReading] = ()
     notes: Mapping[str, int] = {}  # counters to raise: unknown_keys, duplicate_keys, unknown_metrics
+    unknown: Sequence[str] = ()  # the metrics among them, a name as often as it came
 
 
 class Unreadable(WireFault):
@@ -180,18 +186,18 @@ def decode_telemetry(payload: bytes, validator: Validator | None, reader: JsonRe
 
 
 def _is_without_remark(message: Any, payload: bytes) -> bool:
-    """Is there nothing to count and no time missing?
+    """Is the stream one, is there nothing to count and no time missing?
 
     A compact message has one ``":`` for each key. A message written otherwise, or with a key that is unknown or given
     twice, has another number of them than the keys that were taken, and is read again exactly.
     """
-    dated_by = "up" if message.clock == "none" else "at"
+    has_clock = message.clock != NO_CLOCK
     keys = 5
     for reading in message.readings:
-        if getattr(reading, dated_by) is None:
+        if (reading.at if has_clock else reading.up) is None:
             return False
         keys += 3 + len(reading.v)
-    return payload.count(b'":') == keys
+    return payload.count(b'":') == keys and len(message.stream) == STREAM_LENGTH and _is_stream(message.stream)
 
 
 def _exact(document: dict[str, Any], duplicates: int, validator: Validator | None) -> TelemetryIn:
@@ -205,6 +211,7 @@ def _exact(document: dict[str, Any], duplicates: int, validator: Validator | Non
         raise WireFault(WRONG_TYPE, "readings: not a list")
     if len(given) > READINGS_MAX:
         raise WireFault(OUT_OF_RANGE, f"readings: {len(given)} are more than {READINGS_MAX}")
+    unknown: list[str] = []
     readings: list[ReadingIn] = []
     faulty: list[FaultyReading] = []
     notes = {"unknown_keys": len(document.keys() - _MESSAGE_KEYS), "duplicate_keys": duplicates, "unknown_metrics": 0}
@@ -216,23 +223,26 @@ def _exact(document: dict[str, Any], duplicates: int, validator: Validator | Non
             continue
         notes["unknown_keys"] += len(reading.keys() - _READING_KEYS)
         try:
-            good, unknown = _reading(reading, seq, "up" if clock == "none" else "at", validator)
+            good, others = _reading(reading, seq, "up" if clock == "none" else "at", validator)
         except WireFault as fault:
             faulty.append(FaultyReading(seq, fault.code, f"seq {seq}: {fault.sentence}"))
         else:
-            notes["unknown_metrics"] += unknown
+            notes["unknown_metrics"] += len(others)
+            unknown += others
             readings.append(good)
     told = {name: count for name, count in notes.items() if count}
-    return TelemetryIn(stream, boot, clock, oldest, readings, faulty, told)
+    return TelemetryIn(stream, boot, clock, oldest, readings, faulty, told, unknown)
 
 
-def _reading(given: dict[str, Any], seq: int, dated_by: str, validator: Validator | None) -> tuple[ReadingIn, int]:
+def _reading(
+    given: dict[str, Any], seq: int, dated_by: str, validator: Validator | None
+) -> tuple[ReadingIn, list[str]]:
     fields = Fields(given)
     time = fields.integer(dated_by)
     values = fields.require("v")
     if not isinstance(values, dict):
         raise WireFault(WRONG_TYPE, f"v: {excerpt(values)} is not an object")
-    judged, unknown = ({}, 0) if validator is None else validator.judge(values)
+    judged, unknown = ({}, []) if validator is None else validator.judge(values)
     at, up = (None, time) if dated_by == "up" else (time, None)
     return ReadingIn(seq, judged, at, up), unknown
 

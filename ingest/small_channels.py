@@ -38,6 +38,9 @@ class SmallChannels:
         }
 
     def _status(self, batch: Batch, device_id: str, message: Message) -> None:
+        if not message.payload:  # who revokes a device clears what the broker retains of it
+            batch.count("cleared")
+            return
         document, duplicates = self._reader.read(message.payload)
         status, unknown = read_status(device_id, document)
         batch.count("unknown_keys", unknown)
@@ -68,6 +71,9 @@ class SmallChannels:
             self._other_kinds[device.device] = born
 
     def _reported(self, batch: Batch, device_id: str, message: Message) -> None:
+        if not message.payload:
+            batch.count("cleared")
+            return
         document, duplicates = self._reader.read(message.payload)
         known = self._known(device_id)
         reported, unknown = read_reported(device_id, document, known[1].kind if known is not None else None)

@@ -1,4 +1,4 @@
-"""`nabd data backup` and `nabd data restore`: a data folder as of one moment, taken while the platform runs.
+"""`nabd data backup`: a data folder as of one moment, taken while the platform runs.
 
 Theory of operation. Store and state are copied first, the log last: so the log's copy goes at least as far as what the
 other two have read of it, which is what a start demands. It must also reach back to them: should the log have been cut
@@ -22,10 +22,11 @@ import msgspec
 
 from adapters.clock import real_ms
 from adapters.copying import CopyFault, copy_closed_store, copy_sqlite, log_span, state_position, store_position
-from adapters.on_disk import to_disk, tree_to_disk
+from adapters.on_disk import told, tree_to_disk
 from adapters.platform_client import PlatformClient, PlatformFault
 from adapters.stores.duckdb_store import DuckStore
-from nabd.data_folder import LAYOUT, RESTORED, RESTORING, read_run, refuse_half_restored
+from nabd import settings
+from nabd.data_folder import LAYOUT, read_run, refuse_half_restored
 from nabd.fault import Refused
 
 MANIFEST = "backup.json"
@@ -82,11 +83,8 @@ def _forget_copy(copy: Path) -> None:
         copy.parent.parent.rmdir()
 
 
-# -- backing up
-
-
-def backup(data: Path, target: Path, *, with_secrets: bool) -> None:
-    """Fill the new or empty folder `target`. Raises Refused."""
+def backup(data: Path, target: Path, *, with_secrets: bool, config: Path | None = None) -> None:
+    """Fill the new or empty folder `target`. `config`: as for nabd up. Raises Refused."""
     if not (data / "format.json").is_file():
         raise Refused(f"data folder {data}: holds no city (no format.json); name the right one with --data")
     refuse_half_restored(data)
@@ -94,30 +92,32 @@ def backup(data: Path, target: Path, *, with_secrets: bool) -> None:
         raise Refused(f"{target}: is there already and not empty; name a new folder for each backup")
     try:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
-        manifest = _copy_databases(data, target)
+        manifest = _copy_databases(data, target, config)
         for name in (*PLAIN, SECRETS) if with_secrets else PLAIN:
             _copy_plain(data / name, target / name)
-        files = {name: _digest(target / name) for name in _names(target)}
+        files = {name: digest(target / name) for name in _names(target)}
         manifest = msgspec.structs.replace(manifest, files=files)
         (target / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
         tree_to_disk(target)
     except (CopyFault, PlatformFault) as fault:
         raise Refused(f"{fault}; {target} is no backup: remove it") from None
     except OSError as error:
-        raise Refused(f"{error.filename or target}: {error.strerror}; {target} is no backup: remove it") from None
+        raise Refused(f"{told(error, target)}; {target} is no backup: remove it") from None
     size = sum((target / name).stat().st_size for name in files)
     click.echo(f"{target}: {len(files)} files, {size / 1e6:.1f} MB, the log up to {manifest.log}")
     if manifest.store is None:
         click.echo("the readings are in a store of their own, which has its own backup: see docs/deploy.md")
+        if (data / STORE).exists():
+            click.echo(f"{data / STORE}: is of the time before that, and is not in this backup")
     if not with_secrets:
         click.echo("secrets are not in it (--with-secrets): without them devices and services must be given new ones")
 
 
-def _copy_databases(data: Path, target: Path) -> Manifest:
+def _copy_databases(data: Path, target: Path, config: Path | None) -> Manifest:
     for _ in range(TRIES):
         for name in (LOG, STATE, STORE):
             (target / name).unlink(missing_ok=True)
-        store = _copy_store(data, target / STORE)
+        store = _copy_store(data, target / STORE, config)
         copy_sqlite(data / STATE, target / STATE)
         copy_sqlite(data / LOG, target / LOG)
         state = state_position(target / STATE)
@@ -133,13 +133,13 @@ def _copy_databases(data: Path, target: Path) -> Manifest:
     )
 
 
-def _copy_store(data: Path, target: Path) -> int | None:
+def _copy_store(data: Path, target: Path, config: Path | None) -> int | None:
     """The position the copy holds, or None when the store is a service."""
     with ExitStack() as stack:
         run = read_run(data)
         if run is None:
-            stack.enter_context(_nobody_runs(data))
-            if not (data / STORE).exists():
+            stack.enter_context(nobody_runs(data))
+            if settings.load(data, config, {}).store_kind != "duckdb" or not (data / STORE).exists():
                 return None
             copy_closed_store(data / STORE, target)
             return store_position(target)
@@ -153,20 +153,45 @@ def _copy_store(data: Path, target: Path) -> int | None:
 
 def _take(data: Path, place: str, target: Path, position: int) -> None:
     """Move the copy that the platform made at `place` below `data`, and look whether it is what it said."""
-    parts = Path(place).parts
-    if len(parts) != 3 or parts[0] != COPY_FOLDER or ".." in parts or parts[2] != STORE:
-        raise CopyFault(f"{place!r} is no place for a copy of the store; let one Nabd of one version use {data}")
+    copy = _copy_at(data, place)
     try:
-        shutil.move(data / place, target)
+        shutil.move(copy, target)
     finally:
-        _forget_copy(data / place)
+        _forget_copy(copy)
     found = store_position(target)
     if found != position:
         raise CopyFault(f"{target}: holds position {found}, and the platform said {position}; take the backup again")
 
 
+def _copy_at(data: Path, place: str) -> Path:
+    """Raises CopyFault for what is no place of ours."""
+    parts = Path(place).parts
+    if len(parts) != 3 or parts[0] != COPY_FOLDER or ".." in parts or parts[2] != STORE:
+        raise CopyFault(f"{place!r} is no place for a copy of the store; let one Nabd of one version use {data}")
+    return data / place
+
+
 @contextmanager
-def _nobody_runs(data: Path) -> Iterator[None]:
+def asked_for_copy(client: PlatformClient, data: Path) -> Iterator[Path]:
+    """A copy of the embedded store as of one moment, that the running platform makes; gone afterwards.
+
+    Raises Refused, PlatformFault.
+    """
+    answer = client.post("store/copy", {})
+    if answer["position"] is None:
+        raise Refused(f"the platform at {client.url} has its readings in a service; [store] kind says otherwise")
+    try:
+        copy = _copy_at(data, str(answer.get("path", "")))
+    except CopyFault as fault:
+        raise Refused(str(fault)) from None
+    try:
+        yield copy
+    finally:
+        _forget_copy(copy)
+
+
+@contextmanager
+def nobody_runs(data: Path) -> Iterator[None]:
     """Hold the data folder's lock, so that nobody starts meanwhile. Raises Refused."""
     lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -186,119 +211,10 @@ def _copy_plain(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-# -- restoring
-
-
-def restore(backup: Path, data: Path) -> None:
-    """Put a backup into an empty data folder, or finish doing so. Raises Refused.
-
-    Whole or not at all: everything is copied into DATA/restoring first, then that gets its manifest, and from then on
-    only names are moved. While DATA/restoring is there nobody starts on the folder; broken off before the manifest,
-    nothing was restored; after it, a second run moves the rest.
-    """
-    manifest = _checked(backup)
-    partial = data / RESTORING
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _nobody_runs(data):
-            shutil.rmtree(data / RESTORED, ignore_errors=True)
-            if not (partial / MANIFEST).exists():
-                _copy_beside(backup, manifest, data)
-            elif (partial / MANIFEST).read_bytes() != (backup / MANIFEST).read_bytes():
-                raise Refused(
-                    f"data folder {data}: the restore of another backup was broken off in it; run it again with that "
-                    "one, or name an empty folder"
-                )
-            _move_in(data)
-    except OSError as error:
-        raise Refused(f"{error.filename or data}: {error.strerror}; {_how_far(partial)}: mend it, try again") from None
-    click.echo(f"{data}: restored, the log up to {manifest.log}; now: nabd doctor --data {data}")
-    if manifest.store is None:
-        click.echo("restore the store's own backup, taken before this one, ahead of nabd up: see docs/deploy.md")
-
-
-def _copy_beside(backup: Path, manifest: Manifest, data: Path) -> None:
-    """Make DATA/restoring, on the disk, its manifest last. Raises Refused, and OSError with nothing left."""
-    databases = (LOG, f"{LOG}-wal", f"{LOG}-shm", STATE, f"{STATE}-wal", f"{STATE}-shm", STORE, f"{STORE}.wal")
-    there = [name for name in (*databases, "format.json", "site") if (data / name).exists()]
-    if there:
-        raise Refused(f"data folder {data}: holds {', '.join(there)} already; move it away or name an empty one")
-    partial = data / RESTORING
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(mode=0o700)
-        for name in manifest.files:
-            target = partial / name
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            shutil.copy2(backup / name, target)
-        fresh = partial / f"{MANIFEST}.new"
-        shutil.copy2(backup / MANIFEST, fresh)
-        tree_to_disk(partial)
-        fresh.replace(partial / MANIFEST)
-        to_disk(partial)
-        to_disk(data)
-    except OSError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _move_in(data: Path) -> None:
-    """Move what is in DATA/restoring to its place, however much of it was moved before. Raises OSError."""
-    partial = data / RESTORING
-    for place in sorted(partial.iterdir()):
-        if place.name == MANIFEST:
-            continue
-        if place.name in (SECRETS, "mosquitto", "nabd.toml") and (data / place.name).exists():
-            click.echo(f"{data / place.name}: is there already and stays; the backup's own was left out")
-        else:
-            place.replace(data / place.name)
-    to_disk(data)
-    partial.replace(data / RESTORED)  # in one step: half removed, it would look like a restore that was broken off
-    to_disk(data)
-    shutil.rmtree(data / RESTORED, ignore_errors=True)
-
-
-def _how_far(partial: Path) -> str:
-    return "the restore was broken off" if (partial / MANIFEST).exists() else "nothing was restored"
-
-
-def _checked(backup: Path) -> Manifest:
-    file = backup / MANIFEST
-    try:
-        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise Refused(
-            f"{file}: cannot be read ({error}); a folder without it is no backup, or a broken off one"
-        ) from None
-    if manifest.layout != LAYOUT:
-        raise Refused(f"{file}: data layout {manifest.layout}, this Nabd reads {LAYOUT}; use Nabd {manifest.nabd}")
-    faults = [
-        f"{backup / name}: {fault}"
-        for name, digest in manifest.files.items()
-        if (fault := _fault(backup, name, digest))
-    ]
-    if faults:
-        raise Refused("\n  ".join([f"{backup}: is not as it was written; use another backup", *faults]))
-    return manifest
-
-
-def _fault(backup: Path, name: str, digest: str) -> str:
-    path = Path(name)
-    if path.is_absolute() or ".." in path.parts:
-        return "lies outside the backup"
-    try:
-        return "" if _digest(backup / name) == digest else "has changed"
-    except OSError as error:
-        return str(error.strerror)
-
-
-# -- files
-
-
 def _names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

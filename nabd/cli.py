@@ -11,6 +11,8 @@ import click
 from nabd import fault
 from nabd.clearly import refuse_clearly
 from nabd.cli_dashboards import dashboards
+from nabd.cli_quarantine import quarantine
+from nabd.cli_readings import data_rebuild, data_verify, export
 
 START_MS_MAX = 7_258_118_400_000 - 1  # the end of 2199: every device and zone file counts so far
 
@@ -96,9 +98,10 @@ def up(config: Path | None, data: Path, **arguments: Any) -> None:
 @refuse_clearly
 def init(data: Path, hosts: tuple[str, ...], renew_certificate: bool) -> None:
     """Make certificates, passwords and Mosquitto's first credentials; keep what is there."""
+    from adapters.clock import real_ms
     from nabd import founding
 
-    sys.exit(founding.run(data, hosts, renew_certificate=renew_certificate))
+    sys.exit(founding.run(data, hosts, real_ms(), renew_certificate=renew_certificate))
 
 
 @cli.command("init-influxdb")
@@ -223,14 +226,20 @@ def devices_add(
     **facts: Any,
 ) -> None:
     """Register a device, or change what is known of it; with the city's own broker, give it a credential too."""
+    from adapters.clock import real_ms
     from nabd import credentials, registering
 
     chosen = credentials.load(data, config)
     if chosen.mqtt_embedded and credentials_file is not None:
         raise fault.Refused("--credentials: the embedded broker has none; set [mqtt] embedded = false, or leave it out")
-    registering.add_device(data, url, device, facts, settings)
-    if not chosen.mqtt_embedded and not no_credential:
-        credentials.give(data, chosen, device, facts["kind"], credentials_file)
+
+    def register() -> None:
+        registering.add_device(data, url, device, facts, settings)
+
+    if chosen.mqtt_embedded or no_credential:
+        register()
+    else:
+        credentials.give(data, chosen, device, facts["kind"], credentials_file, real_ms(), register)
 
 
 @devices.command("rotate")
@@ -241,9 +250,10 @@ def devices_add(
 @refuse_clearly
 def devices_rotate(device: str, data: Path, config: Path | None, credentials_file: Path | None) -> None:
     """Give a device a new password; the old one ends at once."""
+    from adapters.clock import real_ms
     from nabd import credentials
 
-    credentials.rotate(data, config, device, credentials_file)
+    credentials.rotate(data, config, device, credentials_file, real_ms())
 
 
 @devices.command("revoke")
@@ -252,7 +262,7 @@ def devices_rotate(device: str, data: Path, config: Path | None, credentials_fil
 @config_option
 @refuse_clearly
 def devices_revoke(device: str, data: Path, config: Path | None) -> None:
-    """Take a device's credential away and cut its connection; its history stays."""
+    """Take a device's credential away, cut its connection, clear what the broker holds of it; its history stays."""
     from nabd import credentials
 
     credentials.revoke(data, config, device)
@@ -272,7 +282,7 @@ def devices_credentials(data: Path, url: str | None, config: Path | None) -> Non
 
 @cli.group("data")
 def data_folder() -> None:
-    """Back up, restore and move what a city has stored."""
+    """Back up, restore, move, check and make anew what a city has stored."""
 
 
 @data_folder.command("backup")
@@ -281,12 +291,13 @@ def data_folder() -> None:
 @click.option(
     "--with-secrets", is_flag=True, help="Also what DATA/secrets holds; keep such a backup under lock and key."
 )
+@config_option
 @refuse_clearly
-def data_backup(folder: Path, data: Path, with_secrets: bool) -> None:
+def data_backup(folder: Path, data: Path, with_secrets: bool, config: Path | None) -> None:
     """Copy DATA as of one moment into the new FOLDER, also while nabd up runs on it."""
     from nabd import backing_up
 
-    backing_up.backup(data, folder, with_secrets=with_secrets)
+    backing_up.backup(data, folder, with_secrets=with_secrets, config=config)
 
 
 @data_folder.command("restore")
@@ -295,9 +306,9 @@ def data_backup(folder: Path, data: Path, with_secrets: bool) -> None:
 @refuse_clearly
 def data_restore(folder: Path, data: Path) -> None:
     """Put the backup in FOLDER into DATA, which must be empty; every file is checked first."""
-    from nabd import backing_up
+    from nabd import restoring
 
-    backing_up.restore(folder, data)
+    restoring.restore(folder, data)
 
 
 @data_folder.command("copy")
@@ -318,6 +329,17 @@ def data_copy(source: str, target: str, since: str, data: Path, config: Path | N
     sys.exit(copying.run(data, config, source, target, since))
 
 
+@data_folder.command("accept-loss")
+@data_option
+@click.option("--url", help="The platform; default: the one running on DATA.")
+@refuse_clearly
+def data_accept_loss(data: Path, url: str | None) -> None:
+    """Note that what the store lacks for good is known, or was copied in: /healthz tells it no longer."""
+    from nabd import losing
+
+    losing.accept(data, url)
+
+
 @cli.command()
 @data_option
 @config_option
@@ -335,6 +357,10 @@ def doctor(data: Path, config: Path | None, deploy: Path | None) -> None:
 
 
 cli.add_command(dashboards)
+cli.add_command(quarantine)
+cli.add_command(export)
+data_folder.add_command(data_rebuild)
+data_folder.add_command(data_verify)
 
 if __name__ == "__main__":
     main()

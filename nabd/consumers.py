@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from math import inf
 
 from console.live import LiveView
-from contract.ports import Clock, Log, LogFull, Quarantined, Store, StoreFault
+from contract.losses import Loss
+from contract.ports import Clock, Log, LogFull, Store, StoreFault
+from contract.quarantine import Quarantined
 from contract.records import TICK_MS, Tick
 
 logger = logging.getLogger("consumers")
@@ -31,13 +33,15 @@ class StoreWriter:
     The store keeps a position with its rows, and the log is told of it after each write. At a start, and after every
     fault, the writer goes on from the smaller of the two: a store put back from a backup is behind what the log was
     told, and a log put back is behind the store, whose position then counts entries that this log never had. What is
-    written again is stored once.
+    written again is stored once. Where the log begins only behind the store's position (an old store or a new one
+    beside a log that was cut), the store remembers what it lacks, `lost` says so, and the writer goes on.
     """
 
     def __init__(self, log: Log, store: Store, clock: Clock) -> None:
         self._log, self._store, self._clock = log, store, clock
         self.position = log.consumers().get(STORE, 0)  # at most, until the store has been asked
         self.fault = ""
+        self.lost: Loss | None = None  # what the store lacks for good, and nobody has accepted
         self.written = 0
         self._is_placed = False  # has the store been asked?
         self._stop_by_s = inf
@@ -93,6 +97,7 @@ class StoreWriter:
         if not self._is_placed:
             self.position = min(self._store.position(), self._log.consumers()[STORE])
             self._log.consumed(STORE, self.position)
+            self.lost = self._store.lost()
             self._is_placed = True
 
     def _write_batch(self) -> bool:
@@ -101,12 +106,28 @@ class StoreWriter:
         if not entries:
             return False
         if entries[0].position > self.position + 1:
-            logger.error("event=log_begins_later store_has=%d log_has=%d", self.position, entries[0].position)
+            self._lose(Loss(first=self.position + 1, last=entries[0].position - 1))
         self.written += self._store.write(entries, self._clock.now_ms(), self._put_away)
         self.position = entries[-1].position
         self._log.consumed(STORE, self.position)
         self._is_well()
         return len(entries) == STORE_BATCH
+
+    def _lose(self, loss: Loss) -> None:
+        """Before anything is written: the position that then moves would hide it. Raises StoreFault."""
+        loss = loss.and_also(self.lost)
+        self._store.keep_loss(loss)
+        self.lost = loss
+        logger.error("event=log_begins_later lost_first=%d lost_last=%d", loss.first, loss.last)
+
+    def accept_loss(self) -> Loss | None:
+        """Tell it no longer; what it was. From any thread. Raises StoreFault."""
+        loss = self.lost
+        if loss is not None:
+            self._store.keep_loss(None)
+            self.lost = None
+            logger.info("event=loss_accepted lost_first=%d lost_last=%d", loss.first, loss.last)
+        return loss
 
     def _is_well(self) -> None:
         if self.fault:

@@ -6,7 +6,7 @@ repeating it completes it.
 """
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from typing import Any
 import click
 import msgspec
 
-from adapters.clock import real_ms
-from adapters.mqtt.dynsec import Credentials, CredentialsFault
+from adapters.mqtt.dynsec import Credentials, CredentialsFault, Unanswered
+from adapters.mqtt.forgetting import ForgettingFault, forget
 from adapters.platform_client import PlatformFault
+from contract.wire import topics
 from contract.wire.topics import is_device_id
 from nabd import settings
-from nabd.broker_access import broker_tls
+from nabd.broker_access import broker_access, broker_tls
 from nabd.fault import Refused
 from nabd.founding import secret
 from nabd.registering import client_of
@@ -27,6 +28,10 @@ from nabd.secret_file import put_in_place, read_secret, write_new
 from nabd.settings import Settings
 
 PASSWORD_BYTES = 24  # 192 bits: nobody guesses it, and it fits a label
+
+
+class Unsure(Refused):
+    """The broker was asked, and whether it did so is not known."""
 
 
 def new_password() -> str:
@@ -48,16 +53,34 @@ def broker(data: Path, chosen: Settings) -> Iterator[Credentials]:
     try:
         with Credentials(chosen.mqtt_host, chosen.mqtt_port, password=password, tls=broker_tls(chosen)) as opened:
             yield opened
+    except Unanswered as fault:
+        raise Unsure(str(fault)) from None
     except CredentialsFault as fault:
         raise Refused(str(fault)) from None
 
 
-def give(data: Path, chosen: Settings, device: str, kind: str, file: Path | None) -> None:
-    """The first credential of a device that is registered. Raises Refused, saying what was done and what was not."""
-    note = NodeFile(chosen, device, kind, file)
+def give(
+    data: Path, chosen: Settings, device: str, kind: str, file: Path | None, now_ms: int, register: Callable[[], None]
+) -> None:
+    """Register a device by `register` and give it its first credential; nothing of it when the file cannot be written.
+
+    `now_ms` (Unix) goes into its node.json. Raises Refused, saying what was done and what was not.
+    """
+    note = NodeFile(chosen, device, kind, file, now_ms)
+    try:
+        register()
+    except BaseException:
+        note.forget()
+        raise
     try:
         with broker(data, chosen) as credentials:
             made = credentials.create(device, note.password)
+    except Unsure as fault:
+        note.forget()
+        raise Refused(
+            f"{device} is registered; it is not known whether it has a credential: {fault}; if it is told to have one "
+            f"then, nabd devices rotate {device} gives it a new one"
+        ) from None
     except Refused as fault:
         note.forget()
         raise Refused(f"{device} is registered, but has no credential: {fault}; then repeat the command") from None
@@ -71,16 +94,19 @@ def give(data: Path, chosen: Settings, device: str, kind: str, file: Path | None
     note.hand_over()
 
 
-def rotate(data: Path, config: Path | None, device: str, file: Path | None) -> None:
+def rotate(data: Path, config: Path | None, device: str, file: Path | None, now_ms: int) -> None:
     """A new password; the old one and the connection made with it end at once. Raises Refused."""
     chosen = load(data, config)
-    note = NodeFile(chosen, _checked(device), "", file)
+    note = NodeFile(chosen, _checked(device), "", file, now_ms)
     try:
         with broker(data, chosen) as credentials:
             known = credentials.set_password(device, note.password)
-    except Refused as fault:
+    except Unsure as fault:
         note.forget()
         raise Refused(f"{device}: it is not known whether the old password still holds: {fault}") from None
+    except Refused as fault:
+        note.forget()
+        raise Refused(f"{device}: nothing was changed, the old password holds: {fault}") from None
     if not known:
         note.forget()
         raise Refused(f"{device} has no credential at the broker; nabd devices add {device} … gives it one")
@@ -89,14 +115,42 @@ def rotate(data: Path, config: Path | None, device: str, file: Path | None) -> N
 
 
 def revoke(data: Path, config: Path | None, device: str) -> None:
-    """Take the credential away; what the registry and the stores know of the device stays. Raises Refused."""
+    """Take the credential away, and what the broker still holds of the device; its history stays. Raises Refused.
+
+    The broker's last status, report and lease of it would otherwise be told for ever to whoever subscribes.
+    """
     chosen = load(data, config)
     with broker(data, chosen) as credentials:
-        known = credentials.delete(_checked(device))
-    if known:
-        click.echo(f"{device}: its credential is gone, and its connection; its history stays")
-    else:
-        click.echo(f"{device} has no credential; there was nothing to revoke")
+        known = credentials.delete(_checked(device))  # first: from now on it is out, and its will has been published
+        click.echo(
+            f"{device}: its credential is gone, and its connection; its history stays"
+            if known
+            else f"{device} has no credential"
+        )
+        try:
+            _forget_retained(credentials, chosen, device)
+        except (ForgettingFault, Refused) as fault:
+            raise Refused(
+                f"{device}: what the broker still holds of it (its last status, report or lease) was not cleared: "
+                f"{fault}; then repeat the command"
+            ) from None
+    click.echo(f"{device}: what the broker still held of it is cleared")
+
+
+def _forget_retained(credentials: Credentials, chosen: Settings, device: str) -> None:
+    """Status and report only the device itself may write: for this moment it has a credential that nobody knows.
+
+    Raises ForgettingFault, Refused, CredentialsFault.
+    """
+    access = broker_access(chosen)
+    forget([topics.topic(device, topics.LEASE)], *access.address, **access.credentials)
+    password = new_password()
+    credentials.create(device, password)
+    try:
+        own = {"tls": access.credentials["tls"], "username": device, "password": password, "client_id": device}
+        forget([topics.topic(device, name) for name in (topics.STATUS, topics.REPORTED)], *access.address, **own)
+    finally:
+        credentials.delete(device)
 
 
 def show(data: Path, config: Path | None, url: str | None) -> None:
@@ -120,7 +174,7 @@ class NodeFile:
     Other keys of a file that is there (pins, Wi-Fi) stay. Raises Refused before anything is changed anywhere.
     """
 
-    def __init__(self, chosen: Settings, device: str, kind: str, file: Path | None) -> None:
+    def __init__(self, chosen: Settings, device: str, kind: str, file: Path | None, now_ms: int) -> None:
         self.password = new_password()
         self._device, self._file = device, file
         document: dict[str, Any] = {"device": device, **({"kind": kind} if kind else {})}
@@ -131,7 +185,7 @@ class NodeFile:
             "port": chosen.mqtt_device_port or chosen.mqtt_port,
             "username": device,
             "password": self.password,
-            "made_s": real_ms() // 1000,
+            "made_s": now_ms // 1000,
         }
         if chosen.mqtt_ca_file:
             document["ca"] = _authority(Path(chosen.mqtt_ca_file))

@@ -37,11 +37,14 @@ def check(out: Path, console_url: str) -> int:
     if not out.is_dir():
         raise Refused(f"{out}: no such folder; name the one the dashboards were built into with --out")
     try:
-        stale = differing(generated(load_kinds(), _address(console_url)), out)
+        files = generated(load_kinds(), _address(console_url))
+        stale = differing(files, out)
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"{out}: cannot be read ({error})") from None
     for path in stale:
         click.echo(f"{out / path}: is not what its source says; run: nabd dashboards build", err=True)
+    if not stale:
+        click.echo(f"{len(files)} files are as their source says")
     return 1 if stale else 0
 
 

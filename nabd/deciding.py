@@ -18,8 +18,9 @@ from msgspec import structs
 
 from actuation.arbiter import Arbiter
 from actuation.dispatch import Dispatcher
+from contract.decisions import Decision, Step, identify
 from contract.ports import Clock, Device, Effects, Log, SnapshotFault, State
-from contract.records import Acknowledged, Entry, Registered, Reported, Status
+from contract.records import Acknowledged, Entry, QuarantineAct, Registered, Reported, Status
 from rules.engine import Engine
 
 logger = logging.getLogger("deciding")
@@ -190,6 +191,8 @@ class Decider:
             effects.registered.append((entry.at_ms, record))
         elif isinstance(record, Acknowledged):
             effects.acknowledged.append((record.alarm, record.by, entry.at_ms))
+        elif isinstance(record, QuarantineAct):
+            effects.decisions.append(_audited(entry, record))
         outcome = self._engine.apply(entry)
         effects.alarms += outcome.alarms
         for acted in (self._arbiter.apply(entry), self._arbiter.wish(entry, outcome.intents, outcome.ends)):
@@ -241,3 +244,13 @@ class Decider:
             raise SnapshotFault(f"not a snapshot of the decider: {error}") from None
         self._engine.restore(engine_bytes)
         self._arbiter.restore(arbiter_bytes)
+
+
+def _audited(entry: Entry, act: QuarantineAct) -> Decision:
+    """The row of the audit for what somebody did with the quarantine."""
+    step = Step.REPLAYED if act.act == "replay" else Step.DROPPED
+    became = "readings stored" if step is Step.REPLAYED else "readings gone"
+    return Decision(
+        decision=identify(entry.position, 0), at_ms=entry.at_ms, asset="", device="", target="", step=step, by=act.by,
+        reason=act.what, why=f"rows {act.rows}, {became} {act.readings}",
+    )  # fmt: skip

@@ -149,7 +149,7 @@ def _data(data: Path) -> Iterator[Finding]:
     secrets = data / "secrets"
     if secrets.is_dir():
         names = sorted(path.name for path in secrets.iterdir() if path.is_file())
-        yield from secrets_in(secrets, names, f"nabd init --data {data}")
+        yield from secrets_in(data, names)
     site = data / "site"
     if site.exists():
         yield _checked("sites", lambda: f"{len(read_sites(site / 'sites'))} sites are good")

@@ -11,7 +11,7 @@ from adapters import certificates
 from adapters.certificates import CertificateFault
 from adapters.clock import real_ms
 from nabd.finding import RENEW_DAYS, Finding, Verdict
-from nabd.founding import DAY_MS, PASSWORDS, secret
+from nabd.founding import DAY_MS, PASSWORDS, not_made_again, secret
 
 FILES = ("ca.crt", "mosquitto.crt", "mosquitto.key", *PASSWORDS)
 CONTAINER_UID = 10001  # of deploy/Dockerfile, and the default of docker-compose.yml
@@ -24,21 +24,22 @@ def examine(city: Path) -> Iterator[Finding]:
     if not folder.is_dir():
         yield Finding(Verdict.WRONG, "secrets", f"{folder} does not exist; make all of it with: {init}")
         return
-    yield from secrets_in(folder, FILES, init)
+    yield from secrets_in(city, FILES)
     yield _users(city / "mosquitto" / "dynamic-security.json", init)
     for name in ("ca.crt", "mosquitto.crt"):
-        if secret(city, name).exists():
+        if (file := secret(city, name)).is_file() and file.stat().st_size:
             yield _certificate(secret(city, name), city)
     yield from _pair(city)
     yield from _owner(folder)
 
 
-def secrets_in(folder: Path, names: Sequence[str], init: str) -> Iterator[Finding]:
-    """Are these files there, not empty, and like their folder their owner's alone? `init`: the command that makes them.
+def secrets_in(city: Path, names: Sequence[str]) -> Iterator[Finding]:
+    """Are these files of CITY/secrets there, not empty, and like their folder their owner's alone?
 
     One finding a fault, or one that all is good.
     """
-    faults = [finding for name in names if (finding := _file(folder / name, init)) is not None]
+    folder = city / "secrets"
+    faults = [finding for name in names if (finding := _file(city, name)) is not None]
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & 0o077:
         faults.insert(
@@ -48,19 +49,23 @@ def secrets_in(folder: Path, names: Sequence[str], init: str) -> Iterator[Findin
     yield from faults or [Finding(Verdict.GOOD, "secrets", f"{len(names)} files in {folder}, for their owner alone")]
 
 
-def _file(path: Path, init: str) -> Finding | None:
+def _file(city: Path, name: str) -> Finding | None:
+    path, init = secret(city, name), f"nabd init --data {city}"
+    refusal = not_made_again(city, name)
     try:
         found = path.stat()
         is_empty = not path.read_bytes().strip()
     except FileNotFoundError:
-        return Finding(Verdict.WRONG, path.name, f"{path} is missing; {init} makes it")
+        mend = f", and {refusal}" if refusal else f"; {init} makes it"
+        return Finding(Verdict.WRONG, path.name, f"{path} is missing{mend}")
     except OSError as error:
         return Finding(Verdict.WRONG, path.name, f"{path} cannot be read ({error.strerror}); run this as its owner")
     if found.st_mode & 0o077:
         mode = stat.S_IMODE(found.st_mode)
         return Finding(Verdict.WRONG, path.name, f"{path} is open to others (mode {mode:03o}); chmod 600 {path}")
     if is_empty:
-        return Finding(Verdict.WRONG, path.name, f"{path} is empty; remove it, then {init} makes it")
+        mend = f", and {refusal}" if refusal else f"; remove it, then {init} makes it"
+        return Finding(Verdict.WRONG, path.name, f"{path} is empty{mend}")
     return None
 
 
@@ -68,7 +73,11 @@ def _users(path: Path, init: str) -> Finding:
     try:
         document = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
     except FileNotFoundError:
-        return Finding(Verdict.WRONG, "mosquitto users", f"{path} is missing; {init} makes it")
+        return Finding(
+            Verdict.WRONG,
+            "mosquitto users",
+            f"{path} is missing; if devices have credentials, restore it from a backup, else {init} makes it",
+        )
     except (OSError, msgspec.MsgspecError) as error:
         return Finding(Verdict.WRONG, "mosquitto users", f"{path} cannot be used ({error}); restore it from a backup")
     clients = document.get("clients")

@@ -19,10 +19,9 @@ import click
 
 from adapters import certificates
 from adapters.certificates import Certificate, CertificateFault
-from adapters.clock import real_ms
 from adapters.mqtt import permissions
 from nabd.fault import Refused
-from nabd.secret_file import read_secret, replace_whole, write_new
+from nabd.secret_file import clear_left, read_secret, replace_whole, write_new
 
 # Always in the broker's certificate: this machine, and the service's name in docker-compose.yml.
 HOSTS = ("localhost", "127.0.0.1", "mosquitto")
@@ -51,15 +50,18 @@ def secret(data: Path, name: str) -> Path:
     return data / "secrets" / name
 
 
-def run(data: Path, hosts: Sequence[str], *, renew_certificate: bool) -> int:
-    """Found the city, or renew the broker's certificate, and say what was done. Raises Refused."""
+def run(data: Path, hosts: Sequence[str], now_ms: int, *, renew_certificate: bool) -> int:
+    """Found the city, or renew the broker's certificate, and say what was done. Raises Refused.
+
+    `now_ms`, here and below: from when on certificates are good, Unix ms.
+    """
     try:
         if renew_certificate:
-            renewed = renew(data, hosts)
+            renewed = renew(data, hosts, now_ms)
             click.echo(f"renewed  {renewed.path}: {renewed.about}")
             click.echo("next: restart Mosquitto, which reads it then; devices need nothing")
             return 0
-        found = establish(data, hosts)
+        found = establish(data, hosts, now_ms)
     except OSError as error:
         raise Refused(
             f"{error.filename or data}: cannot be used ({error.strerror or error}); mend its owner, mode or space"
@@ -70,14 +72,15 @@ def run(data: Path, hosts: Sequence[str], *, renew_certificate: bool) -> int:
     return 0
 
 
-def establish(data: Path, hosts: Sequence[str]) -> list[Found]:
+def establish(data: Path, hosts: Sequence[str], now_ms: int) -> list[Found]:
     """Make whatever is missing; one line a file. Raises Refused, and OSError when a file cannot be written."""
     folder = data / "secrets"
     for wanted in (folder, data / "mosquitto"):
         wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
+        clear_left(wanted)
     folder.chmod(0o700)
     _check_pairs(data)
-    found = [_authority(data), *_server(data, hosts)]
+    found = [_authority(data, now_ms), *_server(data, hosts, now_ms)]
     for name in PASSWORDS:
         made = write_new(secret(data, name), secrets.token_urlsafe(PASSWORD_BYTES).encode())
         found.append(Found(secret(data, name), made, "random" if made else "was there"))
@@ -90,56 +93,68 @@ def establish(data: Path, hosts: Sequence[str]) -> list[Found]:
     return found
 
 
-def renew(data: Path, hosts: Sequence[str]) -> Found:
+def renew(data: Path, hosts: Sequence[str], now_ms: int) -> Found:
     """A new certificate for the broker's key, for the old one's hosts and these besides. Raises Refused, OSError.
 
     A damaged one is mended when hosts are given.
     """
     target = secret(data, "mosquitto.crt")
+    if target.parent.is_dir():
+        clear_left(target.parent)
     try:
         known = _known(target).hosts
     except Refused:
         if not hosts:
             raise
         known = ()
-    replace_whole(target, _sign(data, [*hosts, *known]))
-    return Found(target, True, _describe(target))
+    replace_whole(target, _sign(data, [*hosts, *known], now_ms))
+    return Found(target, True, _describe(target, now_ms))
 
 
 def _check_pairs(data: Path) -> None:
     """Refuse what would not fit what exists: found now it is one sentence, later it is a broker that lets nobody in."""
-    key, certificate = secret(data, "ca.key"), secret(data, "ca.crt")
-    server_certificate = secret(data, "mosquitto.crt")
-    if key.exists() and not certificate.exists() and server_certificate.exists():
-        raise Refused(f"{certificate}: is missing, and devices hold a copy of it; restore it from a backup")
-    if server_certificate.exists() and not certificate.exists():
-        raise Refused(f"{certificate}: is missing although {server_certificate} is there; restore it from a backup")
-    if certificate.exists() and not key.exists() and not server_certificate.exists():
-        raise Refused(f"{key}: is missing, and without it no certificate can be signed; bring it back from where it is")
+    for name in ("ca.crt", "ca.key", "mosquitto.key", *PASSWORDS[:2]):
+        path = secret(data, name)
+        if not path.exists() and (why := not_made_again(data, name)):
+            raise Refused(f"{path}: is missing, and {why}")
+
+
+def not_made_again(data: Path, name: str) -> str:
+    """Why `establish` does not make this secret once it is gone, with the remedy; empty where it does."""
+    is_there = {one: secret(data, one).exists() for one in ("ca.key", "ca.crt", "mosquitto.crt")}
     document = data / "mosquitto" / "dynamic-security.json"
-    if document.exists():
-        gone = [name for name in PASSWORDS[:2] if not secret(data, name).exists()]
-        if gone:
-            raise Refused(
-                f"{secret(data, gone[0])}: is missing, and {document} holds the old one's hash; restore it from a "
-                f"backup, or stop Mosquitto, put {document.name} aside and give every device a new credential"
+    if name == "ca.crt" and is_there["mosquitto.crt"]:
+        return "devices hold a copy of it; restore it from a backup"
+    if name in ("ca.key", "mosquitto.crt") and is_there["ca.crt"] and not is_there["ca.key"]:
+        if name == "ca.key":
+            return (
+                "" if is_there["mosquitto.crt"] else "without it nothing can be signed; bring it back from where it is"
             )
+        return f"{secret(data, 'ca.key')}, which signs a new one, is not here; bring that back, then repeat nabd init"
+    if name == "mosquitto.key" and is_there["mosquitto.crt"]:
+        return "mosquitto.crt is for it; restore it from a backup, or remove mosquitto.crt too and repeat nabd init"
+    if name in PASSWORDS[:2] and document.exists():
+        return (
+            f"{document} holds the hash of the old one; restore it from a backup, or stop Mosquitto, put "
+            f"{document.name} aside, repeat nabd init and give every device a new credential"
+        )
+    return ""
 
 
-def _authority(data: Path) -> Found:
+def _authority(data: Path, now_ms: int) -> Found:
     key, certificate = secret(data, "ca.key"), secret(data, "ca.crt")
     if certificate.exists():
-        return Found(certificate, False, "was there, " + _describe(certificate))
+        return Found(certificate, False, "was there, " + _describe(certificate, now_ms))
     write_new(key, certificates.new_key())
     try:
-        write_new(certificate, certificates.authority(_read(key), real_ms()))
+        write_new(certificate, certificates.authority(_read(key), now_ms))
     except CertificateFault as fault:
         raise Refused(f"{key}: {fault}; restore it from a backup") from None
-    about = f"the city's own authority, {_describe(certificate)}; its key is {key.name}: keep a copy"
+    about = f"the city's own authority, {_describe(certificate, now_ms)}; its key is {key.name}: keep a copy"
     return Found(certificate, True, about)
 
 
-def _server(data: Path, hosts: Sequence[str]) -> list[Found]:
+def _server(data: Path, hosts: Sequence[str], now_ms: int) -> list[Found]:
     key, certificate = secret(data, "mosquitto.key"), secret(data, "mosquitto.crt")
     if certificate.exists():
         known = _known(certificate)
@@ -149,15 +164,13 @@ def _server(data: Path, hosts: Sequence[str]) -> list[Found]:
                 f"{certificate}: is good for {', '.join(known.hosts)}, not for {', '.join(lacking)}; "
                 f"add --renew-certificate"
             )
-        if not key.exists():
-            raise Refused(f"{key}: is missing; restore it, or remove {certificate.name} too and repeat nabd init")
-        return [Found(certificate, False, "was there, " + _describe(certificate))]
+        return [Found(certificate, False, "was there, " + _describe(certificate, now_ms))]
     write_new(key, certificates.new_key())
-    write_new(certificate, _sign(data, hosts))
-    return [Found(certificate, True, _describe(certificate))]
+    write_new(certificate, _sign(data, hosts, now_ms))
+    return [Found(certificate, True, _describe(certificate, now_ms))]
 
 
-def _sign(data: Path, hosts: Sequence[str]) -> bytes:
+def _sign(data: Path, hosts: Sequence[str], now_ms: int) -> bytes:
     """For these hosts, the first of them its subject, and HOSTS."""
     try:
         return certificates.server(
@@ -165,7 +178,7 @@ def _sign(data: Path, hosts: Sequence[str]) -> bytes:
             list(dict.fromkeys([*hosts, *HOSTS])),
             _read(secret(data, "ca.key")),
             _read(secret(data, "ca.crt")),
-            real_ms(),
+            now_ms,
         )
     except CertificateFault as fault:
         raise Refused(f"{secret(data, 'mosquitto.crt')}: cannot be signed: {fault}") from None
@@ -178,10 +191,10 @@ def _known(path: Path) -> Certificate:
         raise Refused(f"{path}: {fault}; restore it from a backup") from None
 
 
-def _describe(path: Path) -> str:
+def _describe(path: Path, now_ms: int) -> str:
     known = _known(path)
     hosts = f"for {', '.join(known.hosts)}, " if known.hosts else ""
-    return f"{hosts}good for {(known.not_after_ms - real_ms()) // DAY_MS} days"
+    return f"{hosts}good for {(known.not_after_ms - now_ms) // DAY_MS} days"
 
 
 def _password(path: Path) -> str:

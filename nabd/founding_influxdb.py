@@ -18,6 +18,7 @@ from adapters.stores.influx_admin import InfluxAdmin, InfluxAway, InfluxFault
 from nabd.fault import Refused
 from nabd.secret_file import read_secret
 from nabd.settings import Settings
+from nabd.storing import influxdb_authority
 
 USER = "nabd-admin"
 PASSWORD = "influxdb_admin_password"  # noqa: S105  # the name of its file
@@ -41,7 +42,12 @@ GRANTS = (
 def run(settings: Settings, secrets: Path, *, wait_s: float) -> int:
     """Do what is missing and say what was done. Raises Refused."""
     admin = InfluxAdmin(
-        settings.influxdb_url, settings.influxdb_org, USER, _read(secrets / PASSWORD), settings.influxdb_timeout_s
+        settings.influxdb_url,
+        settings.influxdb_org,
+        USER,
+        _read(secrets / PASSWORD),
+        settings.influxdb_timeout_s,
+        influxdb_authority(settings),
     )
     bucket = settings.influxdb_bucket
     try:

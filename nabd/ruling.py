@@ -51,6 +51,7 @@ def _texts(paths: tuple[Path, ...], data: Path) -> tuple[dict[str, str], dict[st
         return rule_texts(paths)
     if (data / "site" / "rules").is_dir():
         return rule_texts([data / "site" / "rules"])
+    click.echo(f"{data / 'site' / 'rules'} is not there, so these are the rules that Nabd brings", err=True)
     with as_file(files("nabd") / "site" / "rules") as shipped:
         return rule_texts([shipped])
 

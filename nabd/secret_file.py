@@ -6,6 +6,7 @@ content, flushed to the disk, or not at all; what is made meanwhile beside it ha
 """
 
 import os
+import re
 from pathlib import Path
 
 from adapters.on_disk import to_disk
@@ -14,13 +15,14 @@ from nabd.fault import Refused
 SECRET_BYTES_MAX = 4096
 """Far above what the servers give out: 88 characters InfluxDB, 46 Grafana; some proxies' tokens have 2000."""
 MODE = 0o600
+_LEFT = re.compile(r"\..+\.([1-9][0-9]*)")  # what `_beside` names
 
 
 def read_secret(path: Path, setting: str, holds: str, mend: str = "put it there as one line") -> str:
     """The file's one line, without the spaces and line ends around it.
 
-    `setting` names the place in the message (may be empty), `holds` says what belongs into the file, `mend` the next
-    step. Raises Refused.
+    `setting` names the place in the message (may be empty), `holds` says what belongs into the file, `mend` what brings
+    one where none is. Raises Refused.
     """
     where = f"{setting} {path}".lstrip()
     try:
@@ -33,8 +35,10 @@ def read_secret(path: Path, setting: str, holds: str, mend: str = "put it there 
         fault = f"is longer than {SECRET_BYTES_MAX} bytes"
     elif not (line := content.strip()):
         fault = "is empty"
+    elif len(line.splitlines()) > 1:
+        fault, mend = "has more than one line", "leave that one line in it"
     elif not line.isascii() or not line.decode("ascii").isprintable():
-        fault = "is not one line of printable ASCII"
+        fault, mend = "is not one line of printable ASCII", "write it anew, as that one line"
     else:
         return line.decode("ascii")
     raise Refused(f"{where}: {fault}; it holds {holds}: {mend}")
@@ -88,3 +92,21 @@ def write_new(path: Path, content: bytes) -> bool:
 
 def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def clear_left(folder: Path) -> None:
+    """Remove what processes that were killed left beside their files. Raises OSError."""
+    for path in folder.iterdir():
+        named = _LEFT.fullmatch(path.name)
+        if named and path.is_file() and not path.is_symlink() and not _lives(int(named[1])):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

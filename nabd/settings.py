@@ -47,9 +47,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     influxdb_org: Name = "nabd"
     influxdb_bucket: Name = "nabd"
     influxdb_token_file: str = ""  # empty: DATA/secrets/influxdb_token
+    influxdb_ca_file: str = ""  # the authority that signed the server's certificate; empty: the usual public ones
     influxdb_timeout_s: Annotated[float, Meta(ge=0.1, le=600)] = 10.0  # for an answer, or the next part of one
     log_bytes_max: Annotated[int, Meta(ge=1_000_000)] = 4_000_000_000
     log_days_max: Annotated[int, Meta(ge=1)] = 30
+    quarantine_bytes_max: Annotated[int, Meta(ge=100_000)] = 512_000_000  # and never above a quarter of log_bytes_max
+    quarantine_device_bytes_max: Annotated[int, Meta(ge=10_000)] = 8_000_000  # and never above an eighth of that
     audit_days_max: Annotated[int, Meta(ge=1)] = 400
     confirmation_s: Annotated[float, Meta(gt=0, le=600)] = 15.0  # how long a device may take to answer a lease
     map_tile_url: str = ""  # for example a tile server of the province; empty: own outlines, no internet
@@ -100,7 +103,8 @@ def load(data: Path, config: Path | None, arguments: Mapping[str, Any]) -> Setti
 
 def _check_together(good: Mapping[str, Any], faults: list[str]) -> None:
     """What no setting alone shows."""
-    ports = good.get("http_port", Settings.http_port), good.get("mqtt_port", Settings.mqtt_port)
+    default = Settings()
+    ports = good.get("http_port", default.http_port), good.get("mqtt_port", default.mqtt_port)
     if good.get("mqtt_embedded", True) and ports[0] == ports[1]:
         faults.append(f"{_place('http_port')} and {_place('mqtt_port')}: both are {ports[0]}; give each its own")
     if good.get("mqtt_username") and not good.get("mqtt_password_file"):
@@ -109,6 +113,8 @@ def _check_together(good: Mapping[str, Any], faults: list[str]) -> None:
         faults.append(f"{_place('mqtt_connections')}: the embedded broker takes 1 only; leave it out")
     if good.get("mqtt_embedded", True) and good.get("mqtt_ca_file"):
         faults.append(f"{_place('mqtt_ca_file')}: the embedded broker has no TLS; set [mqtt] embedded = false")
+    if good.get("influxdb_ca_file") and not good.get("influxdb_url", default.influxdb_url).startswith("https://"):
+        faults.append(f"{_place('influxdb_ca_file')}: [influxdb] url is not https; write https://, or leave it out")
     if good.get("mqtt_ca_file") and any(good.get(f"fleet_{things}") for things in ("lights", "bins", "valves")):
         faults.append(
             "[fleet]: a fleet inside nabd up has no credentials; run nabd simulate --credentials FILE beside it"

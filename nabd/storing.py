@@ -5,8 +5,12 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.log.sqlite_log import SqliteLog
+from adapters.mqtt.tls import TlsFault, client_context
+from adapters.stores.duckdb_export import DuckExtracts
 from adapters.stores.duckdb_store import DuckStore
 from console.live import LiveView
+from contract.extracts import Extracts
 from contract.kind import Kinds
 from contract.ports import Store, StoreFault
 from nabd.data_folder import DataFolder
@@ -54,7 +58,7 @@ def open_store(settings: Settings, folder: DataFolder, kinds: Kinds) -> "DuckSto
 
 
 def open_influxdb(settings: Settings, data: Path, kinds: Kinds, *, log_id: str) -> "InfluxStore":
-    """Raises Refused when there is no token."""
+    """Raises Refused when there is no token, or an authority that is none."""
     from adapters.stores.influx_store import InfluxStore  # its library costs a second and 36 MB: only who uses it pays
 
     token = TokenFile(Path(settings.influxdb_token_file or data / "secrets" / TOKEN))
@@ -66,7 +70,38 @@ def open_influxdb(settings: Settings, data: Path, kinds: Kinds, *, log_id: str) 
         kinds,
         settings.influxdb_timeout_s,
         log=log_id,
+        ca_file=influxdb_authority(settings),
     )
+
+
+def influxdb_authority(settings: Settings) -> str:
+    """The file of `[influxdb] ca_file`, looked at first. Raises Refused."""
+    if settings.influxdb_ca_file:
+        try:
+            client_context(Path(settings.influxdb_ca_file))
+        except TlsFault as fault:
+            raise Refused(f"[influxdb] ca_file {fault}") from None
+    return settings.influxdb_ca_file
+
+
+def open_log(settings: Settings, folder: DataFolder) -> SqliteLog:
+    """Raises LogFault."""
+    return SqliteLog(
+        folder.path / "log.db",
+        bytes_max=settings.log_bytes_max,
+        days_max=settings.log_days_max,
+        quarantine_bytes_max=settings.quarantine_bytes_max,
+        quarantine_device_bytes_max=settings.quarantine_device_bytes_max,
+    )
+
+
+def extracts_of(store: "DuckStore | InfluxStore", kinds: Kinds) -> Extracts:
+    """What readings are taken out of this store with, in bulk."""
+    if isinstance(store, DuckStore):
+        return DuckExtracts(store, kinds)
+    from adapters.stores.influx_export import InfluxExtracts
+
+    return InfluxExtracts(store.link, kinds)
 
 
 async def restore_live(store: Store, live: LiveView) -> None:

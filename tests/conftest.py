@@ -5,8 +5,8 @@ from itertools import count
 
 import pytest
 
-from tests.influxdb import InfluxServer
-from tests.peers import PeerMissing, peer
+from stand.influxdb import InfluxServer
+from stand.peers import PeerMissing, peer
 
 _numbers = count(1)
 

@@ -10,13 +10,15 @@ in an index of its own.
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
 
 from contract.records import Entry, Record, Telemetry
 
-RECENT_MAX = 20_000  # messages whose names wait in memory; about 5 MB
+RECENT_MAX = 20_000  # entries whose names wait in memory; about 5 MB
 SPAN_WIDE = 4_096
-MESSAGES_MAX = 64  # of a row
+MESSAGES_MAX = 32  # of a row, which then takes no page of its own
 
 TABLES = f"""
 CREATE TABLE names (
@@ -39,45 +41,43 @@ FIND_WIDE = (
 )
 FORGET = "DELETE FROM names WHERE device = ? AND stream = ? AND first_seq <= ? AND last_position <= ?"
 
-Spot = tuple[int, int, int]
-"""(first seq, last seq, position) of one message."""
+Spots = list[int]
+"""First seq, last seq and position of one message, then of the next, and so on."""
 
 
 class Recent:
     """The names that are not in the table yet. The log's lock guards changes; any thread may look."""
 
     def __init__(self) -> None:
-        self._spots: dict[tuple[str, str], list[Spot]] = {}
+        self._spots: dict[tuple[str, str], Spots] = {}
         self._count = 0
 
     @property
     def is_full(self) -> bool:
         return self._count >= RECENT_MAX
 
-    def add(self, records: Iterable[Record], before: int) -> None:
+    def add(self, records: Sequence[Record], before: int) -> None:
         """Those of one append, whose first record has the position `before` + 1."""
         spots = self._spots
         for position, record in enumerate(records, before + 1):
             if type(record) is not Telemetry or not record.readings:
                 continue
             readings = record.readings
-            spot = readings[0].seq, readings[-1].seq, position
-            known = spots.get((record.device, record.stream))
-            if known is None:
-                spots[record.device, record.stream] = [spot]
+            key = record.device, record.stream
+            if key in spots:
+                spots[key] += readings[0].seq, readings[-1].seq, position
             else:
-                known.append(spot)
-            self._count += 1
+                spots[key] = [readings[0].seq, readings[-1].seq, position]
+        self._count += len(records)
 
     def positions(self, device: str, stream: str, seq: int) -> list[int]:
         """Newest first."""
-        spots = self._spots.get((device, stream), ())
-        return [position for first, last, position in reversed(spots) if first <= seq <= last]
+        spots = self._spots.get((device, stream), []).copy()  # it may grow meanwhile
+        return [position for first, last, position in _each(spots) if first <= seq <= last][::-1]
 
     def write(self, writer: sqlite3.Connection, upto: int) -> None:
         """All of it into the table, which then tells of every entry up to position `upto`. In a transaction."""
-        rows = [row for key, spots in sorted(self._spots.items()) for row in _rows(key, spots)]
-        writer.executemany(INSERT, rows)
+        writer.executemany(INSERT, chain.from_iterable(map(_rows, sorted(self._spots.items()))))
         writer.execute("UPDATE names_upto SET position = ?", (upto,))
 
     def clear(self) -> None:
@@ -86,22 +86,18 @@ class Recent:
         self._count = 0
 
 
-def _rows(key: tuple[str, str], spots: Sequence[Spot]) -> Iterator[tuple[str, str, int, int, int, bytes]]:
+def _rows(item: tuple[tuple[str, str], Spots]) -> list[tuple[Any, ...]]:
     """Messages that lie close together share a row."""
-    group: list[Spot] = []
-    low = high = 0
-    for first, last, position in spots:
-        if group and (len(group) == MESSAGES_MAX or max(high, last) - min(low, first) > SPAN_WIDE):
-            yield _row(key, low, high, group)
-            group = []
-        low, high = (min(low, first), max(high, last)) if group else (first, last)
-        group.append((first, last, position))
-    if group:
-        yield _row(key, low, high, group)
+    key, spots = item
+    low, high = min(spots[::3]), max(spots[1::3])
+    if len(spots) <= 3 * MESSAGES_MAX and (high - low <= SPAN_WIDE or len(spots) == 3):
+        return [(*key, low, spots[-1], high, array("Q", spots).tobytes())]
+    half = len(spots) // 6 * 3
+    return _rows((key, spots[:half])) + _rows((key, spots[half:]))
 
 
-def _row(key: tuple[str, str], low: int, high: int, group: Sequence[Spot]) -> tuple[str, str, int, int, int, bytes]:
-    return (*key, low, group[-1][2], high, array("Q", [number for spot in group for number in spot]).tobytes())
+def _each(spots: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    return zip(spots[::3], spots[1::3], spots[2::3], strict=True)
 
 
 def upto(reader: sqlite3.Connection) -> int:
@@ -116,9 +112,7 @@ def positions(reader: sqlite3.Connection, device: str, stream: str, seq: int) ->
         (FIND_WIDE, (device, stream, seq, seq)),
     ):
         for (packed,) in reader.execute(query, arguments).fetchall():
-            numbers = array("Q", packed)
-            spots = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
-            yield from (position for first, last, position in spots if first <= seq <= last)
+            yield from (position for first, last, position in _each(array("Q", packed)) if first <= seq <= last)
 
 
 def forget(writer: sqlite3.Connection, entries: Sequence[Entry]) -> None:

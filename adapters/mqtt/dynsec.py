@@ -33,6 +33,10 @@ class CredentialsFault(Exception):
     """The broker does not do what was asked; a sentence with the remedy."""
 
 
+class Unanswered(CredentialsFault):
+    """It was asked, and whether it did so is not known."""
+
+
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """One device's at the broker."""
 
@@ -127,21 +131,9 @@ class Credentials:
         command = {"command": "setClientPassword", "username": _no_service(device), "password": password}
         return self._one(command)
 
-    def disable(self, device: str) -> bool:
-        """Cut it off until `enable`; False when it has no credential."""
-        return self._one({"command": "disableClient", "username": _no_service(device)})
-
-    def enable(self, device: str) -> bool:
-        return self._one({"command": "enableClient", "username": _no_service(device)})
-
     def delete(self, device: str) -> bool:
         """Take the credential away and cut the connection; False when it had none."""
         return self._one({"command": "deleteClient", "username": _no_service(device)})
-
-    def find(self, device: str) -> Credential | None:
-        answer = self._ask([{"command": "getClient", "username": device}])[0]
-        _check(answer, NOT_FOUND)
-        return None if "error" in answer else _credential(answer["data"]["client"])
 
     def all(self) -> Iterator[Credential]:
         """Every device's, page by page; the platform's own users are left out."""
@@ -175,7 +167,7 @@ class Credentials:
             try:
                 heard = self._answers.get(timeout=self._timeout_s)
             except queue.Empty:
-                raise CredentialsFault(
+                raise Unanswered(
                     f"the broker does not answer {commands[0]['command']} within {self._timeout_s:g} s; is its dynamic "
                     "security plugin loaded, and is it still there? repeat the command"
                 ) from None
@@ -190,7 +182,7 @@ def _responses(payload: bytes) -> list[dict[str, Any]]:
     try:
         return list(json.loads(payload)["responses"])
     except (ValueError, KeyError, TypeError):
-        raise CredentialsFault(
+        raise Unanswered(
             f"the broker's answer cannot be read ({payload[:80]!r}); is it Mosquitto with dynamic security?"
         ) from None
 

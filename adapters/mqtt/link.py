@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from adapters.clock import real_ms
 from adapters.mqtt.connection import CLOSED, Connection
 from adapters.mqtt.probe import refusal, unanswered
 from adapters.mqtt.tls import explain
@@ -36,6 +37,7 @@ class Link:
         chance: Callable[[], float],
         take: Callable[[list[Message]], None],
         changed: Callable[[], None],
+        now_ms: Callable[[], int] = real_ms,
     ) -> None:
         """`take` gets the messages of each read, `changed` is called when `ready` became true or false."""
         self.index = index
@@ -49,6 +51,7 @@ class Link:
         self._chance = chance
         self._take = take
         self._changed = changed
+        self._now_ms = now_ms
         self._said = ""
         self._malformed_topics = 0  # of connections that are gone
 
@@ -114,7 +117,7 @@ class Link:
         except TimeoutError:
             return f"not connected and subscribed within {READY_S_MAX:g} s"
         except OSError as fault:
-            return explain(fault, host, port) if tls is not None else str(fault)
+            return explain(fault, host, port, self._now_ms()) if tls is not None else str(fault)
         finally:
             beat.cancel()
             connection.fail("given up")

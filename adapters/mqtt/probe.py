@@ -3,8 +3,10 @@
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from typing import NamedTuple
 
+from adapters.clock import real_ms
 from adapters.mqtt.tls import explain
 from contract.wire.mqtt import Session
 from contract.wire.packets import REFUSALS, ProtocolFault
@@ -52,6 +54,7 @@ def probe(
     password: str | None = None,
     client_id: str = "",
     timeout_s: float = 5.0,
+    now_ms: Callable[[], int] = real_ms,
 ) -> Answer:
     """Connect and say good-bye. Raises ProbeFault."""
     session = Session(client_id or f"nabd-probe-{os.getpid()}", 30, username, password, clean=True)
@@ -67,7 +70,7 @@ def probe(
         raise ProbeFault(f"{host}:{port} does not answer within {timeout_s:g} s") from None
     except (OSError, ProtocolFault) as error:
         if tls is not None:
-            raise ProbeFault(explain(error, host, port)) from None
+            raise ProbeFault(explain(error, host, port, now_ms())) from None
         if isinstance(error, ConnectionResetError):
             raise ProbeFault(unanswered(port, False)) from None
         raise ProbeFault(f"{host}:{port}: {error}") from None

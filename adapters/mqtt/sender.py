@@ -17,6 +17,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
+from adapters.clock import real_ms
 from adapters.mqtt.tls import explain
 
 IN_FLIGHT_MAX = 100  # what rumqttd has room for on one connection
@@ -39,6 +40,7 @@ class Sender:
         password: str | None = None,
         tls: ssl.SSLContext | None = None,
         keepalive_s: int = 30,
+        now_ms: Callable[[], int] = real_ms,
     ) -> None:
         self.host = host
         self.port = port
@@ -46,6 +48,7 @@ class Sender:
         self.refused = 0  # published with QUEUED_MAX waiting already
         self.on_connect: list[Callable[[], None]] = []  # called at each connection
         self._keepalive_s = keepalive_s
+        self._now_ms = now_ms
         self._lock = threading.Lock()
         self._waiting: dict[int, Callable[[], None] | None] = {}  # packet id → on_ack
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -153,7 +156,10 @@ class Sender:
 
     def _unreachable(self, client: paho.Client, userdata: Any) -> None:
         error = sys.exception()  # paho calls this while it handles what the socket or the handshake raised
-        self._tell("unreachable", explain(error, self.host, self.port) if error is not None else "no connection")
+        self._tell(
+            "unreachable",
+            explain(error, self.host, self.port, self._now_ms()) if error is not None else "no connection",
+        )
 
     def _disconnected(self, client: paho.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure and not self._told:  # else it was not connected, and why has been told

@@ -4,8 +4,6 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
-from adapters.clock import real_ms
-
 # X509_V_ERR_… of OpenSSL, as ssl.SSLCertVerificationError.verify_code gives them
 _NO_ISSUER = (2, 18, 19, 20, 21)
 _NOT_YET, _EXPIRED = 9, 10
@@ -34,11 +32,14 @@ def client_context(ca_file: Path) -> ssl.SSLContext:
     return context
 
 
-def explain(error: BaseException, host: str, port: int) -> str:
-    """One sentence for a connection over TLS that did not come about, with the remedy where there is one."""
+def explain(error: BaseException, host: str, port: int, now_ms: int) -> str:
+    """One sentence for a connection over TLS that did not come about, with the remedy where there is one.
+
+    `now_ms`: what this machine's clock says, Unix ms; it is told where a certificate's days are the cause.
+    """
     where = f"{host}:{port}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _certificate(error, host, where)
+        return _certificate(error, host, where, now_ms)
     if isinstance(error, (ssl.SSLEOFError, ConnectionResetError)):
         return f"{where} ended the TLS handshake; is it the TLS port (8883) of a broker that speaks TLS 1.2 or later?"
     if isinstance(error, ssl.SSLError):
@@ -48,7 +49,7 @@ def explain(error: BaseException, host: str, port: int) -> str:
     return str(error)
 
 
-def _certificate(error: ssl.SSLCertVerificationError, host: str, where: str) -> str:
+def _certificate(error: ssl.SSLCertVerificationError, host: str, where: str, now_ms: int) -> str:
     code = error.verify_code
     if code in _OTHER_HOST:
         return (
@@ -57,7 +58,7 @@ def _certificate(error: ssl.SSLCertVerificationError, host: str, where: str) -> 
         )
     if code in _NO_ISSUER:
         return f"the certificate of {where} is not signed by the authority in ca_file; give the ca.crt of this city"
-    clock = datetime.fromtimestamp(real_ms() // 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    clock = datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     if code == _NOT_YET:
         return (
             f"the certificate of {where} is not valid yet; this machine's clock says {clock}: if that is wrong, set it"

@@ -34,8 +34,12 @@ class DuckReader:
         sources: Mapping[str, str | None],
         every_ms: int | None,
         limit: int,
+        without: int = 0,
     ) -> list[tuple[int, Value]]:
-        """`sources`: column → the value it must have, or None for any. Raises KeyError, too."""
+        """`sources`: column → the value it must have, or None for any. Raises KeyError, too.
+
+        `without`: bits of quality that no reading has; if any is set, only raw readings can answer.
+        """
         known = self._kinds[kind].metrics[metric]
         exact_ms = self._exact_ms(kind)  # before the transaction: what becomes inexact now, it does not see
         with closing(self._cursor()) as cursor:
@@ -44,14 +48,23 @@ class DuckReader:
                 [(raw_ms, five_ms)] = cursor.execute(
                     "SELECT raw_from_ms, five_minutes_from_ms FROM retired WHERE kind = ?", [kind]
                 ).fetchall()
-                spans = plan(*bounds_ms, every_ms, Reach(raw_ms, five_ms, exact_ms))
+                spans = plan(*bounds_ms, every_ms, Reach(raw_ms, five_ms, exact_ms), is_raw=without != 0)
                 if not spans:
                     return []
-                query, arguments = _question(kind, known, spans, sources, every_ms)
+                query, arguments = _question(kind, known, spans, sources, every_ms, without)
                 rows = cursor.execute(f"{query} LIMIT ?", [*arguments, limit]).fetchall()
             except duckdb.Error as error:
                 raise self.unreadable(error) from None
         return [(int(at), value) for at, value in rows]
+
+    def marks(self, kind: str, device: str, bounds_ms: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+        query = (
+            f"SELECT measured_at_ms, quality FROM {table(kind)} WHERE device = ? AND quality <> 0 "
+            "AND measured_at_ms < ? AND measured_at_ms >= greatest(?, (SELECT raw_from_ms FROM retired WHERE kind = ?))"
+            " ORDER BY measured_at_ms, stream, seq LIMIT ?"
+        )
+        start_ms, end_ms = bounds_ms
+        return [(int(at), int(bits)) for at, bits in self.fetch(query, [device, end_ms, start_ms, kind, limit])]
 
     def latest(self) -> Iterator[tuple[str, str, int, Mapping[str, Value]]]:
         for kind in self._kinds.values():
@@ -109,11 +122,18 @@ class DuckReader:
 
 
 def _question(
-    kind: str, metric: Metric, spans: Sequence[Span], sources: Mapping[str, str | None], every_ms: int | None
+    kind: str,
+    metric: Metric,
+    spans: Sequence[Span],
+    sources: Mapping[str, str | None],
+    every_ms: int | None,
+    without: int,
 ) -> tuple[str, list[Any]]:
-    """One statement over all spans, and its arguments; rows are (time, value) in order."""
+    """One statement over all spans, and its arguments; rows are (time, value) in order. `without`: raw spans only."""
     chosen = {name: value for name, value in sources.items() if value is not None}
     wheres = "".join(f" AND {name} = ?" for name in chosen)
+    if without:
+        wheres += f" AND quality & {without:d} = 0"
     selects, arguments = [], list[Any]()
     for span in spans:
         selects.append(_span(kind, metric, span, wheres, every_ms))

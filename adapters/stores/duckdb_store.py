@@ -27,11 +27,14 @@ from adapters.stores.duckdb_reading import DuckReader
 from adapters.stores.duckdb_tables import (
     FIXED,
     LATER,
+    LOST,
+    NULLABLE,
     PREFIX,
     Row,
     arrow,
     insert_batch,
     quoted,
+    replace_loss,
     sentence,
     span_of,
     sql_type,
@@ -39,6 +42,7 @@ from adapters.stores.duckdb_tables import (
     touches,
 )
 from contract.kind import Kind, Kinds, Value
+from contract.losses import Loss
 from contract.ports import PutAway, StoredReading, StoreFault
 from contract.records import Entry, Telemetry
 
@@ -64,12 +68,9 @@ class DuckStore:
         self.passed_over = 0  # readings of kinds that are not loaded any more
         self._columns: dict[str, dict[str, bool]] = {}  # kind → metric column → is it text?
         self._copied: dict[str, tuple[int, int]] = {}  # kind → when the first and last copied reading were measured
-        self.aggregates = DuckAggregates(str(path), kinds, self._write_lock, self._cursor)
-        self._reader = DuckReader(str(path), kinds, self._cursor, self.aggregates.exact_ms)
+        self.aggregates = DuckAggregates(str(path), kinds, self._write_lock, self.cursor)
+        self._reader = DuckReader(str(path), kinds, self.cursor, self.aggregates.exact_ms)
         self._open()
-
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        return self._connection.cursor()
 
     def _open(self) -> None:
         """Raises StoreFault, and leaves nothing open then."""
@@ -91,6 +92,14 @@ class DuckStore:
 
     def position(self) -> int:
         return self._position
+
+    def lost(self) -> Loss | None:
+        rows = self._reader.fetch("SELECT first, last FROM lost")
+        return Loss(first=int(rows[0][0]), last=int(rows[0][1])) if rows else None
+
+    def keep_loss(self, loss: Loss | None) -> None:
+        with self._write_lock:
+            self._insert({}, None, COPIED_MS, loss=(loss,))
 
     def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: PutAway | None = None) -> int:
         """There is nothing that DuckDB would never take: nothing is put away."""
@@ -114,7 +123,13 @@ class DuckStore:
         return stored
 
     def _insert(
-        self, batches: Mapping[str, pa.Table], position: int | None, now_ms: int, *, copied: bool = False
+        self,
+        batches: Mapping[str, pa.Table],
+        position: int | None,
+        now_ms: int,
+        *,
+        copied: bool = False,
+        loss: tuple[Loss | None] | None = None,
     ) -> int:
         """All of it or nothing; closing a cursor ends a transaction that a fault left open. How many rows were new."""
         stored, spans = 0, dict(self._copied)
@@ -134,6 +149,8 @@ class DuckStore:
                         cursor.execute("INSERT OR REPLACE INTO copied VALUES (?, ?, ?)", [kind, *spans[kind]])
                 if position is not None:
                     cursor.execute("UPDATE position SET position = ?", [position])
+                if loss is not None:
+                    replace_loss(cursor, *loss)
                 cursor.commit()
         except duckdb.Error as error:
             self._is_broken = isinstance(error, (duckdb.FatalException, duckdb.InternalException))
@@ -154,6 +171,7 @@ class DuckStore:
         asset: str | None = None,
         every_ms: int | None = None,
         limit: int = 10_000,
+        without: int = 0,
     ) -> Sequence[tuple[int, Value]]:
         """Raw values, or one a step: the mean of a number or a boolean, the last of a counter or an enum.
 
@@ -161,7 +179,12 @@ class DuckStore:
         Raises KeyError for a kind or metric there is none of, StoreFault.
         """
         sources = {"device": device, "asset": asset}
-        return self._reader.readings(kind, metric, (start_ms, end_ms), sources, every_ms, limit)
+        return self._reader.readings(kind, metric, (start_ms, end_ms), sources, every_ms, limit, without)
+
+    def marks(
+        self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
+    ) -> Sequence[tuple[int, int]]:
+        return self._reader.marks(kind, device, (start_ms, end_ms), limit)
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         return self._reader.latest()
@@ -170,6 +193,14 @@ class DuckStore:
         return self._reader.count()
 
     # -- history
+
+    def columns(self, kind: str) -> Mapping[str, bool]:
+        """The metrics that this kind's table has a column of, lost ones too: is it a text? Raises KeyError."""
+        return self._columns[kind]
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """For the modules beside this one, which close it at once; a closed store raises duckdb.Error."""
+        return self._connection.cursor()
 
     def span(self) -> tuple[int, int] | None:
         return self._reader.span()
@@ -257,6 +288,7 @@ class DuckStore:
                         record.commune,
                         record.zone,
                         record.group,
+                        reading.device_at_ms,
                     )
                 )
                 measured.append(reading.values)
@@ -275,6 +307,7 @@ class DuckStore:
         connection.execute(
             "CREATE TABLE IF NOT EXISTS copied (kind VARCHAR PRIMARY KEY, first_ms BIGINT, last_ms BIGINT)"
         )
+        connection.execute(LOST)
         schemas = [schema for (schema,) in self._ask("SELECT schema FROM position")]
         if not schemas:
             connection.execute("INSERT INTO position VALUES (0, ?)", [SCHEMA])
@@ -285,10 +318,10 @@ class DuckStore:
                 f"or move the file away and let the log fill a new one"
             )
         for kind in self._kinds.values():
-            fixed = ", ".join(f"{name} {sql} NOT NULL" for name, sql, _ in FIXED)
+            fixed = ", ".join(f"{name} {sql}{'' if name in NULLABLE else ' NOT NULL'}" for name, sql, _ in FIXED)
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table(kind.name)} ({fixed})")
-            for name in LATER:
-                connection.execute(f"ALTER TABLE {table(kind.name)} ADD COLUMN IF NOT EXISTS {name} VARCHAR DEFAULT ''")
+            for name, sql in LATER.items():
+                connection.execute(f"ALTER TABLE {table(kind.name)} ADD COLUMN IF NOT EXISTS {name} {sql}")
             for metric in kind.metrics.values():
                 column = f"{quoted(metric.name)} {sql_type(metric)}"
                 connection.execute(f"ALTER TABLE {table(kind.name)} ADD COLUMN IF NOT EXISTS {column}")
@@ -314,7 +347,7 @@ class DuckStore:
 def _rows_of(entries: Iterable[Entry], stored_at_ms: int) -> Iterator[Row]:
     for entry in entries:
         if isinstance(entry.record, Telemetry):
-            yield entry.at_ms, stored_at_ms, entry.record
+            yield entry.record.came_at_ms or entry.at_ms, stored_at_ms, entry.record
 
 
 def _readings_of(entry: Entry) -> int:
@@ -324,4 +357,6 @@ def _readings_of(entry: Entry) -> int:
 def _opening_sentence(path: Path, error: duckdb.Error) -> str:
     if "lock" in str(error):
         return f"{path}: is open in another process ({sentence(error)}); stop that one first"
+    if "not a valid DuckDB" in str(error):
+        return f"{path}: is no DuckDB database; name the right file, or restore it from a backup"
     return f"{path}: cannot be opened ({sentence(error)}); make room on the disk, or restore it from a backup"

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contract.kind import Metric, MetricType, Value
+from contract.losses import Loss
 from contract.ports import StoredReading
 from contract.records import Reading, Telemetry
 
@@ -27,8 +28,17 @@ FIXED: tuple[tuple[str, str, Any], ...] = (
     ("commune", "VARCHAR", pa.string()),
     ("zone", "VARCHAR", pa.string()),
     ("group_name", "VARCHAR", pa.string()),
+    ("device_at_ms", "BIGINT", pa.int64()),
 )
-LATER = ("commune", "zone", "group_name")  # columns that older files lack
+LOST = "CREATE TABLE IF NOT EXISTS lost (first BIGINT NOT NULL, last BIGINT NOT NULL)"
+"""No row, or the one loss that nobody has accepted."""
+LATER = {  # columns that older files lack, with what they are then
+    "commune": "VARCHAR DEFAULT ''",
+    "zone": "VARCHAR DEFAULT ''",
+    "group_name": "VARCHAR DEFAULT ''",
+    "device_at_ms": "BIGINT",
+}
+NULLABLE = frozenset(("device_at_ms",))
 
 Row = tuple[int, int, Telemetry]
 """(received_at_ms, stored_at_ms, the record)"""
@@ -56,6 +66,12 @@ def insert_batch(cursor: duckdb.DuckDBPyConnection, kind: str, span: tuple[int, 
     return int(cursor.execute(insert, arguments).fetchall()[0][0])
 
 
+def replace_loss(cursor: duckdb.DuckDBPyConnection, loss: Loss | None) -> None:
+    cursor.execute("DELETE FROM lost")
+    if loss is not None:
+        cursor.execute("INSERT INTO lost VALUES (?, ?)", [loss.first, loss.last])
+
+
 def span_of(batch: pa.Table) -> tuple[int, int]:
     bounds = pc.min_max(batch["measured_at_ms"]).as_py()
     return bounds["min"], bounds["max"]
@@ -81,7 +97,8 @@ def stored_readings(kind: str, columns: Sequence[str], rows: Sequence[Sequence[A
     """Rows of all columns, the fixed ones first, as what they hold."""
     count = len(FIXED)
     for row in rows:
-        measured_at_ms, received_at_ms, stored_at_ms, device, asset, stream, seq, boot, quality, *place = row[:count]
+        measured_at_ms, received_at_ms, stored_at_ms, device, asset, stream, seq, boot, quality = row[:9]
+        *place, device_at_ms = row[9:count]
         commune, zone, group = (text or "" for text in place)
         values = {name: value for name, value in zip(columns[count:], row[count:], strict=True) if value is not None}
         yield StoredReading(
@@ -96,7 +113,7 @@ def stored_readings(kind: str, columns: Sequence[str], rows: Sequence[Sequence[A
                 commune=commune,
                 zone=zone,
                 group=group,
-                readings=(Reading(seq, measured_at_ms, values, quality),),
+                readings=(Reading(seq, measured_at_ms, values, quality, device_at_ms),),
             ),
         )
 

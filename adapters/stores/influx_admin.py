@@ -28,14 +28,14 @@ class InfluxAway(InfluxFault):
 class InfluxAdmin:
     """Every method raises InfluxFault."""
 
-    def __init__(self, url: str, org: str, user: str, password: str, timeout_s: float) -> None:
+    def __init__(self, url: str, org: str, user: str, password: str, timeout_s: float, ca_file: str = "") -> None:
         self._url, self._org, self._user, self._password = url, org, user, password
-        self._timeout_ms = round(timeout_s * 1000)
+        self._options: dict[str, Any] = {"timeout": round(timeout_s * 1000), "ssl_ca_cert": ca_file or None}
         self.where = f"InfluxDB at {url}"
 
     def set_up(self, bucket: str) -> bool:
         """Make first user, organisation and bucket on a new server; False when it had them."""
-        with self._client(library.InfluxDBClient(self._url, "", timeout=self._timeout_ms)) as client:
+        with self._client(library.InfluxDBClient(self._url, "", **self._options)) as client:
             setup = library.SetupService(client.api_client)
             if not setup.get_setup().allowed:
                 return False
@@ -58,7 +58,7 @@ class InfluxAdmin:
         """Is the token good for all of these (read, write) on this bucket? Nothing is written."""
         if not token:
             return False
-        with self._client(library.InfluxDBClient(self._url, token, org=self._org, timeout=self._timeout_ms)) as client:
+        with self._client(library.InfluxDBClient(self._url, token, org=self._org, **self._options)) as client:
             try:
                 if "read" in actions and client.buckets_api().find_bucket_by_name(bucket) is None:
                     return False
@@ -93,7 +93,7 @@ class InfluxAdmin:
     @contextmanager
     def _admin(self) -> Iterator[Any]:
         client = library.InfluxDBClient(
-            self._url, username=self._user, password=self._password, org=self._org, timeout=self._timeout_ms
+            self._url, username=self._user, password=self._password, org=self._org, **self._options
         )
         with self._client(client) as opened:
             try:

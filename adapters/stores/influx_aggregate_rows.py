@@ -12,6 +12,7 @@ from contract.aggregates import FIVE_MINUTES_MS, Place, Row
 from contract.annals import NS_PER_MS, Point
 from contract.kind import Kind, MetricType
 
+RETIRED = "nabd_retired"
 ROWS = 2_000  # written at one time
 
 Deliver = Callable[[Sequence[str]], None]
@@ -21,6 +22,18 @@ Series = tuple[str, str]
 
 def measurement(kind: str, every_ms: int) -> str:
     return f"{kind}_5m" if every_ms == FIVE_MINUTES_MS else f"{kind}_1h"
+
+
+def raw_floors(link: InfluxLink) -> dict[str, int]:
+    """Kind → from when on its raw readings are there, or will be when a deletion is done; for who only looks on.
+
+    Raises StoreFault.
+    """
+    floors: dict[str, int] = {}
+    for series in link.ask(f'SELECT "kind", "raw_ms", "deleting_ms" FROM {name(RETIRED)}'):
+        for _, kind, raw_ms, deleting_ms in series.values:
+            floors[kind] = max(int(raw_ms), int(deleting_ms or 0))
+    return floors
 
 
 def counters_of(kind: Kind) -> list[str]:
@@ -43,7 +56,8 @@ class InfluxRows:
             of = device
             place = self._place(kind, device, known)
             at_ms, stream = known.pop("time") // NS_PER_MS, known.pop("stream", "")
-            _, _, _, quality, seq = (int(known.pop(field, 0)) for field in FIELDS[1:])
+            _, _, _, quality, seq = (int(known.pop(field, 0)) for field in FIELDS[1:6])
+            known.pop(FIELDS[6], None)
             values = {key: value if isinstance(value, str) else float(value) for key, value in known.items()}
             series.setdefault(place.asset, []).append(Measured(at_ms, seq, stream, place, quality, values))
         if series:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from adapters.stores.aggregates import Befores, Measured, five_minutes, lasts, roll_up
-from adapters.stores.influx_aggregate_rows import Deliver, InfluxRows, Series, counters_of, measurement
+from adapters.stores.influx_aggregate_rows import RETIRED, Deliver, InfluxRows, Series, counters_of, measurement
 from adapters.stores.influx_lines import point_line, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_reading import bounds_ns, name, text
@@ -29,7 +29,7 @@ from contract.annals import NS_PER_MS, Point
 from contract.kind import DAY_MS, Kind, Kinds
 from contract.records import Telemetry
 
-MARKS, RETIRED = "nabd_marks", "nabd_retired"
+MARKS = "nabd_marks"
 RETIRED_AT_NS = 7_258_118_400_000_000_000  # the year 2200, as the position
 ROWS = 2_000  # gathered before they are written
 DEVICES = 100  # named in one question

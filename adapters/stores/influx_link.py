@@ -72,13 +72,21 @@ _error = msgspec.json.Decoder(_Error)
 class InfluxLink:
     """One bucket of one server; any number of threads. The token is asked for again when the server refuses it."""
 
-    def __init__(self, url: str, org: str, bucket: str, token: str | Callable[[], str], timeout_s: float) -> None:
+    def __init__(
+        self, url: str, org: str, bucket: str, token: str | Callable[[], str], timeout_s: float, ca_file: str = ""
+    ) -> None:
         self.bucket = bucket
         self.where = f"InfluxDB at {url} (org {org}, bucket {bucket})"
         self._org, self._timeout_s = org, timeout_s
         self._token = token if callable(token) else lambda: token
         self._client = InfluxDBClient(
-            url, self._token(), org=org, timeout=round(timeout_s * 1000), enable_gzip=False, retries=False
+            url,
+            self._token(),
+            org=org,
+            timeout=round(timeout_s * 1000),
+            enable_gzip=False,
+            retries=False,
+            ssl_ca_cert=ca_file or None,
         )
         self._write = self._client.write_api(write_options=SYNCHRONOUS)
         self._api: Any = self._client.api_client
@@ -187,7 +195,7 @@ class InfluxLink:
 def _sentence(status: int, words: str) -> str:
     """What it answered, and the remedy."""
     if status == 0:
-        return f"cannot be reached ({words}); check [influxdb] url and the server's certificate"
+        return f"cannot be reached ({words}); check [influxdb] url and ca_file, and the server's certificate"
     if status == 401:
         remedy = "the token is wrong or no longer holds: put one that does into [influxdb] token_file"
     elif status == 403:

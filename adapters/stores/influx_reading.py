@@ -64,7 +64,14 @@ class InfluxReader:
         return {}
 
     def choose(
-        self, kind: str, metric: str, start_ms: int, end_ms: int, device: str | None, asset: str | None
+        self,
+        kind: str,
+        metric: str,
+        start_ms: int,
+        end_ms: int,
+        device: str | None,
+        asset: str | None,
+        without: int = 0,
     ) -> Chosen:
         known = self._kinds[kind].metrics[metric]
         of = "".join(
@@ -72,7 +79,7 @@ class InfluxReader:
             for tag, value in (("device", device), ("asset", asset))
             if value is not None
         )
-        source = f"FROM {name(kind)} WHERE {_is_there(known)}{of}"
+        source = f"FROM {name(kind)} WHERE {' AND '.join((_is_there(known), *_without(without)))}{of}"
         return Chosen(known, source, *bounds_ns(start_ms, end_ms), of)
 
     def readings(
@@ -84,11 +91,14 @@ class InfluxReader:
         every_ms: int | None,
         limit: int,
         reach: Reach,
+        without: int = 0,
     ) -> list[tuple[int, Value]]:
-        """`sources`: device and asset. `reach`: what there is of the kind."""
-        spans = plan(*bounds_ms, every_ms, reach)
+        """`sources`: device and asset. `reach`: what there is of the kind. `without`: if set, raw readings alone."""
+        spans = plan(*bounds_ms, every_ms, reach, is_raw=without != 0)
+        if not spans:
+            return []
         if all(span.width_ms == RAW for span in spans):
-            chosen = self.choose(kind, metric, *bounds_ms, *sources)
+            chosen = self.choose(kind, metric, spans[0].start_ms, spans[-1].end_ms, *sources, without)
             return self.raw(chosen, limit) if every_ms is None else self.steps(chosen, every_ms, limit)
         told: list[tuple[int, Value]] = []
         steps: dict[int, Part] = {}
@@ -149,6 +159,12 @@ class InfluxReader:
         ordered = sorted((_ms(at_ns), stream, seq, value) for at_ns, value, stream, seq in _whole(rows))
         return [(at_ms, _value(value)) for at_ms, _, _, value in ordered[:limit]]
 
+    def marks(self, kind: str, device: str, start_ms: int, end_ms: int, limit: int) -> list[tuple[int, int]]:
+        where = f'AND "device" = {text(tag_text(device))} AND "quality" > 0'
+        rows = self._rows(f'SELECT "quality", "stream", "seq" {within(kind, start_ms, end_ms)} {where} LIMIT {limit}')
+        ordered = sorted((_ms(at_ns), stream, seq, int(bits)) for at_ns, bits, stream, seq in _whole(rows))
+        return [(at_ms, bits) for at_ms, _, _, bits in ordered]
+
     def steps(self, chosen: Chosen, every_ms: int, limit: int) -> list[tuple[int, Value]]:
         column = name(chosen.metric.name)
         if is_mean(chosen.metric):
@@ -198,10 +214,10 @@ class InfluxReader:
         return (min(ends), max(ends)) if ends else None
 
     def held(self, kind: str, start_ms: int, end_ms: int) -> int:
-        return sum(int(row[1]) for row in self._rows(f'SELECT count("seq") {_within(kind, start_ms, end_ms)}'))
+        return sum(int(row[1]) for row in self._rows(f'SELECT count("seq") {within(kind, start_ms, end_ms)}'))
 
     def history(self, kind: str, start_ms: int, end_ms: int) -> Iterator[StoredReading]:
-        for series in self._link.ask(f"SELECT * {_within(kind, start_ms, end_ms)}"):
+        for series in self._link.ask(f"SELECT * {within(kind, start_ms, end_ms)}"):
             for row in series.values:
                 known = {key: value for key, value in zip(series.columns, row, strict=True) if value is not None}
                 yield _stored(self._kinds[kind], known)
@@ -216,7 +232,8 @@ def _stored(kind: Kind, known: dict[str, Any]) -> StoredReading:
     tags = [tag_value(known.pop(tag, "")) for tag in ("device", "asset", "commune", "zone", kind.group or "group")]
     device, asset, commune, zone, group = tags
     at_ms, stream = _ms(known.pop("time")), known.pop("stream", "")
-    boot, received_at_ms, stored_at_ms, quality, seq = (int(known.pop(field, 0)) for field in FIELDS[1:])
+    boot, received_at_ms, stored_at_ms, quality, seq = (int(known.pop(field, 0)) for field in FIELDS[1:6])
+    said_ms = known.pop(FIELDS[6], None)
     values = {metric: _value(value) for metric, value in known.items()}
     return StoredReading(
         received_at_ms=received_at_ms,
@@ -230,7 +247,7 @@ def _stored(kind: Kind, known: dict[str, Any]) -> StoredReading:
             commune=commune,
             zone=zone,
             group=group,
-            readings=(Reading(seq, at_ms, values, quality),),
+            readings=(Reading(seq, at_ms, values, quality, None if said_ms is None else int(said_ms)),),
         ),
     )
 
@@ -250,11 +267,16 @@ def _is_there(metric: Metric) -> str:
     return f"{column} != ''" if metric.type is MetricType.ENUM else f"({column} >= 0 OR {column} < 0)"
 
 
+def _without(mask: int) -> list[str]:
+    """Conditions that no bit of `mask` is set. Fields are floats, and InfluxQL knows bits of integers only."""
+    return [f'"quality" % {2 * bit} < {bit}' for bit in (1 << n for n in range(mask.bit_length())) if mask & bit]
+
+
 def bounds_ns(start_ms: int, end_ms: int) -> tuple[int, int]:
     return min(max(start_ms, 0) * NS_PER_MS, NS_MAX), min(max(end_ms, 0) * NS_PER_MS, NS_MAX)
 
 
-def _within(kind: str, start_ms: int, end_ms: int) -> str:
+def within(kind: str, start_ms: int, end_ms: int) -> str:
     start_ns, end_ns = bounds_ns(start_ms, end_ms)
     return f"FROM {name(kind)} WHERE time >= {start_ns} AND time < {end_ns}"
 

@@ -20,12 +20,15 @@ from adapters.stores.influx_reading import InfluxReader
 from adapters.stores.influx_refused import Refused, deliver
 from contract.annals import Point, RefusedPoint
 from contract.kind import Kinds, Value
-from contract.ports import PutAway, Quarantined, StoredReading, StoreFault
+from contract.losses import Loss
+from contract.ports import PutAway, StoredReading, StoreFault
+from contract.quarantine import Quarantined
 from contract.records import Entry, Telemetry
 from contract.wire import topics
 
 LINES_MAX = 5_000  # in a request
 POSITION = "nabd_position"
+LOST = "nabd_lost"
 POSITION_AT_NS = 7_258_118_400_000_000_000  # the year 2200
 REFUSED = "store_refused"
 COPIED_MS = 2**53  # history that is copied in is over, whenever that is
@@ -35,7 +38,8 @@ _STORED_AT = re.compile(r",stored_at_ms=\d+,")
 class InfluxStore:
     """Implements contract.ports.Store and Archive, and contract.annals.Annals. Making one asks nothing of the server.
 
-    `log` names the log whose positions are kept. `token` may be a function that reads it anew.
+    `log` names the log whose positions are kept. `token` may be a function that reads it anew. `ca_file`: the only
+    authority that counts for https; empty: the public ones.
     """
 
     def __init__(
@@ -48,20 +52,30 @@ class InfluxStore:
         timeout_s: float = 10.0,
         *,
         log: str = "log",
+        ca_file: str = "",
     ) -> None:
-        self._link = InfluxLink(url, org, bucket, token, timeout_s)
-        self.where = self._link.where
+        self.link = InfluxLink(url, org, bucket, token, timeout_s, ca_file)
+        self.where = self.link.where
         self._kinds, self._log = kinds, log
-        self._reader = InfluxReader(self._link, kinds)
+        self._reader = InfluxReader(self.link, kinds)
         self._maker = LineMaker(kinds)
         self._write_lock = threading.Lock()
-        self.aggregates = InfluxAggregates(self._link, kinds, self._write_lock, self._deliver)
+        self.aggregates = InfluxAggregates(self.link, kinds, self._write_lock, self._deliver)
         self.passed_over = 0  # readings of kinds that are not loaded any more
 
     # -- writing
 
     def position(self) -> int:
         return self._reader.position(POSITION, self._log, POSITION_AT_NS)
+
+    def lost(self) -> Loss | None:
+        known = self.remembered(LOST)
+        first = int(float(known.get("first", 0)))
+        return Loss(first=first, last=int(float(known["last"]))) if first else None
+
+    def keep_loss(self, loss: Loss | None) -> None:
+        first, last = (loss.first, loss.last) if loss is not None else (0, 0)
+        self.remember(LOST, {"first": float(first), "last": float(last)})
 
     def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: PutAway | None = None) -> int:
         if not entries:
@@ -78,11 +92,22 @@ class InfluxStore:
             self.passed_over += offered - lines
         return lines - len(refused)
 
+    def again(self, lines: Sequence[bytes], stored_at_ms: int) -> Sequence[str]:
+        texts = [
+            _STORED_AT.sub(f",stored_at_ms={stored_at_ms},", line.decode("utf-8", "replace"), count=1) for line in lines
+        ]
+        told = [""] * len(texts)
+        with self._write_lock:
+            for at in range(0, len(texts), LINES_MAX):
+                for one in deliver(self.link.post, texts[at : at + LINES_MAX]):
+                    told[at + one.number] = f"{self.where} refuses this line for good: {one.sentence}"
+        return told
+
     def record(self, points: Sequence[Point]) -> Sequence[RefusedPoint]:
         lines = [point_line(point) for point in points]
         refused = []
         for at in range(0, len(lines), LINES_MAX):
-            for one in deliver(self._link.post, lines[at : at + LINES_MAX]):
+            for one in deliver(self.link.post, lines[at : at + LINES_MAX]):
                 sentence = f"{self.where}: refuses {one.line[:200]!r}: {one.sentence}"
                 refused.append(RefusedPoint(point=points[at + one.number], sentence=sentence))
         return refused
@@ -106,7 +131,7 @@ class InfluxStore:
         refused = []
         for batch, lines in made:
             for at in range(0, len(lines), LINES_MAX):
-                found = deliver(self._link.post, lines[at : at + LINES_MAX])
+                found = deliver(self.link.post, lines[at : at + LINES_MAX])
                 refused += [(batch, one._replace(number=at + one.number)) for one in found]
         return sum(len(lines) for _, lines in made), refused
 
@@ -141,8 +166,8 @@ class InfluxStore:
         Raises StoreFault with what is wrong and the remedy.
         """
         self.position()
-        deliver(self._link.post, [""])
-        return self._link.keeps_s()
+        deliver(self.link.post, [""])
+        return self.link.keeps_s()
 
     # -- reading
 
@@ -157,6 +182,7 @@ class InfluxStore:
         asset: str | None = None,
         every_ms: int | None = None,
         limit: int = 10_000,
+        without: int = 0,
     ) -> Sequence[tuple[int, Value]]:
         """Raw values, or one a step: the mean of a number or a boolean, the last of a counter or an enum.
 
@@ -165,7 +191,12 @@ class InfluxStore:
         """
         self._kinds[kind].metrics[metric]
         reach = self.aggregates.reach(kind)
-        return self._reader.readings(kind, metric, (start_ms, end_ms), (device, asset), every_ms, limit, reach)
+        return self._reader.readings(kind, metric, (start_ms, end_ms), (device, asset), every_ms, limit, reach, without)
+
+    def marks(
+        self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
+    ) -> Sequence[tuple[int, int]]:
+        return self._reader.marks(kind, device, self._from_ms(kind, start_ms), end_ms, limit)
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         return self._reader.latest()
@@ -206,8 +237,8 @@ class InfluxStore:
         return record.readings[0].measured_at_ms < self.aggregates.raw_from_ms(record.kind)
 
     def _deliver(self, lines: Sequence[str]) -> None:
-        for refused in deliver(self._link.post, list(lines)):
+        for refused in deliver(self.link.post, list(lines)):
             raise StoreFault(f"{self.where}: refuses {refused.line[:200]!r}: {refused.sentence}")
 
     def close(self) -> None:
-        self._link.close()
+        self.link.close()

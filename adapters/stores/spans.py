@@ -33,8 +33,11 @@ def is_mean(metric: Metric) -> bool:
     return metric.type in (MetricType.NUMBER, MetricType.BOOLEAN)
 
 
-def plan(start_ms: int, end_ms: int, every_ms: int | None, reach: Reach) -> list[Span]:
-    """Spans in order of time; empty ones are left out."""
+def plan(start_ms: int, end_ms: int, every_ms: int | None, reach: Reach, *, is_raw: bool = False) -> list[Span]:
+    """Spans in order of time; empty ones are left out. `is_raw`: no aggregate can answer, only what is left of raw."""
+    if is_raw:
+        start_ms = max(start_ms, reach.raw_ms)
+        return [Span(RAW, start_ms, end_ms)] if start_ms < end_ms else []
     spans = []
     coarsest = FIVE_MINUTES_MS
     if every_ms is not None and every_ms % HOUR_MS == 0:

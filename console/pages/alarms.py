@@ -100,6 +100,7 @@ class Acknowledge:
         with ui.dialog() as self._dialog, ui.card().classes("dialog"):
             self._what = ui.html("", sanitize=False)
             self._name = ui.input(text("form.your_name"), value=frame.operator).props("outlined maxlength=64 autofocus")
+            self._name.on("keydown.enter", self._send)
             self._faults = ui.html("", sanitize=False).classes("quiet")
             with ui.element("div").classes("buttons"):
                 ui.button(text("form.cancel"), on_click=self._dialog.close).props("flat no-caps")

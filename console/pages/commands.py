@@ -85,6 +85,8 @@ class Commands:
             self._reason = ui.input(text("commands.reason")).props("outlined maxlength=200").mark("reason")
             self._name = ui.input(text("form.your_name"), value=self.frame.operator).props("outlined maxlength=64")
             self._name.mark("name")
+            for field in (self._reason, self._name):
+                field.on("keydown.enter", self._check)
             self._faults = ui.html("", sanitize=False).classes("quiet")
             ui.button(text("commands.check"), icon="fact_check", on_click=self._check).props("unelevated no-caps").mark(
                 "check"

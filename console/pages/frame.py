@@ -8,10 +8,11 @@ from fastapi import Request
 from nicegui import ui
 
 from console.desk import Desk
-from console.health import STORE_LAG_MAX, HealthView
-from console.language import Language, languages, utc_offset_ms
+from console.language import Language, languages, utc_offset, utc_offset_ms
 from console.markup import Html, h, icon, isolated, join
 from console.problems import Problem
+from console.refusals import refusals
+from console.troubles import Trouble, troubles
 
 logger = logging.getLogger("console")
 
@@ -65,18 +66,19 @@ class Frame:
     def remember_operator(self, name: str) -> None:
         text = name.strip()[:64]
         ui.run_javascript(
-            f"document.cookie = '{OPERATOR_COOKIE}=' + encodeURIComponent({_quoted(text)}) + "
+            f"document.cookie = '{OPERATOR_COOKIE}=' + encodeURIComponent({quoted(text)}) + "
             "';path=/;max-age=31536000;samesite=lax'"
         )
 
     def show_problem(self, problem: Problem, holder: ui.html) -> None:
-        """The problem's sentences in `holder`: they are English and exact, so they stay as they are."""
-        faults = problem.faults or [problem.detail]
+        """The problem's sentences in `holder`, in the page's language; the exact English one on hover."""
+        told = refusals(self.language, self.desk.platform.kinds, problem.faults or [problem.detail])
         holder.content = h(
             "div",
             self.language.text("form.refused"),
-            h("ul", [h("li", h("bdi", fault, dir="ltr")) for fault in faults]),
+            h("ul", [h("li", h("bdi", said, title=written if said != written else None)) for said, written in told]),
             class_="faults",
+            role="alert",
         )
 
     # -- the frame itself
@@ -116,6 +118,7 @@ class Frame:
                     data_speed=speed,
                     data_offset=utc_offset_ms(now_ms, self.desk.zone),
                 ),
+                h("span", utc_offset(now_ms, self.desk.zone), class_="small", dir="ltr", title=str(self.desk.zone)),
                 h("span", f"×{speed:g}", class_="speed", title=text("frame.speed")) if speed != 1 else None,
                 class_="city-time",
             ),
@@ -190,7 +193,7 @@ class Frame:
             city = await self.desk.city()
             self._rail.content = self._rail_html(city.unseen)
             figures = await self.desk.figures()
-            self._show_banner(self._reasons(figures.health), self.language.text("frame.ailing"))
+            self._show_banner(troubles(self.language, figures.health), self.language.text("frame.ailing"))
             for refresh in self._refreshes:
                 await refresh()
             self._failing = False
@@ -198,37 +201,24 @@ class Frame:
             if not self._failing:
                 logger.error("event=page_refresh_failed section=%s", self.section, exc_info=error)
             self._failing = True
-            self._show_banner([f"{type(error).__name__}: {error}"], self.language.text("frame.cannot_refresh"))
+            trouble = Trouble("", "", f"{type(error).__name__}: {error}")
+            self._show_banner([trouble], self.language.text("frame.cannot_refresh"))
 
-    def _reasons(self, health: HealthView) -> list[str]:
-        """Why the platform is not well, in the page's language as far as the console knows the cause."""
-        text = self.language.text
-        reasons = []
-        if health.connected is False:
-            reasons.append(text("reason.broker_away"))
-        if health.holding:
-            reasons.append(f"{text('reason.holding')} {health.holding}")
-        if health.lag.get("store", 0) > STORE_LAG_MAX:
-            reasons.append(text("reason.store_behind", n=self.language.number(health.lag["store"])))
-        reasons += [f"{text('reason.fault')} {fault}" for fault in health.faults]
-        return reasons
-
-    def _show_banner(self, reasons: list[str], heading: str) -> None:
-        self._banner.visible = bool(reasons)
-        self._banner.content = (
+    def _show_banner(self, found: list[Trouble], heading: str) -> None:
+        self._banner.visible = bool(found)
+        lines = [
             h(
-                "div",
-                icon("warning"),
-                h("div", h("strong", heading), h("ul", [h("li", isolated(why)) for why in reasons])),
-                class_="banner",
-                role="alert",
+                "li",
+                isolated(one.sentence) if one.sentence else None,
+                h("div", h("bdi", one.detail, dir="ltr"), class_="small") if one.detail else None,
             )
-            if reasons
-            else ""
-        )
+            for one in found
+        ]
+        body = h("div", icon("warning"), h("div", h("strong", heading), h("ul", lines)), class_="banner", role="alert")
+        self._banner.content = body if found else ""
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A JavaScript string literal that is safe inside a script."""
     return "'" + "".join(f"\\u{ord(letter):04x}" for letter in text if ord(letter) < 0x10000) + "'"
 

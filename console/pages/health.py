@@ -12,11 +12,17 @@ from console.pages.frame import Frame, card, empty
 from console.pages.pieces import CLICKS, Pieces, button, cell, table
 from console.pages.registration import Registration
 from console.platform import DeferredDevice
-from contract.ports import Quarantined
+from console.troubles import troubles
+from contract.quarantine import Quarantined
 
+CREDENTIAL_COMMANDS = (
+    "nabd devices add ID --kind KIND --commune COMMUNE --credentials node.json",
+    "nabd devices rotate ID --credentials node.json",
+)
 QUARANTINE_SHOWN = 30
 DEFERRED_SHOWN = 100
 PAYLOAD_SHOWN = 160
+CONSUMERS = {"decider": "decider", "live": "live view"}  # consumer of the log → the room that tells its faults
 COUNTS = ("received", "accepted", "duplicate", "quarantined", "deferred", "missing", "gone")
 MOODS = {"quarantined": "warn", "missing": "warn", "deferred": "warn"}
 
@@ -99,6 +105,7 @@ class HealthPage:
                 class_=f"tile {mood}".strip(),
             )
 
+        still = {one.room for one in troubles(self.language, health)}
         broker = {True: "health.broker_there", False: "health.broker_away", None: "value.unknown"}[health.connected]
         holding = text("health.holding_yes") if health.holding else text("health.holding_no")
         behind = health.lag.get("store")
@@ -107,21 +114,32 @@ class HealthPage:
         lost = contacts[Contact.LOST] + contacts[Contact.NEVER]
         tiles = [
             tile(text("health.broker"), text(broker), mood="bad" if health.connected is False else ""),
-            tile(text("health.ingest"), holding, isolated(health.holding) if health.holding else None,
-                 "bad" if health.holding else ""),
+            tile(text("health.ingest"), holding, mood="bad" if health.holding else ""),
             tile(text("health.devices"), number(sum(contacts.values())),
                  self.language.count("health.lost", lost), "warn" if lost else ""),
             tile(text("health.log"), number(health.log_position),
-                 isolated(f"{number(health.log_bytes / 1e6, 1)} MB")),
+                 h("span", text("health.log_under"), " · ", isolated(f"{number(health.log_bytes / 1e6, 1)} MB")),
+                 "bad" if "log" in still else ""),
             tile(text("health.store"), number(behind) if behind is not None else text("value.unknown"),
-                 text("health.store_under")),
+                 text("health.stands_still" if "store" in still else "health.store_under"),
+                 "bad" if "store" in still else ""),
             tile(text("health.clock"), h("span", f"×{speed:g}", class_="num", dir="ltr"),
                  self._origin(origin) if origin else text("health.real_time")),
         ]  # fmt: skip
+        off = int(health.figures.get("clocks_off", 0))
+        if off:
+            alike = number(health.figures.get("clocks_off_alike", 0))
+            tiles.append(tile(text("health.clocks_off"), number(off), text("health.clocks_off_under", n=alike), "warn"))
         tiles += [
-            tile(self.language.word("consumer", name), number(health.lag[name]), text("health.lag_under"))
+            tile(self.language.word("consumer", name), number(health.lag[name]),
+                 text("health.stands_still" if CONSUMERS.get(name) in still else "health.lag_under"),
+                 "bad" if CONSUMERS.get(name) in still else "")
             for name in sorted(health.lag.keys() - {"store"})
-        ]
+        ]  # fmt: skip
+        if left_out := sum(health.left_out.values()):
+            what = ", ".join(f"{name} {number}" for name, number in health.left_out.items() if number)
+            tiles.append(tile(text("health.left_out"), h("span", number(left_out), title=what),
+                              text("health.left_out_under"), "warn"))  # fmt: skip
         return card(h("div", tiles, class_="tiles"), title=text("health.flow"), symbol="account_tree")
 
     def _origin(self, origin_ms: int) -> Html:
@@ -131,7 +149,7 @@ class HealthPage:
         text = self.language.text
         if not waiting:
             body = empty("how_to_reg", text("empty.no_deferred"), text("empty.no_deferred_advice"))
-            return card(body, title=text("health.deferred_title"), symbol="how_to_reg")
+            return card(body, self._credentials_html(), title=text("health.deferred_title"), symbol="how_to_reg")
         names = [text(f"deferred.{name}") for name in ("device", "kind", "since", "last", "readings")]
         rows = [
             h(
@@ -148,7 +166,17 @@ class HealthPage:
             for row in waiting[:DEFERRED_SHOWN]
         ]
         intro = h("p", text("deferred.means"), class_="muted small")
-        return card(intro, table([*names, ""], rows), title=text("health.deferred_title"), symbol="how_to_reg")
+        return card(intro, table([*names, ""], rows), self._credentials_html(), title=text("health.deferred_title"),
+                    symbol="how_to_reg")  # fmt: skip
+
+    def _credentials_html(self) -> Html | None:
+        """Where the broker asks every device for a password: registering gives none, and what does."""
+        if not self.desk.platform.needs_credentials:
+            return None
+        text = self.language.text
+        commands = [h("div", code(command)) for command in CREDENTIAL_COMMANDS]
+        return h("div", h("p", text("deferred.no_credential"), " ", text("deferred.credentials")), commands,
+                 class_="small muted", data_credentials=True)  # fmt: skip
 
     def _gaps_html(self, gaps: list[Gap]) -> Html:
         text = self.language.text
@@ -178,7 +206,8 @@ class HealthPage:
             return card(body, title=text("health.quarantine"), symbol="report")
         names = [text(f"quarantine.{name}") for name in ("when", "from", "code", "payload")]
         lines = [self._quarantine_row(row, names) for row in rows]
-        return card(table(names, lines), title=text("health.quarantine"), symbol="report")
+        more = h("a", text("quarantine.to_page"), href=f"{self.frame.root}/quarantine", class_="press")
+        return card(table(names, lines), title=text("health.quarantine"), symbol="report", end=more)
 
     def _quarantine_row(self, row: Quarantined, names: list[str]) -> Html:
         text = self.language.text

@@ -10,7 +10,7 @@ from nicegui import ui
 
 from console.conditions import Condition
 from console.desk import City, Desk, Marker, rank
-from console.language import Language
+from console.language import SPACE, Language
 from console.markup import Html, h, icon
 from console.pages.frame import Frame, card, empty
 from console.pages.pieces import Pieces
@@ -99,6 +99,7 @@ class Overview:
             "path": f"/{self.language.code}",
             "zones": [{"name": self.language.label(z.labels, z.zone), "outline": z.outline} for z in zones],
             "streets": [{"line": street.line} for street in streets],
+            "zoom": [self.language.text("map.zoom_in"), self.language.text("map.zoom_out")],
             "words": {str(word): self.language.text(f"condition.{word}") for word in Condition},
             "kinds": {name: self.language.label(kind.labels, name) for name, kind in platform.kinds.items()},
             "markers": self._rows(city),
@@ -142,14 +143,14 @@ class Overview:
         if not city.firing:
             return self.language.text("map.no_alarms")
         parts = [
-            f"{self.language.text(f'severity.{severity}')} {self.language.number(city.firing[severity])}"
+            f"{self.language.text(f'severity.{severity}')}{SPACE}{self.language.number(city.firing[severity])}"
             for severity in sorted(city.firing, key=rank)
         ]
         return " · ".join(parts)
 
     def _words(self, counts: "Counter[Condition]", kind: Kind | None) -> str:
         parts = [
-            f"{self.pieces.condition_word(word, kind)} {self.language.number(counts[word])}"
+            f"{self.pieces.condition_word(word, kind)}{SPACE}{self.language.number(counts[word])}"
             for word in Condition
             if counts[word]
         ]

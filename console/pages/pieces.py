@@ -3,17 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from console.because import because
 from console.conditions import Condition
 from console.desk import Desk
-from console.documents import quality_words
 from console.explain import explain
 from console.language import Language, local
 from console.live import Contact, Latest, LiveDevice
 from console.markup import Html, code, h, isolated
 from console.wishes import Wish
-from contract.decisions import AlarmState, Severity, Step
+from contract.decisions import Alarm, AlarmState, Severity, Step
 from contract.kind import Kind, Metric
 from contract.ports import AlarmRow, Device
+from contract.quality import words as quality_words
 
 SUMMARY_VALUES = 3
 STEP_TAGS = {
@@ -129,7 +130,7 @@ class Pieces:
         )
 
     def summary(self, kind: Kind | None, live: LiveDevice) -> Html:
-        """The first few values of a kind in one line; too old ones struck through."""
+        """The first few values of a kind, each with its name; too old ones struck through."""
         shown = []
         for metric in list(kind.metrics.values())[: SUMMARY_VALUES + 1] if kind else ():
             latest = live.values.get(metric.name)
@@ -137,7 +138,9 @@ class Pieces:
                 continue
             label = self.language.label(metric.labels, metric.name)
             value = h("span", isolated(self.language.value(metric, latest.value)), class_="value num")
-            shown.append(h("span", value, title=label, data_stale=live.stale_at_ms(latest)))
+            shown.append(
+                h("span", h("span", label, class_="small muted"), " ", value, data_stale=live.stale_at_ms(latest))
+            )
         if not shown:
             return h("span", self.language.text("value.none_yet"), class_="muted")
         return h("span", shown[:SUMMARY_VALUES], class_="values")
@@ -210,14 +213,19 @@ class Pieces:
                     class_="head",
                 ),
                 h("div", meta, class_="meta"),
-                h("div", self.language.text("alarms.because"), " ", code(alarm.because), class_="because small")
-                if alarm.because
-                else None,
+                self._because(alarm) if alarm.because else None,
             ),
             h("div", self._acknowledge_button(row) if acting else None, class_="actions"),
             class_=f"alarm {alarm.severity}{' resolved' if resolved else ''}",
             data_alarm=alarm.alarm,
         )
+
+    def _because(self, alarm: Alarm) -> Html:
+        """The values that caused it in the reader's words, the rule's on hover; or these where there are no words."""
+        said = because(self.language, self.desk.platform.kinds.get(alarm.kind), alarm.because)
+        shown = isolated(said) if said is not None else code(alarm.because)
+        heading = self.language.text("alarms.because")
+        return h("div", heading, " ", shown, class_="because small", title=alarm.because if said is not None else None)
 
     def running(self, wish: Wish) -> Html:
         """A wish in two lines: what, where, why, until when, and how it went."""

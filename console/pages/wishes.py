@@ -27,7 +27,8 @@ class WishList:
         with ui.dialog() as self._dialog, ui.card().classes("dialog"):
             ui.html(h("div", h("h2", text("wishes.withdraw")), h("p", text("wishes.withdraw_means"), class_="muted")),
                     sanitize=False)  # fmt: skip
-            self._name = ui.input(text("form.your_name"), value=frame.operator).props("outlined maxlength=64")
+            self._name = ui.input(text("form.your_name"), value=frame.operator).props("outlined maxlength=64 autofocus")
+            self._name.on("keydown.enter", self._withdraw)
             self._faults = ui.html("", sanitize=False).classes("quiet")
             with ui.element("div").classes("buttons"):
                 ui.button(text("form.cancel"), on_click=self._dialog.close).props("flat no-caps")

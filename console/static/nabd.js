@@ -110,6 +110,11 @@
       this.hidden = new Set();
       this.path = given.path;
       this.kinds = given.kinds;
+      [map.zoomControl?._zoomInButton, map.zoomControl?._zoomOutButton].forEach((button, index) => {
+        if (!button) return;
+        button.title = given.zoom[index];
+        button.setAttribute("aria-label", given.zoom[index]);
+      });
       map.createPane("outlines").style.zIndex = 350; // under the circles
       map.createPane("names").style.zIndex = 410; // above them
       const svg = L.svg({ pane: "outlines" });

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from adapters.log.sqlite_log import LogFault, SqliteLog
-from tests.adapters_log.test_sqlite_log import row, telemetry, ticks
+from tests.adapters_log.test_sqlite_log import bulky, row, telemetry, ticks
 
 WAL_BYTES_MAX = 6_000_000  # SQLite moves it into the file at 4 MB, and a batch may be under way
 
@@ -71,12 +71,12 @@ def test_a_reader_that_sleeps_holds_up_nobody_and_the_write_ahead_log_stays_smal
     assert asleep.wait(60)
     largest = 0
     for n in range(1, 400):
-        log.append([telemetry(*range(n * 600 + m * 60, n * 600 + m * 60 + 60)) for m in range(10)], n)
+        log.append([bulky(n * 60 + m) for m in range(60)], n)
         largest = max(largest, os.path.getsize(f"{path}-wal"))
     assert largest < WAL_BYTES_MAX < path.stat().st_size - 2_000_000
     wake.set()
     sleeper.join(60)
-    assert seen == [1, 1, 3991]
+    assert seen == [1, 1, 23_941]
     log.close()
 
 

@@ -53,18 +53,66 @@ def test_every_record_of_an_append_is_in_one_chunk_at_its_position(sizes: list[i
     assert edges[-1] == before + len(records)
     assert all(last - first == chunks.count(row[2]) for (first, last), row in zip(pairwise(edges), rows, strict=True))
     assert all(0 < chunks.count(row[2]) <= chunks.CHUNK_RECORDS for row in rows)
-    read = [entry for row in rows for entry in chunks.entries(row, before + skip)]
+    read = [entry for row in rows for entry in chunks.Chunk(row).entries(before + skip)]
     assert [(entry.position, entry.at_ms, entry.record) for entry in read] == [
         (position, 7, record) for position, record in enumerate(records, before + 1) if position > before + skip
     ]
     for row in rows:
-        for position in range(row[0] - chunks.count(row[2]) + 1, row[0] + 1):
-            assert chunks.record(row, position) == records[position - before - 1]
+        chunk = chunks.Chunk(row)
+        for position in range(chunk.first, chunk.last + 1):
+            assert chunk.record(position) == records[position - before - 1]
 
 
 def test_a_chunk_ends_with_the_record_that_fills_it() -> None:
     rows = list(chunks.rows([bytes(chunks.CHUNK_BYTES), b"x", b"y"], 0, 1))
     assert [(last, chunks.count(ends)) for last, _, ends, _ in rows] == [(1, 1), (3, 2)]
+
+
+def test_records_that_are_alike_take_a_fifth_of_their_bytes_or_less() -> None:
+    bodies = [encode(telemetry(n, device=f"lamp-{n % 50}")) for n in range(1, 201)]
+    ((_, _, _, packed),) = chunks.rows(bodies, 0, 1)
+    assert len(packed) * 5 <= sum(map(len, bodies))
+
+
+def plain_file(path: Path, records: Sequence[Record]) -> None:
+    """A log as schema 2 had it: its chunks are not compressed."""
+    open_log(path).close()
+    bodies = [encode(record) for record in records]
+    ((last, at_ms, ends, _),) = chunks.rows(bodies, 0, 7)
+    with sqlite3.connect(path) as file:
+        file.execute(log_file.INSERT_CHUNK, (last, at_ms, ends, b"".join(bodies)))
+        file.execute("DROP INDEX quarantine_by")
+        file.execute("ALTER TABLE quarantine DROP COLUMN seqs")
+        file.execute("PRAGMA user_version = 2")
+    file.close()
+
+
+def test_a_log_whose_chunks_are_not_compressed_yet_is_read_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    plain_file(path, [telemetry(1), telemetry(2)])
+    log = open_log(path)
+    log.append([telemetry(3)], 8)
+    log.close()
+    log = open_log(path)
+    assert [entry.record for entry in log.read(0, 10)] == [telemetry(1), telemetry(2), telemetry(3)]
+    assert all(log.reading("lamp-1", "9f3c01aa", seq) is not None for seq in (1, 2, 3))
+    log.close()
+
+
+def test_a_damaged_chunk_is_named_with_its_position_and_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = open_log(path)
+    log.append([telemetry(1), telemetry(2)], 7)
+    log.append([Tick(listening=True)], 8)
+    log.close()
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE chunks SET bodies = substr(bodies, 1, 12) WHERE last = 2")
+    file.close()
+    log = open_log(path)
+    with pytest.raises(OSError, match=r"chunk that ends at position 2 .*restore it from a backup"):
+        log.read(0, 10)
+    assert [entry.position for entry in log.read(2, 10)] == [3]
+    log.close()
 
 
 def table_of(records: Sequence[Record], before: int) -> sqlite3.Connection:

@@ -5,11 +5,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from adapters.log.sqlite_log import LogFault, SqliteLog
-from contract.ports import LedgerRow, LogFull, Quarantined
+from contract.ports import LedgerRow, LogFull
+from contract.quarantine import Quarantined
 from contract.records import Reading, Record, Registered, Telemetry, Tick
 
 DAY_MS = 86_400_000
@@ -25,6 +27,12 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
 def telemetry(*seqs: int, device: str = "lamp-1", stream: str = "9f3c01aa") -> Telemetry:
     readings = tuple(Reading(seq, 1000 + seq, {"power_w": float(seq), "level_by": "lease"}) for seq in seqs)
     return Telemetry(device=device, asset=device, kind="street_light", stream=stream, boot=1, readings=readings)
+
+
+def bulky(*seqs: int) -> Telemetry:
+    """Readings that do not shrink: a text of a kilobyte each."""
+    readings = tuple(Reading(seq, 1000 + seq, {"level_by": Random(seq).randbytes(768).hex()}) for seq in seqs)
+    return Telemetry(device="lamp-1", asset="lamp-1", kind="street_light", stream="9f3c01aa", boot=1, readings=readings)
 
 
 def ticks(count: int) -> Sequence[Record]:
@@ -217,11 +225,11 @@ def test_a_full_log_keeps_nothing_and_goes_on_when_its_slowest_reader_has_read(t
 def test_cutting_for_space_leaves_what_still_fits(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "log.db", bytes_max=20_000_000, days_max=30)
     for n in range(3):
-        log.append([telemetry(*range(seq, seq + 20)) for seq in range(n * 200_000 + 1, n * 200_000 + 120_001, 20)], n)
+        log.append([bulky(seq) for seq in range(n * 8_000 + 1, n * 8_000 + 8_001)], n)
     assert log.size_bytes() > 0.9 * 20_000_000
     log.consumed("store", log.last())
     cut = log.cut(5)
-    assert 0 < cut < 10_000
+    assert 0 < cut < 14_000
     assert 0.5 * 20_000_000 < log.size_bytes() < 0.9 * 20_000_000
     log.close()
 
@@ -251,7 +259,7 @@ def test_the_file_gives_back_what_was_cut(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     log = SqliteLog(path, bytes_max=10**8, days_max=1)
     for n in range(40):
-        log.append([telemetry(*range(n * 60 + 1, n * 60 + 61))] * 20, 0)
+        log.append([bulky(*range(n * 60 + 1, n * 60 + 61))], 0)
     log.consumed("store", log.last())
     before = log.size_bytes()
     log.cut(10 * DAY_MS)
@@ -277,7 +285,7 @@ def test_a_full_quarantine_still_counts_what_it_holds_already(tmp_path: Path) ->
     """A retained message that nobody can read comes again at every connection."""
     log = SqliteLog(tmp_path / "log.db", bytes_max=10**8, days_max=30, quarantine_bytes_max=2_000)
     log.append([], 1, quarantine=[turned_away(b"a" * 1_000), turned_away(b"b" * 1_000)])
-    with pytest.raises(LogFull, match="find the device"):
+    with pytest.raises(LogFull, match="replay or drop what is in it"):
         log.append(ticks(1), 1, quarantine=[turned_away(b"c")])
     assert log.append(ticks(1), 1, quarantine=[turned_away(b"a" * 1_000)]) == 1
     assert [row.count for row in log.quarantine(10)] == [1, 2]
@@ -321,7 +329,7 @@ def test_another_schema_is_refused_with_file_and_remedy(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(LogFault, match=r"log\.db: log schema 99, this Nabd reads 2; use the Nabd that made it"):
+    with pytest.raises(LogFault, match=r"log\.db: log schema 99, this Nabd reads 3; use the Nabd that made it"):
         SqliteLog(path, bytes_max=10**8, days_max=30)
 
 

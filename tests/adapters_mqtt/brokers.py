@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -14,9 +13,8 @@ import paho.mqtt.client as paho
 import uvloop
 from paho.mqtt.enums import CallbackAPIVersion
 
-from adapters.mqtt.broker import EmbeddedBroker, answers, free_port
-
-MOSQUITTO = "/usr/sbin/mosquitto"
+from adapters.mqtt.broker import EmbeddedBroker
+from stand.mosquitto import PlainMosquitto
 
 
 def run(main: Coroutine[Any, Any, None], timeout_s: float = 60.0) -> None:
@@ -63,34 +61,17 @@ class Rumqttd:
             self._broker.stop()
 
 
-class Mosquitto:
+class Mosquitto(PlainMosquitto):
     name = "mosquitto"
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port("127.0.0.1", 0)
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
-            "max_inflight_messages 100\nmax_queued_messages 0\nmessage_size_limit 65792\n"
+        super().__init__(
+            folder,
+            "persistence false",
+            "max_inflight_messages 100",
+            "max_queued_messages 0",
+            "message_size_limit 65792",
         )
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen([MOSQUITTO, "-c", self._config], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while not answers("127.0.0.1", self.port, 0.5):
-            assert time.monotonic() < deadline, "mosquitto does not answer"
-            time.sleep(0.02)
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(10)
-
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(10)
 
 
 class PahoDevice:

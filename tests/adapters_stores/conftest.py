@@ -10,7 +10,7 @@ from adapters.stores.duckdb_store import DuckStore
 from adapters.stores.influx_store import InfluxStore
 from contract.kind import Kinds
 from contract.kind_file import load_kinds
-from tests.influxdb import InfluxServer
+from stand.influxdb import InfluxServer
 
 KINDS = load_kinds()
 STORES = ["duckdb", pytest.param("influxdb", marks=pytest.mark.services)]

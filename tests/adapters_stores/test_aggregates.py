@@ -34,15 +34,21 @@ values = st.fixed_dictionaries(
     },
 )
 senders = st.sampled_from([("lamp-1", "pole-1"), ("lamp-1", "pole-2"), ("lamp-2", "pole-2")])
-readings = st.lists(st.tuples(senders, moments, values, st.sampled_from([0, Quality.LATE, Quality.RATE])), max_size=12)
+readings = st.lists(
+    st.tuples(
+        senders, moments, values, st.sampled_from([0, Quality.LATE, Quality.RATE, Quality.STUCK | Quality.CLOCK_OFF])
+    ),
+    max_size=12,
+)
 
 
 def entry(position: int, seq: int, one: tuple[tuple[str, str], int, dict[str, object], int]) -> Entry:
     (device, asset), at_ms, found, quality = one
+    said_ms = at_ms if quality & Quality.CLOCK_OFF else None
     zone = "ab"[at_ms // 1000 % 2]  # it moves to and fro; but of one millisecond, one place is known
     record = Telemetry(
         device=device, asset=asset, kind="street_light", stream="9f3c01aa", boot=1, commune="berkane", zone=zone,
-        group="c-12", readings=(Reading(seq, HOUR + at_ms, found, int(quality)),),  # type: ignore[arg-type]
+        group="c-12", readings=(Reading(seq, HOUR + at_ms, found, int(quality), said_ms),),  # type: ignore[arg-type]
     )  # fmt: skip
     return Entry(position, AT_MS, record)
 
@@ -125,6 +131,18 @@ def test_an_hour_waits_until_it_is_over_and_what_is_a_little_late_is_in_it(open_
     assert step is not None
     assert (step.kind, step.start_ms, step.end_ms, step.rows) == ("street_light", HOUR, HOUR + HOUR_MS, 2)
     assert store.aggregates.behind(NOW_MS).oldest_ms is None
+
+
+def test_readings_whose_values_are_doubtful_count_like_all_others_and_once_more_as_marked(
+    open_store: OpenStore,
+) -> None:
+    store = open_store()
+    sender = ("lamp-1", "pole-1")
+    bits = [0, Quality.RATE, Quality.STUCK, Quality.RATE | Quality.STUCK, Quality.CLOCK_OFF, Quality.LATE]
+    store.write([entry(n, n, (sender, n * 2000, {"power_w": 1.0}, bit)) for n, bit in enumerate(bits, 1)], AT_MS)
+    drain(store, NOW_MS)
+    for rows in aggregates(store):
+        assert [(row.cells["readings"], row.cells["marked"], row.cells["power_w.count"]) for row in rows] == [(6, 3, 6)]
 
 
 def test_what_is_marked_is_known_after_a_restart(open_store: OpenStore) -> None:

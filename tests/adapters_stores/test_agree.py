@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from adapters.stores.duckdb_store import DuckStore
 from contract.ports import Store
 from contract.records import Entry, Reading, Telemetry
+from stand.influxdb import InfluxServer
 from tests.adapters_stores.conftest import KINDS, influx_store
 from tests.adapters_stores.entries import AT_MS
-from tests.influxdb import InfluxServer
 
 pytestmark = pytest.mark.services
 

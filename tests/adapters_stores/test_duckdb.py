@@ -126,7 +126,7 @@ def test_another_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
     path.write_bytes(b"not a database at all" * 1000)
-    with pytest.raises(StoreFault, match=r"store\.duckdb: cannot be opened .*; make room on the disk, or restore"):
+    with pytest.raises(StoreFault, match=r"store\.duckdb: is no DuckDB database; name the right file, or restore"):
         DuckStore(path, KINDS)
 
 
@@ -192,7 +192,7 @@ def test_a_file_from_before_commune_zone_and_group_gains_them_and_keeps_its_read
     with duckdb.connect(str(path)) as connection:
         connection.execute("DROP TABLE copied")
         for kind in KINDS:
-            for column in ("commune", "zone", "group_name"):
+            for column in ("commune", "zone", "group_name", "device_at_ms"):
                 connection.execute(f"ALTER TABLE readings_{kind} DROP COLUMN {column}")
     store = DuckStore(path, KINDS)
     store.write([telemetry(2, 2, place=("berkane", "centre", "c-12"))], AT_MS)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from stand.influxdb import InfluxServer
 from tests.adapters_stores.conftest import influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry
 from tests.adapters_stores.influx_writer import BATCH
-from tests.influxdb import InfluxServer
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 

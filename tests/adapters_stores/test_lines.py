@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from adapters.stores.influx_lines import LineMaker, at_ns, find, point_line, tag_text, tag_value
 from contract.annals import NS_PER_MS, Point
 from contract.records import Entry, Reading, Telemetry
+from stand.influxdb import InfluxServer
 from tests.adapters_stores.conftest import KINDS, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry
-from tests.influxdb import InfluxServer
 
 ODD = [
     "", " ", ",", "=", '"', "\\", "a\\", "\\,", "\\ ", "a\\\\", "\n", "a\nb", "\t", "%", "%5C", "%%", "'", "/*",

@@ -1,6 +1,7 @@
 """What is past its time goes, never before it is aggregated; and no question notices where one width meets the next."""
 
 from contextlib import closing
+from functools import partial
 
 import msgspec
 import pytest
@@ -13,12 +14,12 @@ from adapters.stores.influx_store import InfluxStore
 from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS
 from contract.kind import DAY_MS, Keep, Kinds, Value
 from contract.ports import StoredReading, StoreFault
-from contract.records import Entry, Telemetry
+from contract.records import Entry, Quality, Telemetry
+from stand.influxdb import InfluxServer
 from tests.adapters_stores.aggregating import SMALL, aggregates, drain, retire, wanted
 from tests.adapters_stores.conftest import KINDS, STORES, AnyStore, OpenStore, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry
 from tests.adapters_stores.test_aggregates import make
-from tests.influxdb import InfluxServer
 
 HOUR = AT_MS - AT_MS % HOUR_MS
 KEEP = Keep(raw_ms=10 * DAY_MS, five_minutes_ms=400 * DAY_MS, hours_ms=800 * DAY_MS)
@@ -81,6 +82,30 @@ def test_what_is_left_of_readings_is_told_where_they_are_gone(open_store: OpenSt
     hours = [(HOUR, 1.5), (HOUR + HOUR_MS, 4.0), (HOUR + 2 * HOUR_MS, 7.0), (HOUR + 3 * HOUR_MS, 9.0)]
     assert list(store.readings(metric="power_w", **ASKED)) == hours  # type: ignore[arg-type]
     assert [value for _, value in store.readings(metric="energy_wh", **ASKED)] == [14.0, 35.0, 56.0, 63.0]  # type: ignore[arg-type]
+
+
+def test_asked_without_some_quality_only_raw_readings_answer_from_where_they_begin(open_store: OpenStore) -> None:
+    """No aggregate can tell what it would be without some of its readings. A late one of the time before is none."""
+    store = open_store(SHORT)
+    entries = hourly(100)  # all of them have Quality.LATE
+    store.write(entries, HOUR)
+    drain(store, HOUR + 11 * DAY_MS)
+    retire(store, HOUR + 11 * DAY_MS)
+    store.write([telemetry(101, 101, {"power_w": 9.0}, at_ms=HOUR + HOUR_MS + 1)], HOUR + 11 * DAY_MS)
+    drain(store, HOUR + 12 * DAY_MS)
+    asked = partial(store.readings, metric="power_w", **ASKED)  # type: ignore[arg-type]
+    raw = [(HOUR + n * 20 * 60_000, float(n)) for n in range(72, 101)]
+    assert [value for _, value in asked()][:5] == [1.0, 2.0, 6.0, 4.0, 5.0], "the late one is in the third five minutes"
+    assert list(asked(without=Quality.RATE)) == raw
+    assert list(asked(without=Quality.RATE, limit=3)) == raw[:3]
+    assert list(asked(without=Quality.RATE | Quality.LATE)) == []
+    means = [(HOUR + DAY_MS + n * HOUR_MS, 73.0 + 3 * n) for n in range(9)]
+    assert list(asked(without=Quality.RATE, every_ms=HOUR_MS)) == [*means, (HOUR + 33 * HOUR_MS, 99.5)]
+    assert list(asked(without=Quality.LATE, every_ms=HOUR_MS)) == []
+    marks = store.marks(kind="street_light", device="lamp-1", start_ms=0, end_ms=2**53)
+    assert marks == [(at_ms, Quality.LATE) for at_ms, _ in raw]
+    before = {**ASKED, "end_ms": HOUR + HOUR_MS}
+    assert list(store.readings(metric="power_w", without=Quality.RATE, **before)) == []  # type: ignore[arg-type]
 
 
 def charts(store: AnyStore, start_ms: int = 0) -> dict[tuple[str, int | None], list[tuple[int, Value]]]:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable
+from functools import partial
 from itertools import groupby
 
 import msgspec
@@ -10,8 +11,9 @@ import pytest
 from adapters.stores.duckdb_store import DuckStore
 from contract.aggregates import HOUR_MS
 from contract.kind import Metric, MetricType
+from contract.losses import Loss
 from contract.ports import Store, StoredReading, StoreFault
-from contract.records import Reading, Telemetry
+from contract.records import Entry, Reading, Telemetry
 from tests.adapters_stores.conftest import KINDS, OpenStore
 from tests.adapters_stores.entries import AT_MS, telemetry, tick
 
@@ -302,3 +304,67 @@ def test_history_keeps_a_metric_that_its_kind_has_lost(open_store: OpenStore) ->
 
 def by_kind(readings: Iterable[StoredReading]) -> list[list[StoredReading]]:
     return [list(group) for _, group in groupby(readings, key=lambda one: one.record.kind)]
+
+
+def test_what_a_store_lacks_is_remembered_until_it_is_accepted(open_store: OpenStore) -> None:
+    store = open_store()
+    assert store.lost() is None
+    store.write([telemetry(9, 1)], AT_MS)
+    store.keep_loss(Loss(first=1, last=8))
+    store = open_store()
+    assert (store.lost(), store.position(), store.count()) == (Loss(first=1, last=8), 9, 1)
+    store.keep_loss(Loss(first=1, last=12))
+    assert store.lost() == Loss(first=1, last=12)
+    store.keep_loss(None)
+    assert store.lost() is None
+    store = open_store()
+    assert (store.lost(), store.position()) == (None, 9)
+
+
+def test_what_a_replay_stores_says_when_it_came_first(open_store: OpenStore) -> None:
+    store, entry = open_store(), telemetry(9, 1)
+    replayed = msgspec.structs.replace(entry.record, came_at_ms=AT_MS - 86_400_000)
+    store.write([msgspec.structs.replace(entry, record=replayed)], AT_MS)
+    [one] = store.history(0, 2**53)
+    assert (one.received_at_ms, one.stored_at_ms) == (AT_MS - 86_400_000, AT_MS)
+
+
+DOUBTED = (0, 4, 8, 12, 16, 40, 64, 127)
+
+
+def doubted() -> Entry:
+    """A reading a second, each with another quality, its number as its power."""
+    readings = tuple(
+        Reading(n, AT_MS + n * 1000, {"power_w": float(n)}, bits, AT_MS - n if bits & 32 else None)
+        for n, bits in enumerate(DOUBTED, 1)
+    )
+    record = telemetry(1, 1).record
+    assert isinstance(record, Telemetry)
+    return Entry(1, AT_MS, msgspec.structs.replace(record, readings=readings))
+
+
+@pytest.mark.parametrize("without", [0, 4, 8, 24, 32, 127])
+def test_readings_are_filtered_by_what_is_known_against_them(open_store: OpenStore, without: int) -> None:
+    store = open_store()
+    store.write([doubted()], AT_MS)
+    wanted = [float(n) for n, bits in enumerate(DOUBTED, 1) if not bits & without]
+    assert [value for _, value in powers(store, without=without)] == wanted
+    [(_, mean)] = powers(store, without=without, every_ms=3_600_000)
+    assert mean == pytest.approx(sum(wanted) / len(wanted))
+
+
+def test_the_readings_that_something_is_known_against_are_told(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write([doubted(), telemetry(2, 50, device="lamp-2")], AT_MS)
+    wanted = [(AT_MS + n * 1000, bits) for n, bits in enumerate(DOUBTED, 1) if bits]
+    asked = partial(store.marks, kind="street_light", device="lamp-1")
+    assert asked(start_ms=0, end_ms=2**53) == wanted
+    assert asked(start_ms=AT_MS + 3000, end_ms=AT_MS + 5000) == wanted[1:3]
+    assert asked(start_ms=0, end_ms=2**53, limit=2) == wanted[:2]
+
+
+def test_what_the_device_said_is_stored_beside_the_time_it_was_given(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write([doubted()], AT_MS)
+    said = {one.record.readings[0].seq: one.record.readings[0].device_at_ms for one in store.history(0, 2**53)}
+    assert said == {n: AT_MS - n if bits & 32 else None for n, bits in enumerate(DOUBTED, 1)}

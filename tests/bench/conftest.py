@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.peers import PeerMissing, peer
+from stand.peers import PeerMissing, peer
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -1,9 +1,10 @@
 """A platform of fakes with a small city in it, so that the console can be looked at and tested by itself.
 
-    python -m tests.console.demo_platform [--port 8080] [--speed 60] [--lights 60]
+    python -m tests.console.demo_platform [--port 8080] [--speed 60] [--lights 60] [--ailing]
 
 Lamps dim, bins fill and a valve runs by simple arithmetic. A wish is answered as the real platform would: won, leased,
-sent, confirmed; a lamp in `DEAF` never answers.
+sent, confirmed; a lamp in `DEAF` never answers. An ailing one has a full log, a store that is away, and a broker that
+asks for passwords.
 """
 
 import argparse
@@ -32,9 +33,11 @@ from contract.decisions import (
     Step,
     identify,
 )
+from contract.extracts import Extracts
 from contract.kind import Value, check_settings
 from contract.kind_file import load_kinds
-from contract.ports import Effects, LedgerRow, Log, Quarantined, State, Store
+from contract.ports import Effects, LedgerRow, Log, State, Store
+from contract.quarantine import Quarantined
 from contract.records import (
     Acknowledged,
     Quality,
@@ -49,13 +52,19 @@ from contract.records import (
 )
 from contract.site import Site, Street, Zone
 from nabd.ports import listen
-from tests.console.fakes import FakeClock, MemoryLog, MemoryState, MemoryStore, Waiting
+from tests.console.fakes import FakeClock, MemoryLog, MemoryQuarantine, MemoryState, MemoryStore, Waiting
 
 START_MS = 1_795_458_000_000  # 2026-11-23T18:20:00Z
 HOUR_MS = 3_600_000
 DEAF = "lamp-007"  # never answers a lease
 DARK = "lamp-011"  # draws no power
 SILENT = "lamp-013"  # lost
+AILING: Mapping[str, object] = {
+    "holding": "/data/log.sqlite: 4000000001 bytes in use, 4000000000 allowed ([log] bytes_max), and consumer store "
+    "has read up to 7 of 5208; mend the consumer or allow more",
+    "faults": ["store: http://influxdb:8086: connection refused"],
+    "left_out": {"recorder_dropped": 3},
+}
 ZONES = (
     ("centre", "وسط المدينة", "Centre-ville", "Old town", (34.9215, -2.3235)),
     ("riad", "حي الرياض", "Hay Riad", "Riad quarter", (34.9275, -2.3155)),
@@ -107,6 +116,7 @@ class DemoCity:
         self.store: Any
         self.state: Any
         self.log, self.store, self.state = rooms or (MemoryLog(), MemoryStore(), MemoryState())
+        self.extracts: Extracts | None = None
         self.live = LiveView(self.kinds)
         self.waiting = [Waiting("lamp-new-1", "street_light", START_MS - 2 * HOUR_MS, START_MS, 41)]
         self.levels: dict[str, float] = {}
@@ -119,6 +129,7 @@ class DemoCity:
         }
         self.refuse: Callable[[Record], Awaitable[int]] | None = None  # a log that cannot be written
         self.behind = 3  # entries the store is behind
+        self.needs_credentials = False
         self._seq: dict[str, int] = {}
         self._later: list[tuple[int, Record]] = []
         self.holes = {"lamp-003": ((1, 40), (46, 120))}
@@ -134,11 +145,14 @@ class DemoCity:
         return Platform(
             version="0.1.0", kinds=self.kinds, sites=(self.site,), clock=self.clock, log=self.log, store=self.store,
             state=self.state, live=self.live, submit=self.submit, deferred=lambda: list(self.waiting),
+            quarantine=self.log.quarantine_rows if isinstance(self.log, MemoryLog) else MemoryQuarantine(),
             ledger=self._ledger, totals=lambda: {"missing": 5, "gone": 0}, health=self._health,
             rules=lambda: [
                 {"name": "lamp_failed", "group": "lighting", "kind": "street_light", "for_ms": 600_000,
                  "when": "level > 0.2 and power_w < 0.5 * rated_power_w * level", "severity": "major"},
             ],
+            needs_credentials=self.needs_credentials,
+            extracts=self.extracts,
         )  # fmt: skip
 
     # -- feeding
@@ -361,9 +375,12 @@ class DemoCity:
         return {**self.told, "consumers": consumers, "clock": clock}
 
 
-async def serve(port: int, *, speed: float, lights: int) -> None:
+async def serve(port: int, *, speed: float, lights: int, ailing: bool) -> None:
     city = DemoCity(lights=lights, speed=speed, running=True)
     city.history()
+    if ailing:
+        city.told |= AILING
+        city.needs_credentials = True
     listener = listen("127.0.0.1", port, "--port")
     await Server(create_app(city.platform()), listener).start()
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)
@@ -377,8 +394,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--speed", type=float, default=60.0)
     parser.add_argument("--lights", type=int, default=60)
+    parser.add_argument("--ailing", action="store_true")
     given = parser.parse_args()
-    asyncio.run(serve(given.port, speed=given.speed, lights=given.lights))
+    asyncio.run(serve(given.port, speed=given.speed, lights=given.lights, ailing=given.ailing))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 
 from console.app import create_app
 from contract.decisions import Alarm, AlarmState, Intent, IntentState, Rank, Severity, Step
+from contract.losses import Loss
 from contract.ports import Effects, LogFull, StoreFault
 from contract.records import Record, Wished, Withdrawn
 from tests.console.client import ApiClient
@@ -361,3 +362,11 @@ def test_a_copy_of_the_store_says_where_it_lies_and_a_store_that_is_a_service_ha
     ):
         with closing(ApiClient(create_app(dataclasses.replace(platform, copy_store=copy), pages=False))) as client:
             assert client.post("/api/v1/store/copy", json={}).json() == said
+
+
+def test_what_the_store_lacks_is_accepted_over_the_api(city: DemoCity) -> None:
+    losses: list[Loss | None] = [Loss(first=1, last=8), None]
+    platform = dataclasses.replace(city.platform(), accept_loss=lambda: losses.pop(0))
+    with closing(ApiClient(create_app(platform, pages=False))) as client:
+        assert client.post("/api/v1/store/accept-loss", json={}).json() == {"first": 1, "last": 8}
+        assert client.post("/api/v1/store/accept-loss", json={}).json() == {"first": None, "last": None}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from tests.console.browser import Browser
 
@@ -14,7 +15,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("/", "/assets", "/assets/pole-001", "/assets/valve-001", "/assets/pole-013", "/assets/absent", "/alarms",
-         "/commands", "/health")  # fmt: skip
+         "/commands", "/health", "/quarantine")  # fmt: skip
 LANGUAGES = {"ar": ("rtl", "التجهيزات"), "fr": ("ltr", "Équipements"), "en": ("ltr", "Assets")}
 LEVEL = '[data-metric="level"]'
 
@@ -79,6 +80,31 @@ def test_every_page_fits_a_phone(browser: Browser, language: str, page: str) -> 
     assert browser.script("return document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_whatever_is_pressed_on_a_phone_is_as_wide_as_a_finger(browser: Browser, page: str) -> None:
+    browser.phone()
+    browser.open(f"/fr{page}")
+    browser.until(lambda: browser.script("return document.querySelectorAll('.card').length") > 0, "no content came")
+    small = browser.script(
+        """return [...document.querySelectorAll('a, button, [role=button], .q-field__control, .q-slider')]
+             .map((e) => [e, e.getBoundingClientRect()])
+             .filter(([e, box]) => box.width > 1 && box.height > 1 && Math.min(box.width, box.height) < 43.5)
+             .map(([e, box]) => `${e.outerHTML.slice(0, 90)} ${box.width}x${box.height}`)"""
+    )
+    assert small == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_chart_of_a_yes_or_no_says_words_and_no_numbers(browser: Browser, language: str) -> None:
+    words = {"ar": ["لا", "نعم"], "fr": ["non", "oui"], "en": ["no", "yes"]}[language]
+    browser.open(f"/{language}/assets/valve-001")
+    written = """const box = document.querySelector('.chart');
+        const chart = box && getElement(box.id.slice(1))?.chart;
+        const axis = chart?.getOption().yAxis && chart.getOption().yAxis[0].axisLabel.formatter;
+        return typeof axis === 'function' ? [axis(0), axis(1)] : []"""
+    browser.until(lambda: browser.script(written) == words, f"the axis does not say {words}")
+
+
 def test_a_page_arrives_with_its_content_and_a_wrong_address_is_told_in_its_language(url: str) -> None:
     page = httpx.get(f"{url}fr/assets/pole-001")
     assert page.status_code == 200
@@ -129,6 +155,7 @@ def test_the_map_shows_every_asset_and_leads_to_its_page(browser: Browser) -> No
     count = "return Object.values(window.nabdMaps ?? {})[0]?.markers.size ?? 0"
     browser.until(lambda: browser.script(count) == 40, "the markers are not on the map")
     assert browser.script("return document.querySelectorAll('.map-zone').length") == 3
+    assert browser.script("return document.querySelector('.leaflet-control-zoom-in').title") == "Agrandir la carte"
     assert browser.script("return document.querySelectorAll('.leaflet-tile').length") == 0
     browser.click('[data-map-kind="waste_bin"]')
     shown = "return Object.values(window.nabdMaps)[0].layer.getLayers().length"
@@ -156,7 +183,9 @@ def test_an_alarm_is_acknowledged_with_a_name_that_is_remembered(browser: Browse
     browser.click('.alarm [data-act="acknowledge"]')
     browser.find(".dialog input")
     browser.click(".dialog .buttons .q-btn:last-child")
-    browser.until(lambda: "missing" in browser.text(".dialog .faults"), "an empty name is not refused")
+    browser.until(
+        lambda: "Your name: please fill this in" in browser.text(".dialog .faults"), "an empty name is not refused"
+    )
     browser.type(".dialog input", "Amina <b>")
     browser.click(".dialog .buttons .q-btn:last-child")
     browser.until(lambda: "seen by Amina <b>" in browser.text(".card"), "it is not acknowledged")
@@ -167,17 +196,21 @@ def test_an_alarm_is_acknowledged_with_a_name_that_is_remembered(browser: Browse
         lambda: browser.script("return document.querySelector('.dialog input')?.value") == "Amina <b>",
         "the name is forgotten",
     )
+    browser.find(".dialog input").send_keys(Keys.ENTER)
+    browser.until(lambda: browser.text(".rail .badge") == "1", "the key Enter does not send")
 
 
 def test_a_valve_is_opened_for_some_minutes_and_the_answer_comes_live(browser: Browser) -> None:
     browser.open("/en/commands?asset=valve-002")
     browser.click(".q-btn:has(.material-icons)")
-    browser.until(lambda: "reason" in browser.text(".faults"), "a command without a reason is not refused")
+    browser.until(
+        lambda: "Reason: please fill this in" in browser.text(".faults"), "a command without a reason is not refused"
+    )
     browser.type('input[aria-label="Reason"]', "new trees")
     browser.type('input[aria-label="Your name"]', "Youssef")
     browser.type('input[aria-label="For how many minutes"]', "240")
     browser.click(".q-btn:has(.material-icons)")
-    browser.until(lambda: "open_s_max" in browser.text(".faults"), "the longest run is not checked")
+    browser.until(lambda: "Longest run" in browser.text(".faults"), "the longest run is not checked")
     browser.type('input[aria-label="For how many minutes"]', "20")
     browser.click(".q-btn:has(.material-icons)")
     browser.until(lambda: "It affects 1 asset" in browser.text(".dialog"), "it is not shown what it affects")
@@ -232,3 +265,28 @@ def test_the_theme_is_switched_and_remembered(browser: Browser) -> None:
     browser.until(lambda: browser.script(dark) is not was_dark, "nothing changes")
     browser.open("/en/health")
     browser.until(lambda: browser.script(dark) is not was_dark, "the choice is forgotten")
+
+
+def test_a_row_of_the_quarantine_is_found_looked_at_replayed_and_dropped_with_a_name(browser: Browser) -> None:
+    browser.open("/en/health")
+    browser.click('a.press[href="/en/quarantine"]')
+    rows = "return document.querySelectorAll('tr[data-row]').length"
+    browser.until(lambda: browser.script(rows) == 3, "the three rows are not listed")
+    browser.type('input[aria-label="Device"]', "valve-001")
+    browser.until(lambda: browser.script(rows) == 1, "the filter finds something else")
+    browser.click('[data-act="look"]')
+    browser.until(lambda: "ff fe 00" in browser.text(".dialog .payload"), "the bytes are not shown as hex")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "Nothing is stored twice" in browser.text(".dialog"), "it is not said what a replay does")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "missing" in browser.text(".dialog .faults"), "an empty name is not refused")
+    browser.type(".dialog input", "Amina")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "Rows that stay here: 1" in browser.text("body"), "nobody says what became of it")
+    browser.click(".filters .q-btn.text-negative")
+    browser.until(lambda: "This cannot be taken back" in browser.text(".dialog"), "a drop does not ask")
+    assert "1 row" in browser.text(".dialog h2")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "Nothing matches" in browser.text(".card"), "it is still there")
+    browser.open("/fr/quarantine")
+    browser.until(lambda: browser.script(rows) == 2, "others went with it")

@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from console.because import BOUNDS, because
 from console.conditions import Condition
 from console.explain import PATTERNS, explain
-from console.language import PLURALS, Language, languages, plural, read_texts
+from console.language import PLURALS, Language, languages, plural, read_texts, utc_offset
 from console.live import Contact
+from console.refusals import PATTERNS as REFUSALS
 from contract.decisions import AlarmState, Rank, Severity, Step
 from contract.kind import LANGUAGES
 from contract.kind_file import load_kinds
@@ -30,7 +32,9 @@ WORDS = {  # families whose members come from outside the texts
     "contact": tuple(Contact),
     "rank": tuple(rank.name.lower() for rank in Rank),
     "quality": tuple(str(flag.name).lower() for flag in Quality if flag),
+    "because": ("silent", "sun", "min", "max", "avg", "count", *BOUNDS.values()),
     "why": tuple(word for word, _ in PATTERNS),
+    "refusal": tuple(word for word, _ in REFUSALS),
     "wire": ("not_json", "too_large", "bad_topic", "missing_key", "wrong_type", "out_of_range", "too_old", "in_future",
              "conflict"),
     "result": ("applied", "refused", "stale", "overridden", "expired", "interrupted"),
@@ -196,6 +200,12 @@ def test_times_stand_in_the_zone_of_the_site() -> None:
     assert languages()["ar"].moment(10**18, ZONE).startswith("31/12/9999")
 
 
+def test_a_time_has_its_zone_beside_it() -> None:
+    assert utc_offset(1_795_458_000_000, ZONE) == "UTC+1"
+    assert utc_offset(1_795_458_000_000, ZoneInfo("America/St_Johns")) == "UTC\u22123:30"
+    assert utc_offset(0, ZoneInfo("UTC")) == "UTC+0"
+
+
 @pytest.mark.parametrize(
     ("why", "said"),
     [
@@ -227,6 +237,45 @@ def test_a_limit_that_says_when_it_is_over_keeps_that() -> None:
         "over open_s_max_per_day 7200 s; allowed from 2026-11-23T23:00:00Z",
     )  # fmt: skip
     assert told == "hard limit: Longest time per day, 2 hours; allowed from 24 Nov 2026 00:00:00"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "said"),
+    [
+        ("street_light", "level 1 > 0.2 and power_w 1.4 < 30",
+         "Light level: 100\u00a0% (above 20\u00a0%) · Power: 1.4\u00a0W (below 30\u00a0W)"),
+        ("street_light", "sun.elevation 10.25 > 3 deg and power_w 60 > 6",
+         "Height of the sun: 10.2° (above 3°) · Power: 60.0\u00a0W (above 6\u00a0W)"),
+        ("waste_bin", "min(fill_level, 150m) 0.89 >= 80% and count(fill_level, 150m) 2 >= 2",
+         "Fill level, lowest of 2 hours\u00a030 minutes: 89\u00a0% (at least 80\u00a0%) · "
+         "Fill level, readings in 2 hours\u00a030 minutes: 2 (at least 2)"),
+        ("waste_bin", "temperature_c 103.5 >= 65 degC", "Temperature: 103.5\u00a0°C (at least 65\u00a0°C)"),
+        ("irrigation_valve", "not open false and flow_l_min 5.2 > 2 l_min",
+         "Open no · Flow: 5.2\u00a0L/min (above 2\u00a0L/min)"),
+        ("irrigation_valve", "silent(1h)", "no contact for more than 1 hour"),
+    ],
+)  # fmt: skip
+def test_the_reason_of_an_alarm_is_told_with_names_and_units(kind: str, reason: str, said: str) -> None:
+    assert because(languages()["en"], load_kinds()[kind], reason) == said
+    for code in ("ar", "fr"):
+        told = because(languages()[code], load_kinds()[kind], reason)
+        assert told
+        assert told != said
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "power_w 1.4 < 30 or level 1 > 0.2",
+        "(level 1 > 0.2)",
+        "power_w unknown < 30",
+        "glow 3 > 2",
+        "power_w 1 < 2 V",
+        "",
+    ],
+)
+def test_a_reason_without_words_for_all_of_it_stays_as_the_rule_wrote_it(reason: str) -> None:
+    assert because(languages()["en"], load_kinds()["street_light"], reason) is None
 
 
 def test_an_unknown_reason_is_not_hidden() -> None:

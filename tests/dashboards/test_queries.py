@@ -12,9 +12,9 @@ from contract.kind_file import load_kinds
 from dashboards.build import build
 from dashboards.provisioning import alerts
 from nabd.process import Child
-from tests.dashboards.asking import every_panel, interpolated, panel_queries
+from stand.asking import every_panel, interpolated, panel_queries
+from stand.influxdb import InfluxServer
 from tests.e2e.conftest import City
-from tests.influxdb import InfluxServer
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]

@@ -1,5 +1,6 @@
 """Push and diff against a server that answers as Grafana's documentation says: nothing done by hand is destroyed."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -228,3 +229,31 @@ def test_differences_name_panels_by_title_and_what_of_them() -> None:
         'panels › “Power” › unit: "watt" → "kwatt"', 'panels › “Mine”: {"title": "Mine"} → (nothing)',
     ]  # fmt: skip
     assert differences({**wanted, "id": 1, "version": 2}, wanted) == []
+
+
+def test_a_server_that_drips_its_answer_is_given_up_after_the_same_time(token: Path) -> None:
+    """A byte at a time, each sooner than the timeout: only a deadline for the whole answer ends it."""
+    stopping = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            peer, _ = listener.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n")
+                while not stopping.wait(0.05):
+                    peer.sendall(b" ")
+
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        told = run("push", f"http://127.0.0.1:{listener.getsockname()[1]}", token, "--timeout", "0.4")
+        stopping.set()
+        dripping.join(10)
+    assert told.exit_code == 2, told.output
+    assert "gave no answer within 0.4 s about its health" in told.stderr
+
+
+def test_a_token_file_of_two_lines_is_told_to_keep_one(grafana: GrafanaServer, token: Path) -> None:
+    token.write_text(token.read_text() + "\nsecond\n", encoding="utf-8")
+    told = push(grafana, token).stderr
+    assert f"--token-file {token}: has more than one line; it holds the token of a service account" in told
+    assert told.endswith(": leave that one line in it\n")

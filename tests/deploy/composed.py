@@ -6,8 +6,8 @@ import subprocess
 from functools import cache
 from typing import Any
 
+from stand.peers import peer
 from tests.deploy.dockerfile import ROOT
-from tests.peers import peer
 
 
 def config(*options: str, **variables: str) -> "subprocess.CompletedProcess[str]":

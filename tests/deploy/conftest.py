@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.deploy.city_broker import CityBroker
+from stand.city_broker import CityBroker
 from tests.deploy.eye import Eye
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.deploy.city_broker import CityBroker
+from stand.city_broker import CityBroker
 from tests.waiting import eventually
 
 CONTROL = "$CONTROL/dynamic-security/v1"

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.deploy.city_broker import CityBroker
+from stand.city_broker import CityBroker
 from tests.e2e.conftest import City
 
 SPEED = 20

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.platform_client import PlatformFault
 from nabd.process import PlatformProcess
-from tests.deploy.city_broker import CityBroker
+from stand.city_broker import CityBroker
 from tests.deploy.secure_city import NODES, SPEED, SecureCity
 from tests.e2e.test_three_nodes import steps, stored_names, wish
 from tests.waiting import eventually

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from nabd.process import PlatformProcess
+from stand.city_broker import CityBroker
+from stand.influxdb import InfluxServer, never_set_up
 from tests.deploy import composed
-from tests.deploy.city_broker import CityBroker
 from tests.deploy.secure_city import NODES, SecureCity
 from tests.e2e.test_three_nodes import steps, wish
-from tests.influxdb import InfluxServer, never_set_up
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]

@@ -3,13 +3,14 @@
 import json
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from adapters.mqtt.dynsec import Credential, Credentials, CredentialsFault
 from adapters.mqtt.tls import client_context
-from tests.deploy.city_broker import CityBroker
+from stand.city_broker import CityBroker
 from tests.deploy.eye import Eye
 from tests.deploy.secure_city import SecureCity
 from tests.waiting import eventually
@@ -112,12 +113,16 @@ def test_revoking_ends_the_connection_and_keeps_the_history(
     done = city.nabd("devices", "revoke", "lamp-5")
     assert (done.returncode, done.stdout) == (
         0,
-        "lamp-5: its credential is gone, and its connection; its history stays\n",
+        "lamp-5: its credential is gone, and its connection; its history stays\n"
+        "lamp-5: what the broker still held of it is cleared\n",
     )
     eventually(lambda: "Not authorized" in connected.answers, "it is cut and not let in again")
     assert city.get("devices/lamp-5")["id"] == "lamp-5"
     again = city.nabd("devices", "revoke", "lamp-5")
-    assert (again.returncode, again.stdout) == (0, "lamp-5 has no credential; there was nothing to revoke\n")
+    assert (again.returncode, again.stdout) == (
+        0,
+        "lamp-5 has no credential\nlamp-5: what the broker still held of it is cleared\n",
+    )
     assert city.nabd("devices", "rotate", "lamp-5").returncode == 2
     code, _ = add(city, "lamp-5", "--credentials", str(file))
     assert code == 0
@@ -139,6 +144,7 @@ def test_a_broker_that_is_away_leaves_a_registered_device_and_repeating_complete
     assert "then repeat the command" in told
     assert not list(tmp_path.iterdir())
     assert rotated.returncode == 2
+    assert "lamp-1: nothing was changed, the old password holds: " in rotated.stderr
     assert "Connection refused" in rotated.stderr
     assert "lamp-6\tregistered\tno credential" in city.nabd("devices", "credentials").stdout
     assert add(city, "lamp-6", "--credentials", str(file))[0] == 0
@@ -157,7 +163,7 @@ def test_credentials_outlive_a_crash_of_the_broker(city: SecureCity, eye: Callab
 def test_what_only_the_broker_knows_is_shown(city: SecureCity) -> None:
     with managing(city) as credentials:
         credentials.create("stranger", "x")
-        credentials.disable("stranger")
+    switch(city, "disableClient", "stranger")
     assert "stranger\tnot registered\tdisabled" in city.nabd("devices", "credentials").stdout
     city.nabd("devices", "revoke", "stranger")
     assert "stranger" not in city.nabd("devices", "credentials").stdout
@@ -222,8 +228,7 @@ def test_hundreds_of_credentials_are_given_and_listed_whole(city: SecureCity) ->
         assert credentials.create_all(dict.fromkeys(list(wanted)[:3], "other")) == []
         listed = [credential for credential in credentials.all() if credential.device in wanted]
         assert sorted(credential.device for credential in listed) == sorted(wanted)
-        assert credentials.find("many-7") == Credential(device="many-7", enabled=True)
-        assert credentials.find("few-7") is None
+        assert Credential(device="many-7", enabled=True) in listed
         assert credentials.delete("many-7")
         assert not credentials.delete("many-7")
 
@@ -232,11 +237,11 @@ def test_a_disabled_device_is_cut_off_until_it_is_enabled(city: SecureCity, eye:
     with managing(city) as credentials:
         credentials.create("lamp-10", "password")
         connected = eye(city.broker, "lamp-10", "password")
-        assert credentials.disable("lamp-10")
+        switch(city, "disableClient", "lamp-10")
         eventually(lambda: "Not authorized" in connected.answers, "cut off")
         assert credentials.set_password("lamp-10", "other")
-        assert credentials.find("lamp-10") == Credential(device="lamp-10", enabled=False)
-        assert credentials.enable("lamp-10")
+        assert Credential(device="lamp-10", enabled=False) in credentials.all()
+        switch(city, "enableClient", "lamp-10")
     assert eye(city.broker, "lamp-10", "other").answers == ["Success"]
 
 
@@ -247,8 +252,8 @@ def test_who_may_not_manage_hears_a_sentence_after_the_deadline(city: SecureCity
     )  # fmt: skip
     with credentials:
         city.broker.kill()
-        with pytest.raises(CredentialsFault, match=r"does not answer getClient within 0\.5 s"):
-            credentials.find("lamp-1")
+        with pytest.raises(CredentialsFault, match=r"does not answer deleteClient within 0\.5 s"):
+            credentials.delete("lamp-1")
     city.broker.start()
 
 
@@ -259,3 +264,80 @@ def managing(city: SecureCity) -> Credentials:
         password=city.broker.password("mqtt_admin_password"),
         tls=client_context(city.broker.ca_file),
     )
+
+
+def switch(city: SecureCity, command: str, device: str) -> None:
+    """As somebody does with Mosquitto's own tool."""
+    admin = Eye(city.broker, "nabd-admin", city.broker.password("mqtt_admin_password"))
+    with closing(admin):
+        (answer,) = admin.control({"command": command, "username": device})
+    assert "error" not in answer
+
+
+def retained(city: SecureCity, device: str) -> dict[str, bytes]:
+    """Channel → what the broker tells of a device to one who subscribes now."""
+    platform = Eye(city.broker, "nabd-platform", city.broker.password("mqtt_platform_password"), f"eye-{device}")
+    with closing(platform):
+        for channel in ("status", "reported", "log"):  # answered in order: what is retained comes before the last
+            assert platform.subscribe(f"nabd/1/+/{channel}")
+        heard = dict(platform.heard)
+    return {topic.rpartition("/")[2]: payload for topic, payload in heard.items() if f"/{device}/" in topic}
+
+
+def test_what_a_revoked_device_left_at_the_broker_is_cleared(
+    city: SecureCity, eye: Callable[..., Eye], tmp_path: Path
+) -> None:
+    file = tmp_path / "node.json"
+    assert add(city, "lamp-11", "--credentials", str(file))[0] == 0
+    will = ("nabd/1/lamp-11/status", b'{"online":false,"n":1,"boot":1}')
+    device = eye(city.broker, "lamp-11", password_of(file), will=will)
+    device.publish("nabd/1/lamp-11/status", b'{"online":true}', retain=True)
+    device.publish("nabd/1/lamp-11/reported", b'{"n":1}', retain=True)
+    platform = eye(city.broker, "nabd-platform", city.broker.password("mqtt_platform_password"), "a-hand")
+    platform.publish("nabd/1/lamp-11/lease", b'{"version":1}', retain=True)
+    assert retained(city, "lamp-11").keys() == {"status", "reported"}
+    quarantined = city.get("ledger")["quarantined"]
+    done = city.nabd("devices", "revoke", "lamp-11")
+    assert done.returncode == 0, done.stderr
+    assert retained(city, "lamp-11") == {}, "nor the will that its end published"
+    assert city.get("ledger")["quarantined"] == quarantined, "and nobody takes it for a fault of the device"
+    device.close()
+    assert add(city, "lamp-11", "--credentials", str(file))[0] == 0
+    again = eye(city.broker, "lamp-11", password_of(file))
+    assert again.subscribe("nabd/1/lamp-11/lease")
+    assert again.subscribe("nabd/1/lamp-11/now"), "answered behind what is retained"
+    assert b'{"version":1}' not in [payload for _, payload in again.heard]
+
+
+def test_what_cannot_be_cleared_is_told_and_the_device_is_out_all_the_same(
+    city: SecureCity, eye: Callable[..., Eye], tmp_path: Path
+) -> None:
+    file, wrong = tmp_path / "node.json", tmp_path / "wrong"
+    assert add(city, "lamp-12", "--credentials", str(file))[0] == 0
+    wrong.write_text("wrong")
+    city.broker.settings(password_file=str(wrong))
+    try:
+        done = city.nabd("devices", "revoke", "lamp-12")
+    finally:
+        city.broker.settings()
+    assert done.returncode == 2
+    assert (
+        "lamp-12: what the broker still holds of it (its last status, report or lease) was not cleared" in done.stderr
+    )
+    assert "then repeat the command" in done.stderr
+    assert eye(city.broker, "lamp-12", password_of(file)).answers[0] == "Not authorized"
+    assert city.nabd("devices", "revoke", "lamp-12").returncode == 0
+
+
+def test_a_device_whose_file_cannot_be_written_is_not_registered_either(city: SecureCity) -> None:
+    code, told = add(city, "lamp-13", "--credentials", "/nowhere/node.json")
+    assert code == 2
+    assert "--credentials /nowhere/node.json: cannot be written" in told
+    assert "lamp-13" not in city.nabd("devices", "credentials").stdout
+
+
+def test_a_device_that_cannot_be_registered_leaves_no_file(city: SecureCity, tmp_path: Path) -> None:
+    done = city.nabd("devices", "add", "lamp-14", "--kind", "no_such_kind", "--commune", "berkane",
+                     "--credentials", str(tmp_path / "node.json"))  # fmt: skip
+    assert done.returncode == 2
+    assert not list(tmp_path.iterdir())

@@ -8,12 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from adapters.clock import real_ms
 from nabd import founding_influxdb
 from nabd.fault import Refused
 from nabd.founding import establish
 from nabd.process import free_port
 from nabd.settings import Settings
-from tests.influxdb import InfluxServer, never_set_up
+from stand.influxdb import InfluxServer, never_set_up
 
 pytestmark = pytest.mark.services
 
@@ -30,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
 def secrets(tmp_path_factory: pytest.TempPathFactory, server: InfluxServer) -> Path:
     """What `nabd init` made, and `nabd init-influxdb` filled once."""
     data = tmp_path_factory.mktemp("city")
-    establish(data, ())
+    establish(data, (), real_ms())
     found(server, data / "secrets")
     return data / "secrets"
 
@@ -129,7 +130,7 @@ def test_a_wrong_password_is_said_with_the_remedy(server: InfluxServer, secrets:
 
 
 def test_a_server_that_does_not_answer_is_waited_for_and_then_named(tmp_path: Path) -> None:
-    establish(tmp_path, ())
+    establish(tmp_path, (), real_ms())
     chosen = Settings(influxdb_url=f"http://127.0.0.1:{free_port()}")
     with pytest.raises(Refused, match=r"http://127\.0\.0\.1:\d+: does not answer .*is it running"):
         founding_influxdb.run(chosen, tmp_path / "secrets", wait_s=0)

@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from contract.wire import topics
 from contract.wire.mqtt import Session
 from contract.wire.packets import encode_publish
-from tests.deploy.city_broker import DEPLOY, CityBroker
+from stand.city_broker import DEPLOY, CityBroker
 from tests.deploy.eye import Eye
 from tests.waiting import eventually
 

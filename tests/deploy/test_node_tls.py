@@ -11,7 +11,7 @@ import pytest
 from adapters import certificates
 from adapters.clock import real_ms
 from nabd.process import Child, node_command, node_folder
-from tests.deploy.city_broker import CityBroker
+from stand.city_broker import CityBroker
 from tests.deploy.eye import Eye
 from tests.firmware.street import ROOT
 from tests.waiting import eventually

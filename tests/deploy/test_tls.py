@@ -16,8 +16,8 @@ from adapters.mqtt.probe import ProbeFault, probe
 from adapters.mqtt.receiver import Receiver
 from adapters.mqtt.tls import TlsFault, client_context
 from nabd.cli import cli
+from stand.city_broker import CityBroker
 from tests.adapters_mqtt.brokers import Mosquitto, run
-from tests.deploy.city_broker import CityBroker
 from tests.waiting import until
 
 pytestmark = pytest.mark.services

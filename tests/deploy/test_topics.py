@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from contract.wire import topics
-from tests.deploy.city_broker import CityBroker
+from stand.city_broker import CityBroker
 from tests.deploy.eye import CONTROL, Eye
 from tests.waiting import eventually
 

@@ -40,7 +40,8 @@ def test_what_the_kind_does_not_allow_is_refused_with_every_fault(city: City, na
 
 def test_the_shipped_rules_are_good_and_their_tests_pass(nabd: Nabd) -> None:
     checked = nabd("rules", "check")
-    assert (checked.returncode, checked.stderr) == (0, "")
+    assert checked.returncode == 0, checked.stdout
+    assert checked.stderr == "nabd-data/site/rules is not there, so these are the rules that Nabd brings\n"
     tested = nabd("rules", "test")
     assert tested.returncode == 0, tested.stdout
     assert tested.stdout.rstrip().endswith("0 failed")

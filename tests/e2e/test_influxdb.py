@@ -9,8 +9,9 @@ import pytest
 from adapters.stores.influx_store import InfluxStore
 from contract.kind_file import load_kinds
 from nabd.process import PlatformProcess
+from stand.influxdb import InfluxServer
 from tests.e2e.conftest import City, Nabd
-from tests.influxdb import InfluxServer
+from tests.e2e.test_quarantine import publish, start_narrow, telemetry
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
@@ -131,3 +132,34 @@ def test_the_doctor_looks_at_the_server_the_token_and_the_bucket(city: City, nab
     token.write_text(good)
     server.kill()
     says("WRONG", "cannot be reached", "[influxdb] url", code=1)
+
+
+def test_what_influxdb_refused_and_what_nobody_could_read_is_stored_once_by_a_replay(
+    city: City, server: InfluxServer, nabd: Nabd
+) -> None:
+    """A bucket that keeps a day refuses what is older; a kind whose file is wrong, what is true."""
+
+    def keep(days: int) -> None:
+        rules = [{"type": "expire", "everySeconds": days * 86_400, "shardGroupDurationSeconds": 86_400}]
+        server.api("PATCH", f"/api/v2/buckets/{server.bucket_id}", retentionRules=rules)
+
+    keep(1)
+    child, client = start_narrow(city)
+    publish(city, telemetry(1, 50.0), telemetry(2, 50.0, age_ms=5 * 86_400_000), telemetry(3, 900.0))
+    codes = {"store_refused", "out_of_range"}
+    eventually(
+        lambda: {row["code"] for row in client.get("quarantine")["items"]} == codes, "both rows of the quarantine", 60
+    )
+    assert child.stop() == 0
+    city.up()
+    data = ("--data", str(city.data))
+    done = nabd("quarantine", "replay", "--all", *data)
+    assert "1 readings stored, 1 rows stay" in done.stdout
+    assert "refuses this line for good" in done.stdout
+    keep(365)
+    done = nabd("quarantine", "replay", "--all", *data)
+    assert "1 readings stored, 0 rows stay" in done.stdout, done.stdout + done.stderr
+    assert city.get("quarantine")["total"] == 0
+    names = {("lamp-1", "9f3c01aa", seq) for seq in (1, 2, 3)}
+    eventually(lambda: set(stored_names(server)) == names, "each of them is stored")
+    assert len(stored_names(server)) == 3

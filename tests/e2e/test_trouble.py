@@ -4,11 +4,15 @@ import json
 import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
+from adapters.clock import real_ms
+from adapters.log.sqlite_log import SqliteLog
+from contract.records import Tick
 from nabd.process import free_port
 from tests.e2e.conftest import City
 from tests.waiting import eventually
@@ -163,3 +167,34 @@ def test_a_data_folder_that_is_removed_while_in_use_stops_the_keeping_and_says_s
     eventually(lambda: city.get("ledger")["accepted"] > held, "back in its place, it goes on")
     assert platform.stop() == 0
     assert "Traceback" not in city.platform_log()
+
+
+def test_what_cannot_be_made_again_from_a_log_that_was_cut_is_refused_or_told_until_it_is_accepted(
+    city: City, nabd: Nabd
+) -> None:
+    assert city.up().stop() == 0
+    far_ms = real_ms() + 60 * 86_400_000
+    with closing(SqliteLog(city.data / "log.db", bytes_max=50_000_000, days_max=30)) as log:
+        log.append([Tick(listening=True)], real_ms())
+        for consumer in log.consumers():
+            log.consumed(consumer, log.last())
+        assert log.cut(far_ms)
+        first = log.last()
+    (city.data / "store.duckdb").unlink()
+    whole = (city.data / "state.db").read_bytes()
+    (city.data / "state.db").unlink()
+    refused(up(nabd, city.data), "state.db: is missing", f"log.db begins at {first}", "nabd data restore")
+    assert not (city.data / "state.db").exists(), "no empty one takes its place"
+    (city.data / "state.db").write_bytes(whole)
+    platform = city.up()
+    lacks = f"store: lacks what the log held from position 1 to {first - 1}"
+    eventually(lambda: any(lacks in reason for reason in platform.client.health()["reasons"]), "it is told")
+    assert platform.stop() == 0
+    platform = city.up()
+    eventually(lambda: any(lacks in reason for reason in platform.client.health()["reasons"]), "and told again")
+    done = nabd("data", "accept-loss", "--data", str(city.data))
+    assert (done.returncode, done.stdout) == (
+        0, f"accepted: positions 1 to {first - 1} of the log are not in the store\n",
+    )  # fmt: skip
+    assert platform.client.health()["reasons"] == []
+    assert "lacks nothing" in nabd("data", "accept-loss", "--data", str(city.data)).stdout

@@ -1,6 +1,5 @@
 """The ledger against sets of integers, and the few things a set cannot say."""
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -8,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from contract.clocks import Skew
 from contract.ports import LedgerRow
-from ingest.ledger import BOOTS_MAX, GONE_MAX, RANGES_MAX, STREAMS_MAX, Ledger, Stream
+from ingest.ledger import BOOTS_MAX, GONE_MAX, RANGES_MAX, SKEWS_MAX, STREAMS_MAX, Ledger, Stream
 
 SEQS = st.integers(1, 60)
 
@@ -121,15 +121,30 @@ def test_gaps_gone_long_ago_are_forgotten_beyond_the_bound_and_counted() -> None
     assert stream.missing_count() == 0
 
 
-def test_the_offset_of_a_boot_is_fixed_once_and_old_boots_are_forgotten() -> None:
+def test_old_boots_and_old_skews_are_forgotten() -> None:
     stream = Stream("a", "00000001")
-    stream.fix_boot(7, 100)
-    stream.fix_boot(7, 999)
-    assert stream.boots[7] == 100
-    for boot in range(8, 8 + BOOTS_MAX):
+    for boot in range(7, 8 + BOOTS_MAX):
         stream.fix_boot(boot, boot)
-    assert len(stream.boots) == BOOTS_MAX
+        stream.date_roughly(boot, None)
+        stream.fix_skew(Skew(boot, "synced", 1, boot))
+    assert (len(stream.boots), len(stream.rough), len(stream.skews)) == (BOOTS_MAX, BOOTS_MAX, SKEWS_MAX)
     assert 7 not in stream.boots
+    assert 7 not in stream.rough
+    assert stream.ahead_ms(7, "synced", 1) == 0
+    assert stream.ahead_ms(BOOTS_MAX, "synced", 1) == BOOTS_MAX
+
+
+def test_of_the_skews_of_a_clock_the_last_one_before_a_reading_holds() -> None:
+    stream = Stream("a", "00000001")
+    stream.fix_skew(Skew(3, "synced", 1, 500))
+    stream.fix_skew(Skew(3, "synced", 10, 0))
+    stream.fix_skew(Skew(3, "held", 1, 7))
+    told = [stream.ahead_ms(3, clock, seq) for clock, seq in (("synced", 9), ("synced", 10), ("held", 10))]
+    assert told == [500, 0, 7]
+    assert stream.ahead_ms(4, "synced", 20) == 0
+    stream.fix_skew(Skew(3, "synced", 1, 900))
+    assert [stream.ahead_ms(3, "synced", seq) for seq in (9, 10)] == [900, 900]
+    assert Stream.from_row(stream.row()).skews == stream.skews
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["00000001", "00000002"]), SEQS, SEQS)))
@@ -141,7 +156,7 @@ def test_totals_are_the_sums_over_all_streams(changes: list[tuple[str, str, int,
         stream = before.copy() if before is not None else Stream(device, name)
         stream.add(seq, seq)
         stream.add_gone(oldest)
-        ledger.replace([stream], written=[stream])
+        ledger.replace([stream])
         known[device, name] = stream
     assert ledger.missing_total == sum(stream.missing_count() for stream in known.values())
     assert ledger.gone_total == sum(stream.gone_count() for stream in known.values())
@@ -163,7 +178,7 @@ def test_of_a_device_with_many_streams_those_seen_last_stay_and_the_others_can_b
     stream = ledger.recall(rows[0]).copy()
     stream.add(1, 1)
     stream.seen_at_ms = 1000
-    ledger.replace([stream], written=[stream])
+    ledger.replace([stream])
     assert ledger.missing_total == len(rows) - 1
     assert ledger.get("a", "00000001") is stream
 
@@ -183,7 +198,7 @@ def test_totals_stay_right_when_a_recalled_stream_changes_beside_a_new_one() -> 
     recalled.seen_at_ms = new.seen_at_ms = 1000
     new.add(1, 1)
     recalled.add(1, 1)
-    ledger.replace([new, recalled], written=[new, recalled])
+    ledger.replace([new, recalled])
     assert ledger.missing_total == STREAMS_MAX + 10 - 1
     assert ledger.get("a", "00000001") is recalled
 
@@ -204,40 +219,46 @@ def test_a_stream_without_a_row_of_what_it_is_now_is_not_put_aside() -> None:
     ledger = Ledger([row(1, seen_at_ms=1)])
     known = ledger.get("a", "00000001")
     assert known is not None
-    grown = known.copy()
-    assert grown.follow(3)
-    assert ledger.can_wait(grown)
-    ledger.replace([grown], written=[])
-    new = [Stream.from_row(row(number, seen_at_ms=number)) for number in range(2, STREAMS_MAX + 12)]
-    ledger.replace(new, written=new)
+    ledger.grow([(known, known.next_seq + 1)], now_ms=1)
+    ledger.replace([Stream.from_row(row(number, seen_at_ms=number)) for number in range(2, STREAMS_MAX + 12)])
     assert ledger.is_crowded("a")
-    assert ledger.get("a", "00000001") is grown
+    assert ledger.get("a", "00000001") is known
     assert ledger.get("a", "00000002") is None
     ledger.unwritten.clear()
-    last = [Stream.from_row(row(STREAMS_MAX + 12, seen_at_ms=9_999))]
-    ledger.replace(last, written=last)
+    ledger.replace([Stream.from_row(row(STREAMS_MAX + 12, seen_at_ms=9_999))])
     assert ledger.get("a", "00000001") is None
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("have", "gone", "oldest", "misses"),
     [
-        lambda stream: stream.add(3, 3),
-        lambda stream: stream.add(9, 9),
-        lambda stream: stream.add_gone(2),
-        lambda stream: stream.fix_boot(1, 5),
-        lambda stream: setattr(stream, "status", (1, 1, 0)),
-        lambda stream: setattr(stream, "reported", (1, 1)),
-        lambda stream: setattr(stream, "born_at_ms", 7),
+        ([(1, 4)], 1, 5, False),
+        ([(1, 4)], 1, 9, False),
+        ([(1, 4), (6, 9)], 1, 5, False),
+        ([(1, 4), (6, 9)], 1, 6, True),
+        ([(1, 4), (6, 9)], 6, 9, False),
+        ([(3, 4)], 1, 1, False),
+        ([(3, 4)], 1, 2, True),
+        ([(3, 4)], 3, 4, False),
     ],
 )
-def test_whatever_the_logs_telemetry_does_not_tell_is_written_at_once(change: Callable[[Stream], object]) -> None:
-    """A seq that was quarantined grows the ranges as an accepted one does, but is no reading in the log."""
-    ledger = Ledger([row(1, seen_at_ms=1)])
-    known = ledger.get("a", "00000001")
-    assert known is not None
-    twin = known.copy()
-    change(twin)
-    twin.follow(4)
-    assert not ledger.can_wait(twin)
-    assert not ledger.can_wait(Stream("a", "00000009"))
+def test_what_is_missing_below_the_oldest_a_device_holds_is_noticed(
+    have: list[tuple[int, int]], gone: int, oldest: int, misses: bool
+) -> None:
+    stream = Stream("a", "00000001")
+    for first, last in have:
+        stream.add(first, last)
+    stream.add_gone(gone)
+    assert stream.misses(oldest) is misses
+
+
+def test_a_stream_whose_end_grows_beside_an_open_gap_still_misses_and_has_lost_the_same() -> None:
+    stream = Stream("a", "00000001")
+    stream.add(5, 6)
+    stream.add_gone(3)
+    stream.add(9, 9)
+    before = stream.missing(), stream.missing_count(), stream.gone(), stream.gone_count()
+    assert stream.next_seq == 10
+    stream.grow(13)
+    assert (stream.missing(), stream.missing_count(), stream.gone(), stream.gone_count()) == before
+    assert stream.row().have == ((5, 6), (9, 12))

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from contract.records import Reported, Status
 from tests.ingest.house import (
     NOW_MS,
@@ -106,3 +108,11 @@ def test_unknown_and_duplicate_keys_are_counted_and_do_no_harm(house: IngestHous
     assert house.count("unknown_keys") == 1
     assert house.count("duplicate_keys") == 1
     assert house.count("quarantined") == 0
+
+
+@pytest.mark.parametrize("channel", ["status", "reported"])
+def test_what_the_broker_forgets_of_a_device_is_no_fault_of_it(house: IngestHouse, channel: str) -> None:
+    before = house.records()
+    house.hear(b"", channel=channel)
+    assert house.records() == before
+    assert (house.count("cleared"), house.count("quarantined")) == (1, 0)

@@ -3,7 +3,6 @@
 import json
 import os
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,38 +13,15 @@ import pytest
 from adapters.clock import real_ms
 from adapters.copying import log_span, store_position
 from adapters.log.sqlite_log import SqliteLog
-from adapters.state.sqlite_state import SqliteState
 from adapters.stores.duckdb_store import DuckStore
 from contract.kind_file import load_kinds
-from contract.ports import Effects, StoreFault
+from contract.ports import StoreFault
 from contract.records import Tick
 from nabd import backing_up
 from nabd.backing_up import store_copier
 from nabd.data_folder import DataFolder, Run
-from nabd.doctoring import examine
 from nabd.fault import Refused
-from nabd.finding import Verdict
 from tests.adapters_stores.entries import telemetry
-
-
-@pytest.fixture
-def city(tmp_path: Path) -> Path:
-    """A folder nobody runs: a log of twenty entries, read to 10 by the store and to 20 by the state, and secrets."""
-    path = tmp_path / "city"
-    with DataFolder(path, start_ms=None, start_text="", speed=None):
-        with closing(SqliteLog(path / "log.db", bytes_max=10_000_000, days_max=30)) as log:
-            for _ in range(20):
-                log.append([Tick(listening=True)], 1_000)
-        with closing(SqliteState(path / "state.db")) as state:
-            state.commit(Effects(), 20)
-        with closing(DuckStore(path / "store.duckdb", load_kinds())) as store:
-            store.write([telemetry(10, 1)], 1_000)
-    secrets = path / "secrets"
-    secrets.mkdir(mode=0o700)
-    (secrets / "mqtt_platform_password").touch(mode=0o600)
-    (secrets / "mqtt_platform_password").write_text("a word")
-    (path / "nabd.toml").write_text("[http]\nport = 9090\n")
-    return path
 
 
 def names(folder: Path) -> set[str]:
@@ -61,136 +37,6 @@ def test_a_backup_names_its_positions_and_leaves_secrets_out_unless_told(city: P
     assert (manifest["log"], manifest["state"], manifest["store"]) == (20, 20, 10)
     backing_up.backup(city, tmp_path / "whole", with_secrets=True)
     assert (tmp_path / "whole" / "secrets" / "mqtt_platform_password").read_text() == "a word"
-
-
-def test_what_is_restored_is_what_was_there_with_the_secrets_as_closed_as_before(city: Path, tmp_path: Path) -> None:
-    backing_up.backup(city, tmp_path / "backup", with_secrets=True)
-    new = tmp_path / "new"
-    backing_up.restore(tmp_path / "backup", new)
-    assert (new / "nabd.toml").read_bytes() == (city / "nabd.toml").read_bytes()
-    assert stat.S_IMODE((new / "secrets" / "mqtt_platform_password").stat().st_mode) == 0o600
-    assert stat.S_IMODE((new / "secrets").stat().st_mode) == 0o700
-    with closing(SqliteLog(new / "log.db", bytes_max=10_000_000, days_max=30)) as log:
-        assert log.last() == 20
-    with closing(DuckStore(new / "store.duckdb", load_kinds())) as store:
-        assert (store.position(), store.count()) == (10, 1)
-        assert store.write([telemetry(21, 2)], 2_000) == 1
-    with DataFolder(new, start_ms=None, start_text="", speed=None) as folder:
-        assert folder.format.clock.is_real
-
-
-class Crash(BaseException):
-    """The machine stops: nothing of ours catches it."""
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name not in ("backup.json", "lock")
-    }
-
-
-def stop_after(monkeypatch: pytest.MonkeyPatch, renames: int, stop: BaseException) -> None:
-    """Let so many renames happen, then stop."""
-    done = 0
-    replace = Path.replace
-
-    def counted(self: Path, target: Path) -> Path:
-        nonlocal done
-        if isinstance(stop, OSError) and done == renames:
-            raise stop
-        result = replace(self, target)
-        done += 1
-        if not isinstance(stop, OSError) and done == renames:
-            raise stop
-        return result
-
-    monkeypatch.setattr(Path, "replace", counted)
-
-
-RENAMES = 9  # the manifest in DATA/restoring, seven pieces, DATA/restoring itself
-
-
-@pytest.mark.parametrize("renames", range(1, RENAMES + 1))
-def test_a_restore_that_crashed_after_any_rename_keeps_the_city_from_starting_until_it_is_finished(
-    city: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
-) -> None:
-    backing_up.backup(city, tmp_path / "backup", with_secrets=True)
-    new = tmp_path / "new"
-    with monkeypatch.context() as patch:
-        stop_after(patch, renames, Crash())
-        with pytest.raises(Crash):
-            backing_up.restore(tmp_path / "backup", new)
-    if renames < RENAMES:
-        with pytest.raises(Refused, match="a restore was broken off; run nabd data restore again"):
-            DataFolder(new, start_ms=None, start_text="", speed=None)
-        with pytest.raises(Refused, match=r"(a restore was broken off|holds no city)"):
-            backing_up.backup(new, tmp_path / "another", with_secrets=True)
-        backing_up.restore(tmp_path / "backup", new)
-        assert contents(new) == contents(tmp_path / "backup")
-    with DataFolder(new, start_ms=None, start_text="", speed=None) as folder:
-        assert folder.format.clock.is_real
-    assert contents(new) == contents(tmp_path / "backup")
-    assert not {"restoring", "restored"} & names(new)
-
-
-@pytest.mark.parametrize("renames", range(RENAMES))
-def test_a_restore_that_cannot_rename_says_how_far_it_came_and_is_finished_by_a_second_run(
-    city: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
-) -> None:
-    backing_up.backup(city, tmp_path / "backup", with_secrets=True)
-    new = tmp_path / "new"
-    said = "the restore was broken off" if renames else "nothing was restored"
-    with monkeypatch.context() as patch:
-        stop_after(patch, renames, OSError(5, "Input/output error", "a piece"))
-        with pytest.raises(Refused, match=f"a piece: Input/output error; {said}: mend it, try again"):
-            backing_up.restore(tmp_path / "backup", new)
-    assert renames or names(new) == {"lock"}
-    backing_up.restore(tmp_path / "backup", new)
-    assert contents(new) == contents(tmp_path / "backup")
-
-
-def test_a_restore_that_crashed_while_it_copied_begins_anew(
-    city: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backing_up.backup(city, tmp_path / "backup", with_secrets=True)
-    new = tmp_path / "new"
-
-    def stop(path: Path) -> None:
-        raise Crash
-
-    with monkeypatch.context() as patch:
-        patch.setattr(backing_up, "tree_to_disk", stop)
-        with pytest.raises(Crash):
-            backing_up.restore(tmp_path / "backup", new)
-    (new / "restoring" / "log.db").write_bytes(b"half")
-    with pytest.raises(Refused, match="a restore was broken off"):
-        DataFolder(new, start_ms=None, start_text="", speed=None)
-    backing_up.restore(tmp_path / "backup", new)
-    assert contents(new) == contents(tmp_path / "backup")
-
-
-def test_a_restore_that_was_broken_off_is_not_finished_with_another_backup(
-    city: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backing_up.backup(city, tmp_path / "backup", with_secrets=True)
-    backing_up.backup(city, tmp_path / "other", with_secrets=False)
-    new = tmp_path / "new"
-    with monkeypatch.context() as patch:
-        stop_after(patch, 3, Crash())
-        with pytest.raises(Crash):
-            backing_up.restore(tmp_path / "backup", new)
-    before = contents(new)
-    with pytest.raises(Refused, match="the restore of another backup was broken off in it"):
-        backing_up.restore(tmp_path / "other", new)
-    assert contents(new) == before
-
-
-def test_the_doctor_names_a_restore_that_was_broken_off(city: Path) -> None:
-    (city / "restoring").mkdir()
-    found = [finding.sentence for finding in examine(city, None) if finding.verdict is Verdict.WRONG]
-    assert any("a restore was broken off" in sentence for sentence in found)
 
 
 def test_two_copies_of_a_running_store_do_not_meet(tmp_path: Path) -> None:
@@ -292,16 +138,6 @@ def test_a_copy_elsewhere_than_in_its_folder_is_not_taken(
     assert (city / "log.db").exists()
 
 
-def test_secrets_that_are_there_already_stay(city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    backing_up.backup(city, tmp_path / "backup", with_secrets=True)
-    new = tmp_path / "new"
-    (new / "secrets").mkdir(parents=True)
-    (new / "secrets" / "mqtt_platform_password").write_text("a newer word")
-    backing_up.restore(tmp_path / "backup", new)
-    assert (new / "secrets" / "mqtt_platform_password").read_text() == "a newer word"
-    assert "is there already and stays" in capsys.readouterr().out
-
-
 def test_a_log_that_was_cut_behind_the_store_meanwhile_is_no_backup(city: Path, tmp_path: Path) -> None:
     with closing(SqliteLog(city / "log.db", bytes_max=10_000_000, days_max=1)) as log:
         log.consumed("store", 20)
@@ -309,52 +145,6 @@ def test_a_log_that_was_cut_behind_the_store_meanwhile_is_no_backup(city: Path, 
     with pytest.raises(Refused, match=r"was cut to 20 while store and state were copied at 10, 3 times; .* bytes_max"):
         backing_up.backup(city, tmp_path / "backup", with_secrets=False)
     assert not (tmp_path / "backup" / "backup.json").exists()
-
-
-@pytest.mark.parametrize("name", ["log.db", "state.db", "store.duckdb", "format.json", "nabd.toml"])
-def test_a_backup_that_changed_is_refused_and_nothing_is_restored(city: Path, tmp_path: Path, name: str) -> None:
-    backing_up.backup(city, tmp_path / "backup", with_secrets=False)
-    with (tmp_path / "backup" / name).open("r+b") as file:
-        file.seek(10)
-        file.write(b"x")
-    with pytest.raises(Refused, match=f"{name}: has changed"):
-        backing_up.restore(tmp_path / "backup", tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_manifest_that_points_outside_is_refused(city: Path, tmp_path: Path) -> None:
-    backing_up.backup(city, tmp_path / "backup", with_secrets=False)
-    file = tmp_path / "backup" / "backup.json"
-    manifest = json.loads(file.read_text())
-    manifest["files"]["../city/nabd.toml"] = ""
-    file.write_text(json.dumps(manifest))
-    with pytest.raises(Refused, match="lies outside the backup"):
-        backing_up.restore(tmp_path / "backup", tmp_path / "new")
-
-
-def test_a_folder_without_its_manifest_is_no_backup(city: Path, tmp_path: Path) -> None:
-    backing_up.backup(city, tmp_path / "backup", with_secrets=False)
-    (tmp_path / "backup" / "backup.json").unlink()
-    with pytest.raises(Refused, match="a folder without it is no backup"):
-        backing_up.restore(tmp_path / "backup", tmp_path / "new")
-
-
-def test_a_folder_that_holds_a_city_is_not_written_over(city: Path, tmp_path: Path) -> None:
-    backing_up.backup(city, tmp_path / "backup", with_secrets=False)
-    with pytest.raises(Refused, match=r"holds log\.db, state\.db, store\.duckdb, format\.json, site already"):
-        backing_up.restore(tmp_path / "backup", city)
-
-
-@pytest.mark.parametrize("left", ["log.db-wal", "state.db-shm", "store.duckdb.wal"])
-def test_what_another_city_left_would_be_read_into_this_one_and_is_refused(
-    city: Path, tmp_path: Path, left: str
-) -> None:
-    backing_up.backup(city, tmp_path / "backup", with_secrets=False)
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / left).write_bytes(b"x")
-    with pytest.raises(Refused, match=f"holds {left} already"):
-        backing_up.restore(tmp_path / "backup", other)
 
 
 def test_a_backup_is_not_written_over_another(city: Path, tmp_path: Path) -> None:
@@ -404,3 +194,21 @@ def test_a_log_of_the_first_layout_has_a_span_too(tmp_path: Path) -> None:
             "INSERT INTO entries VALUES (5, 1, x'00'), (6, 1, x'00'); PRAGMA user_version = 1;"
         )
     assert log_span(path) == (5, 6)
+
+
+def test_a_stopped_city_that_moved_to_a_store_of_its_own_is_not_backed_up_with_its_old_one(
+    city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (city / "nabd.toml").write_text('[store]\nkind = "influxdb"\n')
+    backing_up.backup(city, tmp_path / "backup", with_secrets=False)
+    assert json.loads((tmp_path / "backup" / "backup.json").read_text())["store"] is None
+    assert "store.duckdb" not in names(tmp_path / "backup")
+    told = capsys.readouterr().out
+    assert "the readings are in a store of their own" in told
+    assert f"{city / 'store.duckdb'}: is of the time before that, and is not in this backup" in told
+
+
+def test_a_folder_that_cannot_be_copied_whole_is_named_with_the_reason(city: Path, tmp_path: Path) -> None:
+    (city / "site" / "rules" / "gone.yaml").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(Refused, match=r"gone\.yaml.*No such file or directory.*is no backup: remove it"):
+        backing_up.backup(city, tmp_path / "backup", with_secrets=False)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from adapters.clock import real_ms
 from nabd import founding, settings
 from nabd.broker_access import broker_access
 from nabd.fault import Refused
@@ -13,7 +14,7 @@ from nabd.settings import Settings
 
 @pytest.fixture
 def city(tmp_path: Path) -> Path:
-    founding.establish(tmp_path, ())
+    founding.establish(tmp_path, (), real_ms())
     return tmp_path
 
 

@@ -55,6 +55,9 @@ class Trickle:
     def position(self) -> int:
         return 0
 
+    def lost(self) -> None:
+        return None
+
     def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: object = None) -> int:
         self.sizes.append(len(entries))
         self.last = min(self.last + 1, 100)
@@ -76,6 +79,9 @@ class Failing:
 
     def position(self) -> int:
         return 0
+
+    def lost(self) -> None:
+        return None
 
     def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: object = None) -> int:
         if self.error is not None:

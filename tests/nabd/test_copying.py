@@ -18,8 +18,8 @@ from contract.ports import StoredReading, StoreFault
 from contract.records import Entry, Reading, Telemetry
 from nabd import copying
 from nabd.cli import cli
+from stand.influxdb import InfluxServer
 from tests.adapters_stores.aggregating import aggregates, drain, retire
-from tests.influxdb import InfluxServer
 
 KINDS = load_kinds()
 DAY_MS = 86_400_000
@@ -252,3 +252,11 @@ def test_aggregates_are_not_put_beside_readings_that_may_be_theirs(tmp_path: Pat
     done = copy(tmp_path, f"duckdb:{tmp_path / 'old.duckdb'}", f"duckdb:{tmp_path / 'new.duckdb'}")
     assert done.exit_code != 0
     assert "copy into a new store" in done.output
+
+
+def test_a_file_that_is_no_store_is_told_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no database, and long enough to be looked at as one " * 100)
+    result = copy(tmp_path, f"duckdb:{tmp_path / 'notes.txt'}", f"duckdb:{tmp_path / 'new.duckdb'}")
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'notes.txt'}: is no DuckDB database; name the right file" in result.output
+    assert not (tmp_path / "new.duckdb").exists()

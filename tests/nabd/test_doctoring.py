@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.clock import real_ms
 from contract.ports import StoreFault
 from nabd import doctoring
 from nabd.finding import Verdict
@@ -41,7 +42,7 @@ def test_a_token_that_would_cross_a_network_in_plain_text_is_a_note_also_while_t
 
 
 def test_secrets_of_a_data_folder_are_looked_at_one_by_one_like_those_of_a_deployment(tmp_path: Path) -> None:
-    establish(tmp_path, ())
+    establish(tmp_path, (), real_ms())
     [(verdict, sentence)] = found(tmp_path, "secrets")
     assert verdict is Verdict.GOOD
     assert f"in {tmp_path / 'secrets'}, for their owner alone" in sentence

@@ -10,13 +10,14 @@ import pytest
 from adapters import certificates
 from adapters.clock import real_ms
 from nabd.doctoring_secrets import FILES, examine
+from nabd.fault import Refused
 from nabd.finding import Finding, Verdict
 from nabd.founding import DAY_MS, establish, secret
 
 
 @pytest.fixture
 def city(tmp_path: Path) -> Path:
-    establish(tmp_path / "city", ("broker.berkane.ma", "localhost", "mosquitto"))
+    establish(tmp_path / "city", ("broker.berkane.ma", "localhost", "mosquitto"), real_ms())
     return tmp_path / "city"
 
 
@@ -65,8 +66,8 @@ def test_a_secret_that_others_can_read_is_named_with_its_mode(city: Path) -> Non
 
 
 def test_an_empty_secret_is_no_secret(city: Path) -> None:
-    secret(city, "mqtt_platform_password").write_text("\n")
-    assert "is empty; remove it, then nabd init" in wrong(city)["mqtt_platform_password"]
+    secret(city, "influxdb_token").write_text("\n")
+    assert "is empty; remove it, then nabd init" in wrong(city)["influxdb_token"]
 
 
 def sign(city: Path, days_ago: int, days: int = 100, hosts: tuple[str, ...] = ("localhost", "mosquitto")) -> None:
@@ -99,7 +100,7 @@ def test_a_certificate_is_judged_by_todays_date_and_the_remedy_named(
 
 
 def test_a_certificate_of_another_authority_or_key_is_found(city: Path, tmp_path: Path) -> None:
-    establish(tmp_path / "other", ())
+    establish(tmp_path / "other", (), real_ms())
     secret(city, "ca.crt").write_bytes(secret(tmp_path / "other", "ca.crt").read_bytes())
     secret(city, "mosquitto.key").write_bytes(secret(tmp_path / "other", "mosquitto.key").read_bytes())
     found = wrong(city)
@@ -130,3 +131,31 @@ def test_the_command_ends_with_1_when_something_is_wrong_and_never_prints_a_secr
     bad = run()
     assert bad.returncode == 1
     assert "1 wrong" in bad.stdout
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "mosquitto.crt"])
+@pytest.mark.parametrize("content", [None, ""])
+def test_the_remedy_that_is_named_is_one_that_init_takes(city: Path, name: str, content: str | None) -> None:
+    """Where the doctor says that init makes it, it does; where init refuses, the doctor says what init says."""
+    path = secret(city, name)
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+        path.chmod(0o600)
+    said = wrong(city)[name]
+    path.unlink(missing_ok=True)
+    if said.endswith(f"nabd init --data {city} makes it"):
+        establish(city, (), real_ms())
+        assert wrong(city) == {}
+    else:
+        assert "restore it from a backup" in said
+        with pytest.raises(Refused) as refused:
+            establish(city, (), real_ms())
+        assert str(refused.value).partition(", and ")[2] == said.partition(", and ")[2]
+
+
+def test_without_the_authoritys_key_the_brokers_certificate_is_not_promised(city: Path) -> None:
+    secret(city, "ca.key").unlink()
+    secret(city, "mosquitto.crt").unlink()
+    said = wrong(city)["mosquitto.crt"]
+    assert "ca.key, which signs a new one, is not here; bring that back, then repeat nabd init" in said

@@ -11,7 +11,7 @@ from contract.decisions import Step
 from contract.kind_file import load_kinds
 from contract.ports import Effects, StoreFault
 from nabd.recorder import MARKS, Recorder
-from tests.influxdb import InfluxServer
+from stand.influxdb import InfluxServer
 from tests.nabd.test_recorder import Clock, alarm, resolved, step
 from tests.nabd.test_recorder import state as state
 

@@ -110,3 +110,11 @@ def test_an_empty_host_is_refused_for_it_would_open_the_console_to_everyone(tmp_
 def test_a_user_of_the_broker_without_a_password_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"\[mqtt\] password_file .*missing; it holds the password of user nabd"):
         load(tmp_path, None, {"mqtt_username": "nabd"})
+
+
+@pytest.mark.parametrize("given", ["http_port = 1883", "mqtt_port = 8080"])
+def test_a_port_that_is_the_others_default_is_found(tmp_path: Path, given: str) -> None:
+    section, _, rest = given.partition("_")
+    (tmp_path / "nabd.toml").write_text(f"[{section}]\n{rest}\n")
+    with pytest.raises(Refused, match="give each its own"):
+        load(tmp_path, None, {})

@@ -11,12 +11,15 @@ import pytest
 from adapters.log.sqlite_log import SqliteLog
 from adapters.stores.influx_store import InfluxStore
 from contract.kind_file import load_kinds
-from contract.ports import LogFull, PutAway, Quarantined, Store, StoreFault
+from contract.losses import Loss
+from contract.ports import LogFull, PutAway, Store, StoreFault
+from contract.quarantine import Quarantined
 from contract.records import Entry, Reading, Telemetry, Tick
 from nabd import consumers
 from nabd.consumers import StoreWriter
-from tests.between import between
-from tests.influxdb import InfluxServer
+from nabd.losing import sentence
+from stand.between import between
+from stand.influxdb import InfluxServer
 from tests.waiting import eventually
 
 AT_MS = 1_795_457_855_000
@@ -42,6 +45,15 @@ class MemoryStore:
         self.held: dict[int, Entry] = {}
         self.order: list[int] = []
         self.place = 0
+        self.loss: Loss | None = None
+
+    def lost(self) -> Loss | None:
+        return self.loss
+
+    def keep_loss(self, loss: Loss | None) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.loss = loss
 
     def position(self) -> int:
         if self.fault is not None:
@@ -259,3 +271,78 @@ def test_a_real_server_that_is_frozen_killed_slow_and_shut_gets_everything_oldes
             store.close()
     finally:
         server.end()
+
+
+def cut_log(folder: Path, entries: int, keep: int) -> SqliteLog:
+    """A log of so many entries, cut before all but the last `keep` of them; it is the caller's to close."""
+    day_ms = 86_400_000
+    file = folder / "cut.db"
+    with closing(SqliteLog(file, bytes_max=50_000_000, days_max=1)) as log:
+        log.append([reading(n) for n in range(1, entries - keep + 1)], AT_MS)
+        log.append([reading(n) for n in range(entries - keep + 1, entries + 1)], AT_MS + 10 * day_ms)
+        log.consumed("store", entries)
+        log.cut(AT_MS + 10 * day_ms)
+    return SqliteLog(file, bytes_max=50_000_000, days_max=1)  # as a start finds it
+
+
+@pytest.mark.parametrize("has", [0, 3])
+def test_a_store_behind_the_beginning_of_the_log_says_what_it_lacks_until_that_is_accepted(
+    tmp_path: Path, has: int
+) -> None:
+    store = MemoryStore()
+    store.place = has
+    with closing(cut_log(tmp_path, 12, 4)) as log:
+        writer = start(log, store)
+        eventually(lambda: writer.position == 12, "it takes what there is")
+        writer.stop()
+        assert store.order == [9, 10, 11, 12]
+        assert writer.lost == Loss(first=has + 1, last=8)
+        assert f"from position {has + 1} to 8" in sentence(writer.lost)
+        again = start(log, store)
+        eventually(lambda: again.lost == Loss(first=has + 1, last=8), "a new start tells it, too")
+        assert again.accept_loss() == Loss(first=has + 1, last=8)
+        again.stop()
+        assert (again.lost, store.loss, again.accept_loss()) == (None, None, None)
+        later = start(log, store)
+        log.append([reading(13)], AT_MS)
+        eventually(lambda: later.position == 13, "it goes on")
+        later.stop()
+        assert later.lost is None
+
+
+def test_a_store_that_a_backup_brought_back_whole_lacks_nothing(tmp_path: Path) -> None:
+    store = MemoryStore()
+    with closing(cut_log(tmp_path, 12, 4)) as log:
+        writer = start(log, store)
+        eventually(lambda: writer.lost is not None, "it lacks the beginning")
+        store.fault = StoreFault("it is being put back")
+        log.append([reading(13)], AT_MS)
+        eventually(lambda: writer.fault, "the fault is told")
+        store.loss, store.place = None, 10  # what a backup holds that was taken before
+        store.fault = None
+        eventually(lambda: not writer.fault and writer.position == 13, "it is filled on")
+        writer.stop()
+    assert writer.lost is None
+
+
+def test_nothing_moves_before_the_store_has_noted_what_it_lacks(tmp_path: Path) -> None:
+    store = MemoryStore()
+    keep_loss, refusals = store.keep_loss, [StoreFault("no room"), StoreFault("no room")]
+
+    def hardly(loss: Loss | None) -> None:
+        if refusals:
+            raise refusals.pop()
+        keep_loss(loss)
+
+    store.keep_loss = hardly  # type: ignore[method-assign]
+    with closing(cut_log(tmp_path, 12, 4)) as log:
+        writer = start(log, store)
+        eventually(lambda: writer.position == 12 and not writer.fault, "it is noted in the end")
+        writer.stop()
+    assert store.loss == Loss(first=1, last=8)
+
+
+def test_two_losses_are_told_as_one_that_spans_both() -> None:
+    assert Loss(first=9, last=12).and_also(Loss(first=1, last=3)) == Loss(first=1, last=12)
+    assert Loss(first=9, last=12).and_also(None) == Loss(first=9, last=12)
+    assert sentence(None) == ""

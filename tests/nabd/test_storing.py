@@ -30,13 +30,13 @@ def test_a_token_file_is_read_anew_each_time_and_the_last_token_holds_while_it_c
     assert token() == "second"
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines", "clé".encode(), b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"\n", b"first\nsecond", "clé".encode(), b"\xff\xfe"])
 def test_a_file_without_a_token_is_refused_and_its_content_is_not_told(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "token"
     path.write_bytes(content)
-    with pytest.raises(Refused, match=r"\[influxdb\] token_file .*token: is (empty|not one line)") as caught:
+    with pytest.raises(Refused, match=r"\[influxdb\] token_file .*token: is (empty|not one line)|has more") as caught:
         TokenFile(path)
-    assert "lines" not in str(caught.value)
+    assert "second" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_refused_with_its_path(tmp_path: Path) -> None:

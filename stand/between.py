@@ -1,5 +1,6 @@
 """An HTTP server between a client and a real server: passes on, waits, or answers itself, as a test wants."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ Choose = Callable[[str, bytes], Answer | None]
 
 
 class Between:
-    def __init__(self, url: str) -> None:
-        self.server_url = url
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: it speaks TLS to its client."""
+        self.server_url, self._scheme = url, "http" if tls is None else "https"
         self.choose: Choose = lambda path, body: None
         self.asked: list[tuple[str, bytes]] = []
         self.pass_on = threading.Event()  # cleared: every request waits here
@@ -52,12 +54,14 @@ class Between:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def end(self) -> None:
         self.pass_on.set()
@@ -66,8 +70,8 @@ class Between:
 
 
 @contextmanager
-def between(url: str) -> Iterator[Between]:
-    server = Between(url)
+def between(url: str, tls: ssl.SSLContext | None = None) -> Iterator[Between]:
+    server = Between(url, tls)
     try:
         yield server
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from nabd.process import free_port
-from tests.peers import peer
+from stand.peers import peer
 
 START_S_MAX = 60.0
 END_S_MAX = 20.0

@@ -4,11 +4,8 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -19,14 +16,14 @@ from adapters import certificates
 from adapters.clock import real_ms
 from nabd import founding
 from nabd.process import free_port
+from stand.mosquitto import Mosquitto
 
-MOSQUITTO = "/usr/sbin/mosquitto"
-DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
+DEPLOY = Path(__file__).parents[1] / "deploy" / "mosquitto"
 DAY_MS = 86_400_000
 LISTENER = "listener 8883\n"
 
 
-class CityBroker:
+class CityBroker(Mosquitto):
     """Use it as a context manager. `data` is the city's data folder, `port` where it listens.
 
     Only the number of the port is changed in the file, so that several tests can run at once. Mosquitto does not stay
@@ -36,13 +33,13 @@ class CityBroker:
     def __init__(self, hosts: Iterable[str] = ("localhost", "127.0.0.1")) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="nabd-broker-"))
         self.data = self.root / "data"
-        self.port = free_port()
         self._hosts = tuple(hosts)
-        self._process: subprocess.Popen[bytes] | None = None
-        self.log = self.root / "mosquitto.log"
+        super().__init__(
+            Path("config/mosquitto.conf"), free_port(), self.root / "mosquitto.log", folder=self.root / "work"
+        )
 
     def __enter__(self) -> "CityBroker":
-        founding.establish(self.data, self._hosts)
+        founding.establish(self.data, self._hosts, real_ms())
         work = self.root / "work"
         shutil.copytree(DEPLOY, work / "config")
         text = (DEPLOY / "mosquitto.conf").read_text()
@@ -69,11 +66,6 @@ class CityBroker:
     def password(self, name: str) -> str:
         return self.secret(name).read_text().strip()
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
     def own(self) -> None:
         """Give Mosquitto's user what it reads and writes, where this is not its own user already."""
         if os.geteuid() == 0:
@@ -85,30 +77,10 @@ class CityBroker:
 
     def start(self) -> None:
         self.own()
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [MOSQUITTO, "-c", "config/mosquitto.conf"], cwd=self.root / "work", stderr=log
-            )
-        deadline = time.monotonic() + 10
-        while not self._listens():
-            assert self._process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
-
-    def kill(self) -> None:
-        """As a crash ends it."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(10)
+        super().start()
 
     def reload(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGHUP)
-
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(10)
+        os.kill(self.pid, signal.SIGHUP)
 
     def listening_ports(self) -> set[int]:
         return {c.laddr.port for c in psutil.Process(self.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN}
@@ -145,10 +117,3 @@ class CityBroker:
     def tls(self, ca_file: Path | None = None) -> ssl.SSLContext:
         """A context of the standard library alone: an independent eye."""
         return ssl.create_default_context(cafile=str(ca_file or self.ca_file))
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 0.5).close()
-        except OSError:
-            return False
-        return True

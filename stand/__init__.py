@@ -1,0 +1,1 @@
+"""Real servers as child processes, and what stands between them: for the tests and the benchmarks alike."""

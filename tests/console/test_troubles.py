@@ -1,0 +1,95 @@
+"""What is wrong with the platform is said in the reader's language, with the exact sentence behind it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from console.health import read_health
+from console.language import languages
+from console.troubles import ROOMS, troubles
+from tests.console.demo_platform import DemoCity
+
+ROOT = Path(__file__).parents[2]
+FULL = "/city/log.sqlite: 4000000001 bytes in use, 4000000000 allowed ([log] bytes_max), and consumer store has read"
+CROWDED = "/city/log.sqlite: the quarantine holds 100 bytes, 99 allowed; find the device that sends what cannot be read"
+
+
+def told(city: DemoCity, code: str, **health: Any) -> list[tuple[str, str, str]]:
+    city.told |= health
+    found = troubles(languages()[code], read_health(city.platform()))
+    return [(one.room, one.sentence, one.detail) for one in found]
+
+
+def test_a_platform_that_is_well_has_no_troubles(city: DemoCity) -> None:
+    assert told(city, "ar") == []
+
+
+@pytest.mark.parametrize("code", ["ar", "fr", "en"])
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_that_stands_still_is_named_in_the_readers_words(city: DemoCity, code: str, room: str) -> None:
+    text = languages()[code].text(f"fault.{room.replace(' ', '_')}")
+    assert told(city, code, faults=[f"{room}: connection refused: 8086"]) == [(room, text, "connection refused: 8086")]
+
+
+@pytest.mark.parametrize(
+    ("holding", "word"), [(FULL, "log_full"), (CROWDED, "quarantine_full"), ("disk I/O error", "holding")]
+)
+def test_why_nothing_is_kept_is_told_apart(city: DemoCity, holding: str, word: str) -> None:
+    assert told(city, "fr", holding=holding) == [("log", languages()["fr"].text(f"reason.{word}"), holding)]
+
+
+def test_a_broker_that_is_away_is_one_trouble_with_its_cause(city: DemoCity) -> None:
+    found = told(city, "en", connected=False, faults=["broker: connection refused", "store: token refused"])
+    assert [room for room, _, _ in found] == ["broker", "store"]
+    assert found[0][2] == "connection refused"
+
+
+def test_a_fault_of_a_room_nobody_knows_is_shown_as_it_is(city: DemoCity) -> None:
+    assert told(city, "en", faults=["heating: cold"]) == [("", languages()["en"].text("reason.fault"), "heating: cold")]
+
+
+def test_a_log_far_ahead_of_its_store_is_told_with_how_far(city: DemoCity) -> None:
+    city.behind = 60_000
+    city.log.entries += city.log.entries[:1] * 60_000
+    assert [(room, "60,000" in sentence) for room, sentence, _ in told(city, "en")] == [("store", True)]
+
+
+@pytest.fixture(scope="module")
+def ailing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a console whose store is away, whose log is full, and whose broker asks for passwords."""
+    command = [sys.executable, "-m", "tests.console.demo_platform", "--port", "0", "--lights", "14", "--ailing"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+def page(url: str) -> str:
+    """What a page shows, as it arrives: content is HTML, escaped once more for its way to the browser."""
+    return unescape(unescape(httpx.get(url).text)).replace('\\"', '"')
+
+
+@pytest.mark.parametrize("code", ["ar", "fr", "en"])
+@pytest.mark.parametrize("section", ["", "alarms", "health"])
+def test_every_page_says_what_is_wrong(ailing: str, code: str, section: str) -> None:
+    shown = page(f"{ailing}{code}/{section}")
+    texts = languages()[code]
+    for key in ("reason.log_full", "fault.store"):
+        assert texts.text(key) in shown
+    assert "http://influxdb:8086: connection refused" in shown
+
+
+@pytest.mark.parametrize("code", ["ar", "fr", "en"])
+def test_the_health_page_marks_what_stands_still_and_says_where_credentials_come_from(ailing: str, code: str) -> None:
+    shown = page(f"{ailing}{code}/health")
+    texts = languages()[code]
+    assert shown.count(f'class="under">{texts.text("health.stands_still")}<') == 1
+    assert texts.text("health.left_out") in shown
+    assert texts.text("deferred.no_credential") in shown
+    assert "nabd devices rotate ID --credentials node.json" in shown
