@@ -82,6 +82,6 @@ def open_store(data: Path, influx: tuple[InfluxServer, str] | None = None) -> "c
 def store_all(data: Path, influx: tuple[InfluxServer, str] | None = None, *, upto: int | None = None) -> None:
     """What the store writer does."""
     with open_log(data) as log, open_store(data, influx) as store:
-        entries = [one for one in log.read(0, 10**6) if upto is None or one.position <= upto]
+        entries = [one for one in log.read(store.position(), 10**6) if upto is None or one.position <= upto]
         store.write(entries, START_MS)
-        log.consumed("store", entries[-1].position)
+        log.consumed("store", store.position())
