@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console import api_acts, api_devices, metrics, problems
+from console import api_acts, api_completeness, api_devices, metrics, problems
 from console.health import read_health
 from console.parameters import known_parameters, rfc3339
 from console.platform import Platform
@@ -31,6 +31,7 @@ def create_api(platform: Platform) -> FastAPI:
     problems.install(api)
     api.include_router(api_devices.routes(platform))
     api.include_router(api_acts.routes(platform))
+    api.include_router(api_completeness.routes(platform))
     api.add_middleware(BodyGuard)
     return api
 

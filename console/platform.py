@@ -12,6 +12,7 @@ from contract.kind import Kinds
 from contract.ports import Clock, LedgerRow, Log, State, Store
 from contract.records import Record
 from contract.site import Site
+from contract.tally import Tally
 
 
 class DeferredDevice(Protocol):
@@ -57,6 +58,7 @@ class Platform:
     deferred: Callable[[], Sequence[DeferredDevice]]
     ledger: Callable[[str], Sequence[LedgerRow]]
     totals: Callable[[], Mapping[str, int]]  # missing and gone, over all devices
+    tally: Tally
     health: Callable[[], Health]
     rules: Callable[[], Sequence[Any]]
     """What is known of each rule, as objects with the attributes of `documents.RULE_FIELDS`, as far as they exist."""

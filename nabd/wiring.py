@@ -52,6 +52,7 @@ from nabd.ports import listen
 from nabd.recording import make_recorder, run_recorder
 from nabd.settings import Settings
 from nabd.storing import open_store, restore_live
+from nabd.tally import TallyKeeper
 from rules import loader
 from rules.engine import Engine
 from simulators.fleet import Fleet
@@ -163,6 +164,7 @@ class House:
         self.registry.on_change.append(lambda device: self.pipeline.registered(device.device))
         self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
         self.writer = StoreWriter(self.log, self.store, self.clock)
+        self.tally = TallyKeeper(self.log, self.state.tally, self.clock, sites[0].timezone)
         self.live = LiveView(kinds)
         self.recorder = make_recorder(self.store, self.log, self.state, self.live, self.clock, kinds,
             totals=self._totals, health=self._health, log_bytes_max=settings.log_bytes_max)  # fmt: skip
@@ -176,7 +178,7 @@ class House:
         InfluxDB passes nothing over, and is not asked: it may be away.
         """
         positions = {"store.duckdb": self.store.position()} if self.settings.store_kind == "duckdb" else {}
-        positions["state.db"] = self.state.position()
+        positions["state.db"] = max(self.state.position(), self.state.tally.position())
         for name, position in positions.items():
             if position > self.log.last():
                 raise Refused(
@@ -238,7 +240,7 @@ class House:
 
     def _start_consumers(self, stack: AsyncExitStack) -> None:
         run_recorder(stack, self.recorder)  # first, so that it ends last and writes what the decider did in the end
-        for consumer in (self.writer, self.decider):
+        for consumer in (self.writer, self.decider, self.tally):
             self.log.on_append.append(consumer.notify)
             consumer.start()
             on_exit(stack, type(consumer).__name__, lambda consumer=consumer: asyncio.to_thread(consumer.stop))  # type: ignore[misc]
@@ -350,6 +352,7 @@ class House:
             deferred=self.pipeline.deferred,
             ledger=self.pipeline.ledger,
             totals=self._totals,
+            tally=self.tally,
             health=self._health,
             rules=self.engine.describe,
             copy_store=store_copier(self.folder.path, self.store),
@@ -367,6 +370,7 @@ class House:
                 ("decider", self.decider.fault),
                 ("store", self.writer.fault),
                 ("live view", self.live_feeder.fault),
+                ("tally", self.tally.fault),
                 ("recorder", self.recorder.fault if self.recorder is not None else ""),
                 ("broker", self.guard.fault if self.guard is not None else self.receiver.fault),
             )
@@ -380,6 +384,7 @@ class House:
                 "decider": self.decider.position,
                 "store": self.writer.position,
                 "live": self.live_feeder.position,
+                "tally": self.tally.position,
             },
             "left_out": {
                 "store_passed_over": self.store.passed_over,
