@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import math
 import random
+import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -378,11 +379,15 @@ async def serve(port: int, *, speed: float, lights: int) -> None:
     city = DemoCity(lights=lights, speed=speed, running=True)
     city.history()
     listener = listen("127.0.0.1", port, "--port")
-    await Server(create_app(city.platform()), listener).start()
+    server = Server(create_app(city.platform()), listener)
+    await server.start()
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)
-    while True:
+    ended = asyncio.Event()  # not killed half-way, so that the city's folder goes with it
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    while not ended.is_set():
         await asyncio.sleep(0.5)
         city.step(0.1)
+    await server.stop()
 
 
 def main() -> None:
