@@ -53,6 +53,7 @@ def _completeness(router: APIRouter, platform: Platform) -> None:
         _known_kind(platform, kind)
         days = local_days(platform, zone, start, end)
         scope = Scope(device=device, asset=asset, kind=kind, commune=commune, zone=zone_of)
+        behind = platform.tally.catch_up()
         sums = completeness(platform, zone, by, scope, days)
         rows = sorted(sums.items()) if by is By.DAY else worst_first(sums)
         began = platform.tally.book.began()
@@ -63,6 +64,7 @@ def _completeness(router: APIRouter, platform: Platform) -> None:
                 "to": rfc3339(day_start_ms(days.stop, zone)),
                 "timezone": zone.key,
                 "counted_since": rfc3339(began[0]) if began else None,
+                "behind": behind,
                 "all": sum_document(total(sums.values())),
                 "items": [
                     {**key_document(by, key), **sum_document(one)}
@@ -91,9 +93,10 @@ def _gaps(router: APIRouter, platform: Platform) -> None:
         end_ms = parse_time("to", end) if end is not None else platform.clock.now_ms() + DAY_MS
         _in_order(start_ms, end_ms)
         scope = Scope(device=device, asset=asset, kind=kind, commune=commune, zone=zone)
+        behind = platform.tally.catch_up()
         found = named_gaps(platform, scope, state or tuple(Fate), (start_ms, end_ms))
         items = [gap_document(part) for part in found[page.offset : page.offset + page.limit]]
-        return Json({"items": items, "total": len(found)})
+        return Json({"items": items, "total": len(found), "behind": behind})
 
 
 def city_zone(platform: Platform) -> ZoneInfo:

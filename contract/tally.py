@@ -157,5 +157,5 @@ class Tally(Protocol):
 
     book: TallyBook
 
-    def catch_up(self) -> None:
-        """Count all that is in the log by now. Raises OSError."""
+    def catch_up(self) -> int:
+        """Count what is in the log by now, as far as that is little; how many entries are left. Raises OSError."""

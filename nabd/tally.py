@@ -18,6 +18,7 @@ logger = logging.getLogger("tally")
 NAME = "tally"
 BATCH = 2_000
 PENDING_MAX = 20_000
+CATCH_UP_BATCHES = 10
 GATHER_S = 1.0
 COMMIT_S = 5.0
 RETRY_S = 5.0
@@ -56,7 +57,7 @@ class TallyKeeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Count what is there, commit it and end the thread."""
+        """Count what is there, if that is little, commit it and end the thread."""
         self._stop.set()
         self._wake.set()
         self._thread.join()
@@ -64,21 +65,29 @@ class TallyKeeper:
     def notify(self, position: int) -> None:
         self._wake.set()
 
-    def catch_up(self) -> None:
+    def catch_up(self) -> int:
+        """CATCH_UP_BATCHES at most: nobody who asks waits for the count of a whole log."""
+        last = self._log.last()
         with self._lock:
-            while self.position < self._log.last() and self._step():
-                pass
+            for _ in range(CATCH_UP_BATCHES):
+                if self.position >= last or not self._step():
+                    break
             if self._counting.pending:
                 self._commit()
+            return max(0, last - self.position)
 
     def _run(self) -> None:
         while True:
             stopping = self._stop.is_set()
             self._wake.clear()
             try:
+                busy = True
+                while busy and not self._stop.is_set():
+                    with self._lock:  # batch by batch: whoever asks meanwhile comes in between
+                        busy = self._step()
+                if stopping:
+                    self.catch_up()
                 with self._lock:
-                    while self._step():
-                        pass
                     if stopping or self._is_due():
                         self._commit()
                 self._prune()
@@ -118,7 +127,7 @@ class TallyKeeper:
         except Exception:  # ours: half of the entry may be counted
             self._go_back()
             raise
-        if self._counting.pending >= PENDING_MAX:
+        if self._counting.pending >= PENDING_MAX or self._is_due():
             self._commit()
         return True
 

@@ -162,19 +162,27 @@ dropped = Table(
     Column("count", BigInteger, nullable=False),
 )
 
-# How many readings are stored of each place and local day (a day's number is `date.toordinal()`): contract/tally.py.
+# Whose readings are counted, and how many are stored of each local day (`date.toordinal()`): contract/tally.py.
+tally_places = Table(
+    "tally_places",
+    metadata,
+    Column("place", Integer, primary_key=True),
+    Column("asset", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("commune", String, nullable=False),
+    Column("zone", String, nullable=False),
+    Index("tally_places_by_name", "asset", "device", "kind", "commune", "zone", unique=True),
+    Index("tally_places_by_device", "device"),
+)
+
 tally_days = Table(
     "tally_days",
     metadata,
     Column("day", Integer, primary_key=True),
-    Column("asset", String, primary_key=True),
-    Column("device", String, primary_key=True),
-    Column("kind", String, primary_key=True),
-    Column("commune", String, primary_key=True),
-    Column("zone", String, primary_key=True),
+    Column("place", Integer, ForeignKey("tally_places.place"), primary_key=True),
     Column("stored", BigInteger, nullable=False),
-    Index("tally_days_by_asset", "asset", "day"),
-    Index("tally_days_by_device", "device", "day"),
+    Index("tally_days_by_place", "place", "day"),
     sqlite_with_rowid=False,
 )
 

@@ -92,15 +92,23 @@ class SqliteTallyBook:
         return [_end_of(row) for row in self._all(query.limit(ENDS_MAX))]
 
     def stored(self, by: By, scope: Scope, days: range) -> Mapping[Key, int]:
-        table = schema.tally_days
+        counts, places = schema.tally_days, schema.tally_places
         names = ("commune", "zone") if by is By.ZONE else (by.value,)
-        columns = [table.c[name] for name in names]
-        query = select(*columns, func.sum(table.c.stored).label("stored")).group_by(*columns)
-        query = query.where(table.c.day >= days.start, table.c.day < days.stop, *_within(table, scope))
-        rows = self._all(query)
+        within = _within(places, scope)
+        # First by the numbers of the places, which are few and short; their names come afterwards.
+        each = select(counts.c.place, counts.c.day, counts.c.stored)
+        each = each.where(counts.c.day >= days.start, counts.c.day < days.stop)
+        if within:
+            each = each.where(counts.c.place.in_(select(places.c.place).where(*within)))
+        of_each = each.subquery()
+        total = func.sum(of_each.c.stored)
         if by is By.DAY:
+            rows = self._all(select(of_each.c.day, total.label("stored")).group_by(of_each.c.day))
             return {int(row.day): int(row.stored) for row in rows}
-        return {tuple(row[: len(names)]): int(row.stored) for row in rows}
+        summed = select(of_each.c.place, total.label("stored")).group_by(of_each.c.place).subquery()
+        columns = [places.c[name] for name in names]
+        query = select(*columns, func.sum(summed.c.stored)).join(summed, summed.c.place == places.c.place)
+        return {tuple(row[:-1]): int(row[-1]) for row in self._all(query.group_by(*columns))}
 
     def gaps(self, scope: Scope, start_ms: int, end_ms: int, *, closed: bool = False) -> Iterator[Gap]:
         table = schema.tally_gaps
@@ -126,11 +134,21 @@ class SqliteTallyBook:
 def _count(connection: Connection, counts: Sequence[DayCount]) -> None:
     if not counts:
         return
-    table = schema.tally_days
-    statement = upsert(table)
-    more = {"stored": table.c.stored + statement.excluded.stored}
-    statement = statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=more)
-    rows = [{"day": one.day, "stored": one.stored} | _place_row(one.place) for one in counts]
+    days, places = schema.tally_days, schema.tally_places
+    distinct = {one.place: _place_row(one.place) for one in counts}
+    connection.execute(upsert(places).on_conflict_do_nothing(), list(distinct.values()))
+    named = select(places.c.place).where(*(places.c[name] == bindparam(f"p_{name}") for name in PLACE))
+    statement = upsert(days).values(day=bindparam("p_day"), place=named.scalar_subquery(), stored=bindparam("p_stored"))
+    more = {"stored": days.c.stored + statement.excluded.stored}
+    statement = statement.on_conflict_do_update(index_elements=["day", "place"], set_=more)
+    rows = [
+        {
+            "p_day": one.day,
+            "p_stored": one.stored,
+            **{f"p_{name}": value for name, value in distinct[one.place].items()},
+        }
+        for one in counts
+    ]
     connection.execute(statement, rows)
 
 

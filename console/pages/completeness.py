@@ -28,6 +28,7 @@ class Counted(msgspec.Struct, frozen=True):
     rows: list[tuple[Key, Sum]]
     total: int
     began_ms: int | None
+    behind: int  # entries of the log that are not counted yet
 
 
 def build(desk: Desk, language: Language, request: Request) -> Frame:
@@ -65,11 +66,12 @@ class CompletenessPage:
         platform = self.desk.platform
         last = day_of(platform.clock.now_ms(), self.desk.zone)
         days = range(last - self._days + 1, last + 1)
+        behind = platform.tally.catch_up()
         sums = completeness(platform, self.desk.zone, self._by, Scope(kind=self._kind or None), days)
         rows = sorted(sums.items(), reverse=True) if self._by is By.DAY else worst_first(sums)
         began = platform.tally.book.began()
         shown = rows[(self._page - 1) * PAGE : self._page * PAGE]
-        return Counted(total(sums.values()), shown, len(rows), began[0] if began else None)
+        return Counted(total(sums.values()), shown, len(rows), began[0] if began else None, behind)
 
     def _choices(self) -> Html:
         text = self.language.text
@@ -97,11 +99,13 @@ class CompletenessPage:
         names = [text(f"completeness.{name}") for name in ("name", "share", "had", "missing", "gone")]
         rows = [self._row(names, self._name(key), one) for key, one in counted.rows]
         everything = self._row(names, h("strong", text("completeness.all")), counted.whole)
-        since = None
+        since = behind = None
         if counted.began_ms is not None:
             moment = self.language.moment(counted.began_ms, self.desk.zone)
             since = h("p", text("completeness.since", at=moment), class_="muted small")
-        return card(table(names, [everything, *rows]), self._pager(counted.total), since)
+        if counted.behind:
+            behind = h("p", self.language.count("completeness.behind", counted.behind), class_="tag major")
+        return card(behind, table(names, [everything, *rows]), self._pager(counted.total), since)
 
     def _row(self, names: list[str], name: Html | str, one: Sum) -> Html:
         number = self.language.number

@@ -141,7 +141,7 @@ MESSAGES = st.lists(
 def empty(state: SqliteState) -> None:
     """As it was made: making one anew for each example would take far longer than the example."""
     with contextlib.closing(sqlite3.connect(state.path)) as connection, connection:
-        for table in ("days", "gaps", "streams", "progress"):
+        for table in ("days", "places", "gaps", "streams", "progress"):
             connection.execute(f"DELETE FROM tally_{table}")
 
 

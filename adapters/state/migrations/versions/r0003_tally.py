@@ -8,7 +8,8 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-TABLES = ("tally_days", "tally_gaps", "tally_streams", "tally_progress")
+TABLES = ("tally_days", "tally_places", "tally_gaps", "tally_streams", "tally_progress")
+PLACE = ("asset", "device", "kind", "commune", "zone")
 
 
 def _texts(*names: str, key: bool = False) -> list[sa.Column[str]]:
@@ -21,14 +22,20 @@ def _numbers(*names: str) -> list[sa.Column[int]]:
 
 def upgrade() -> None:
     op.create_table(
+        "tally_places",
+        sa.Column("place", sa.Integer(), nullable=False, primary_key=True),
+        *_texts(*PLACE),
+    )
+    op.create_index("tally_places_by_name", "tally_places", list(PLACE), unique=True)
+    op.create_index("tally_places_by_device", "tally_places", ["device"], unique=False)
+    op.create_table(
         "tally_days",
         sa.Column("day", sa.Integer(), nullable=False, primary_key=True),
-        *_texts("asset", "device", "kind", "commune", "zone", key=True),
+        sa.Column("place", sa.Integer(), sa.ForeignKey("tally_places.place"), nullable=False, primary_key=True),
         *_numbers("stored"),
         sqlite_with_rowid=False,
     )
-    op.create_index("tally_days_by_asset", "tally_days", ["asset", "day"], unique=False)
-    op.create_index("tally_days_by_device", "tally_days", ["device", "day"], unique=False)
+    op.create_index("tally_days_by_place", "tally_days", ["place", "day"], unique=False)
     op.create_table(
         "tally_gaps",
         *_texts("device", "stream", key=True),
