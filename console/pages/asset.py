@@ -92,7 +92,7 @@ class AssetPage:
             ("whole", self.asset), lambda: read_whole(self.desk, self.asset, device), WHOLE_EVERY_S
         )
         self._ledger.content = self._ledger_html(past, whole)
-        self._identity.content = self.gap_words.identity_html(past.alarms, device, whole.memories)
+        self._identity.content = self.gap_words.identity_html(whole.alarms, device, whole.memories)
         await self._chart.refresh()
 
     # -- cards

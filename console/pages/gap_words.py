@@ -15,6 +15,7 @@ from rules.identity import RULE as TWO_NODES
 
 WEEK_DAYS = 7
 GAPS_SHOWN = 8
+ALARMS_MAX = 100
 TAGS = {Fate.OPEN: "critical", Fate.GONE: "", Fate.QUARANTINED: "minor", Fate.LATE: "good"}
 
 
@@ -25,6 +26,7 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     gaps: list[NamedGap]  # opened last first
     gaps_number: int
     memories: list[StreamEnd]  # of the device on it now, heard last first
+    alarms: list[AlarmRow]  # those that fire
 
 
 def read_whole(desk: Desk, asset: str, device: str) -> Whole:
@@ -35,8 +37,13 @@ def read_whole(desk: Desk, asset: str, device: str) -> Whole:
     week = completeness(platform, desk.zone, By.ASSET, Scope(asset=asset), days).get((asset,), Sum())
     gaps = named_gaps(platform, Scope(asset=asset))
     gaps.sort(key=lambda part: part.fate is Fate.LATE)  # what came late is told after what is still owed
-    memories = list(platform.tally.book.ends(device))
-    return Whole(week=week, gaps=gaps[:GAPS_SHOWN], gaps_number=len(gaps), memories=memories)
+    return Whole(
+        week=week,
+        gaps=gaps[:GAPS_SHOWN],
+        gaps_number=len(gaps),
+        memories=list(platform.tally.book.ends(device)),
+        alarms=list(platform.state.alarms(open_only=True, asset=asset, limit=ALARMS_MAX)[1]),
+    )
 
 
 class GapWords:

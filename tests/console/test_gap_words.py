@@ -60,7 +60,7 @@ def test_a_gap_is_told_with_its_times_and_what_may_become_of_it(desk: Desk, code
         place=PLACE, stream="9f3c01aa", first=5, last=16, from_ms=day_ms + 13 * HOUR_MS,
         to_ms=day_ms + 16 * HOUR_MS + HOUR_MS // 4, opened_ms=START_MS,
     )  # fmt: skip
-    whole = Whole(week=Sum(), gaps=[NamedGap(gap=gap, fate=Fate.OPEN)], gaps_number=4, memories=[])
+    whole = Whole(week=Sum(), gaps=[NamedGap(gap=gap, fate=Fate.OPEN)], gaps_number=4, memories=[], alarms=[])
     html = words(desk, code).gaps_html(whole)
     assert html is not None
     assert said in html
@@ -71,7 +71,7 @@ def test_a_gap_is_told_with_its_times_and_what_may_become_of_it(desk: Desk, code
 
 def test_a_gap_before_the_first_reading_has_no_beginning(desk: Desk) -> None:
     gap = Gap(place=PLACE, stream="9f3c01aa", first=1, last=1, from_ms=None, to_ms=START_MS, opened_ms=START_MS)
-    whole = Whole(week=Sum(), gaps=[NamedGap(gap=gap, fate=Fate.GONE)], gaps_number=1, memories=[])
+    whole = Whole(week=Sum(), gaps=[NamedGap(gap=gap, fate=Fate.GONE)], gaps_number=1, memories=[], alarms=[])
     html = words(desk, "en").gaps_html(whole)
     assert html is not None
     assert "1 reading gone before 23 Nov 2026" in html
@@ -82,6 +82,8 @@ def test_the_week_of_an_asset_is_read_with_its_gaps(desk: Desk) -> None:
     whole = read_whole(desk, "pole-006", "lamp-006")
     assert (whole.week.had, whole.week.expected, whole.gaps_number) == (14, 17, 3)
     assert [one.stream for one in whole.memories] == ["9f3c01aa"]
+    assert whole.alarms == []
+    assert [row.alarm.rule for row in read_whole(desk, "bin-002", "bin-002").alarms] == ["bin_fire"]
     said = words(desk, "en").week_html(whole.week).replace("\u00a0", " ")
     assert "82.3 % of the last 7 days (14 of 17 readings)" in said
     assert "No reading was expected" in words(desk, "en").week_html(Sum())
