@@ -54,6 +54,7 @@ from nabd.quarantining import Quarantining
 from nabd.recording import make_recorder, run_recorder
 from nabd.settings import Settings
 from nabd.storing import extracts_of, open_log, open_store, restore_live
+from nabd.tally import TallyKeeper
 from rules import loader
 from rules.engine import Engine
 from simulators.fleet import Fleet
@@ -168,6 +169,7 @@ class House:
         self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
         self.quarantine = Quarantining(self.ingest, self.log, self.store, self.clock)
         self.writer = StoreWriter(self.log, self.store, self.clock)
+        self.tally = TallyKeeper(self.log, self.state.tally, self.clock, sites[0].timezone)
         self.live = LiveView(kinds)
         self.recorder = make_recorder(self.store, self.log, self.state, self.live, self.clock, kinds,
             totals=self._totals, health=self._health, log_bytes_max=settings.log_bytes_max)  # fmt: skip
@@ -178,7 +180,8 @@ class House:
     def _check_positions(self) -> None:
         """InfluxDB passes nothing over, and is not asked: it may be away."""
         positions = {"store.duckdb": self.store.position()} if self.settings.store_kind == "duckdb" else {}
-        check_positions(self.folder.path, self.log, {**positions, "state.db": self.state.position()})
+        state = max(self.state.position(), self.state.tally.position())
+        check_positions(self.folder.path, self.log, {**positions, "state.db": state})
 
     def close(self) -> None:
         for room in (self.store, self.state, self.log):
@@ -234,7 +237,7 @@ class House:
 
     def _start_consumers(self, stack: AsyncExitStack) -> None:
         run_recorder(stack, self.recorder)  # first, so that it ends last and writes what the decider did in the end
-        for consumer in (self.writer, self.decider):
+        for consumer in (self.writer, self.decider, self.tally):
             self.log.on_append.append(consumer.notify)
             consumer.start()
             on_exit(stack, type(consumer).__name__, lambda consumer=consumer: asyncio.to_thread(consumer.stop))  # type: ignore[misc]
@@ -347,6 +350,7 @@ class House:
             ledger=self.pipeline.ledger,
             unknown_metrics=self.pipeline.unknown_metrics,
             totals=self._totals,
+            tally=self.tally,
             health=self._health,
             quarantine=self.quarantine,
             rules=self.engine.describe,
@@ -369,6 +373,7 @@ class House:
                 ("store", self.writer.fault),
                 ("store", losing.sentence(self.writer.lost)),
                 ("live view", self.live_feeder.fault),
+                ("tally", self.tally.fault),
                 ("recorder", self.recorder.fault if self.recorder is not None else ""),
                 ("broker", self.guard.fault if self.guard is not None else self.receiver.fault),
                 ("clocks", self.pipeline.clocks().fault),
@@ -383,6 +388,7 @@ class House:
                 "decider": self.decider.position,
                 "store": self.writer.position,
                 "live": self.live_feeder.position,
+                "tally": self.tally.position,
             },
             "left_out": {
                 "store_passed_over": self.store.passed_over,
