@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console import api_acts, api_arrow, api_devices, api_quarantine, metrics, problems
+from console import api_acts, api_arrow, api_completeness, api_devices, api_quarantine, metrics, problems
 from console.health import quarantine_document, read_health
 from console.parameters import known_parameters, rfc3339
 from console.platform import Platform
@@ -34,6 +34,7 @@ def create_api(platform: Platform) -> FastAPI:
     api.include_router(api_acts.routes(platform))
     api.include_router(api_quarantine.routes(platform))
     api.include_router(api_arrow.routes(platform, Streams(platform.registry)))
+    api.include_router(api_completeness.routes(platform))
     api.add_middleware(BodyGuard)
     return api
 

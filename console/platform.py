@@ -15,6 +15,7 @@ from contract.ports import Clock, LedgerRow, Log, State, Store
 from contract.quarantine import Replayed
 from contract.records import Record
 from contract.site import Site
+from contract.tally import Tally
 
 
 class QuarantineActs(Protocol):
@@ -71,6 +72,7 @@ class Platform:
     deferred: Callable[[], Sequence[DeferredDevice]]
     ledger: Callable[[str], Sequence[LedgerRow]]
     totals: Callable[[], Mapping[str, int]]  # missing and gone, over all devices
+    tally: Tally
     health: Callable[[], Health]
     quarantine: QuarantineActs
     rules: Callable[[], Sequence[Any]]

@@ -104,6 +104,16 @@ class DeviceLog(msgspec.Struct, frozen=True, kw_only=True, tag="device_log"):
     measured_at_ms: int | None = None
 
 
+class Conflicted(msgspec.Struct, frozen=True, kw_only=True, tag="conflicted"):
+    """A device gave names that are kept already to other readings. The readings are in the quarantine, this is the note
+    for whoever decides: two nodes may share one memory."""
+
+    device: str
+    stream: str
+    seq: int  # the first of them
+    count: int = 1
+
+
 TICK_MS = 10_000
 """City time between two ticks."""
 
@@ -198,6 +208,7 @@ Record = (
     | Reported
     | Result
     | DeviceLog
+    | Conflicted
     | Tick
     | Registered
     | Wished

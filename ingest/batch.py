@@ -8,7 +8,7 @@ import msgspec
 
 from contract.ports import Log, Message
 from contract.quarantine import Quarantined, Settled
-from contract.records import Reading, Record, Status, Telemetry
+from contract.records import Conflicted, Reading, Record, Status, Telemetry
 from contract.wire.messages import AGE_MS_MAX, WireFault
 from ingest.dating import PUNCTUAL_MS, told_at_birth
 from ingest.ledger import Ledger, Stream
@@ -59,6 +59,15 @@ class Batch:
         self.records.append(record)
         self.accepted += len(record.readings)
         self.at_hand = []
+
+    def conflict(self, device: str, stream: str, seq: int) -> None:
+        """Note that a kept name came again with other content; those of one stream that follow one another in one
+        record."""
+        last = self.records[-1] if self.records else None
+        if isinstance(last, Conflicted) and (last.device, last.stream) == (device, stream):
+            self.records[-1] = msgspec.structs.replace(last, count=last.count + 1)
+        else:
+            self.records.append(Conflicted(device=device, stream=stream, seq=seq))
 
     def find(self, device: str, stream: str, seq: int) -> Reading | None:
         """The reading this batch has under a name, to tell a duplicate from a conflict."""

@@ -154,6 +154,7 @@ class Intake:
     def _conflict(self, batch: Batch, stream: Stream, seq: int) -> None:
         sentence = f"seq {seq}: kept with other content in stream {stream.stream}; is the node a copy of another?"
         self._quarantine(batch, stream, FaultyReading(seq, CONFLICT, sentence))
+        batch.conflict(stream.device, stream.stream, seq)
 
     def _known(self, batch: Batch, stream: Stream, seq: int) -> Reading | None:
         """The reading of this name; None when it was quarantined, or is too old for the log."""

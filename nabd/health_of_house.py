@@ -12,6 +12,7 @@ from nabd.data_folder import DataFolder
 from nabd.deciding import Decider
 from nabd.downsampler import Downsampler
 from nabd.recorder import Recorder
+from nabd.tally import TallyKeeper
 
 if TYPE_CHECKING:
     from adapters.stores.duckdb_store import DuckStore
@@ -30,6 +31,7 @@ class Rooms(Protocol):
     writer: StoreWriter
     downsampler: Downsampler
     live_feeder: LiveFeeder
+    tally: TallyKeeper
     recorder: Recorder | None
     guard: BrokerGuard | None
 
@@ -55,6 +57,7 @@ class HealthOfHouse:
                 "decider": rooms.decider.position,
                 "store": rooms.writer.position,
                 "live": rooms.live_feeder.position,
+                "tally": rooms.tally.position,
             },
             "left_out": {
                 "store_passed_over": rooms.store.passed_over,
@@ -77,6 +80,7 @@ class HealthOfHouse:
             ("store", losing.sentence(rooms.writer.lost)),
             ("downsampler", rooms.downsampler.fault),
             ("live view", rooms.live_feeder.fault),
+            ("tally", rooms.tally.fault),
             ("recorder", rooms.recorder.fault if rooms.recorder is not None else ""),
             ("broker", rooms.guard.fault if rooms.guard is not None else rooms.receiver.fault),
             ("clocks", rooms.pipeline.clocks().fault),

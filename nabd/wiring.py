@@ -56,6 +56,7 @@ from nabd.quarantining import Quarantining
 from nabd.recording import make_recorder, run_recorder
 from nabd.settings import Settings
 from nabd.storing import extracts_of, open_log, open_store, restore_live
+from nabd.tally import TallyKeeper
 from rules import loader
 from rules.engine import Engine
 from simulators.fleet import Fleet
@@ -171,6 +172,7 @@ class House:
         self.quarantine = Quarantining(self.ingest, self.log, self.store, self.clock)
         self.writer = StoreWriter(self.log, self.store, self.clock)
         self.downsampler = Downsampler(self.store.aggregates, self.clock)
+        self.tally = TallyKeeper(self.log, self.state.tally, self.clock, sites[0].timezone)
         self.live = LiveView(kinds)
         self.health = HealthOfHouse(self)
         self.recorder = make_recorder(self.store, self.log, self.state, self.live, self.clock, kinds,
@@ -182,7 +184,8 @@ class House:
     def _check_positions(self) -> None:
         """InfluxDB passes nothing over, and is not asked: it may be away."""
         positions = {"store.duckdb": self.store.position()} if self.settings.store_kind == "duckdb" else {}
-        check_positions(self.folder.path, self.log, {**positions, "state.db": self.state.position()})
+        state = max(self.state.position(), self.state.tally.position())
+        check_positions(self.folder.path, self.log, {**positions, "state.db": state})
 
     def close(self) -> None:
         for room in (self.store, self.state, self.log):
@@ -240,7 +243,7 @@ class House:
         run_recorder(stack, self.recorder)  # first, so that it ends last and writes what the decider did in the end
         self.downsampler.start()
         on_exit(stack, "downsampler", lambda: asyncio.to_thread(self.downsampler.stop))
-        for consumer in (self.writer, self.decider):
+        for consumer in (self.writer, self.decider, self.tally):
             self.log.on_append.append(consumer.notify)
             consumer.start()
             on_exit(stack, type(consumer).__name__, lambda consumer=consumer: asyncio.to_thread(consumer.stop))  # type: ignore[misc]
@@ -353,6 +356,7 @@ class House:
             ledger=self.pipeline.ledger,
             unknown_metrics=self.pipeline.unknown_metrics,
             totals=self.health.totals,
+            tally=self.tally,
             health=self.health.told,
             quarantine=self.quarantine,
             rules=self.engine.describe,

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from adapters.state import history, rows, schema
 from adapters.state.connecting import readers, writer
+from adapters.state.tally_book import SqliteTallyBook
 from adapters.state.upgrading import StateFault, upgrade
 from contract.decisions import OVER, AlarmState, Decision, IntentState, Lease
 from contract.ports import AlarmChange, AlarmRow, Device, Effects, LeaseStep
@@ -42,6 +43,7 @@ class SqliteState:
         self._write_lock = threading.Lock()
         self._writer = writer(self.path)
         self._readers = readers(self.path)
+        self.tally = SqliteTallyBook(self._writing, self._reading)
         try:
             with self._writer.begin() as connection:
                 upgrade(connection, self.path)

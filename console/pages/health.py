@@ -182,7 +182,7 @@ class HealthPage:
         text = self.language.text
         if not gaps:
             body = empty("task_alt", text("empty.no_gaps"), text("empty.no_gaps_advice"))
-            return card(body, title=text("health.gaps"), symbol="rule")
+            return card(body, title=text("health.gaps"), symbol="rule", end=self._completeness_link())
         names = [text(f"gaps.{name}") for name in ("device", "missing", "gone", "ranges")]
         rows = [
             h(
@@ -197,7 +197,11 @@ class HealthPage:
             for gap in gaps
         ]
         return card(h("p", text("gaps.means"), class_="muted small"), table(names, rows), title=text("health.gaps"),
-                    symbol="rule")  # fmt: skip
+                    symbol="rule", end=self._completeness_link())  # fmt: skip
+
+    def _completeness_link(self) -> Html:
+        label = self.language.text("completeness.link")
+        return h("a", label, href=f"{self.frame.root}/completeness", class_="end")
 
     def _quarantine_html(self, rows: list[Quarantined]) -> Html:
         text = self.language.text

@@ -355,12 +355,13 @@ def test_the_api_describes_itself_without_scripts_from_elsewhere(client: ApiClie
 
 
 def test_a_copy_of_the_store_says_where_it_lies_and_a_store_that_is_a_service_has_none(city: DemoCity) -> None:
-    platform = city.platform()
     for copy, said in (
         (lambda: (7, "copy/a1/store.duckdb"), {"position": 7, "path": "copy/a1/store.duckdb"}),
         (None, {"position": None, "path": None}),
     ):
-        with closing(ApiClient(create_app(dataclasses.replace(platform, copy_store=copy), pages=False))) as client:
+        with closing(
+            ApiClient(create_app(dataclasses.replace(city.platform(), copy_store=copy), pages=False))
+        ) as client:
             assert client.post("/api/v1/store/copy", json={}).json() == said
 
 

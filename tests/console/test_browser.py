@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("/", "/assets", "/assets/pole-001", "/assets/valve-001", "/assets/pole-013", "/assets/absent", "/alarms",
-         "/commands", "/health", "/quarantine")  # fmt: skip
+         "/commands", "/health", "/quarantine", "/completeness", "/completeness?by=asset&days=31",
+         "/assets/pole-006")  # fmt: skip
 LANGUAGES = {"ar": ("rtl", "التجهيزات"), "fr": ("ltr", "Équipements"), "en": ("ltr", "Assets")}
 LEVEL = '[data-metric="level"]'
 
@@ -290,3 +291,27 @@ def test_a_row_of_the_quarantine_is_found_looked_at_replayed_and_dropped_with_a_
     browser.until(lambda: "Nothing matches" in browser.text(".card"), "it is still there")
     browser.open("/fr/quarantine")
     browser.until(lambda: browser.script(rows) == 2, "others went with it")
+
+
+def test_gaps_are_told_in_words_with_their_times(browser: Browser) -> None:
+    browser.open("/en/assets/pole-006")
+    browser.until(lambda: "2 readings missing between" in browser.text(".gaps"), "the gap is not told")
+    told = browser.text(".gaps")
+    assert "The device may still send them." in told
+    assert "1 reading gone between" in told
+    assert "The device no longer holds them." in told
+    assert "1 reading could not be read" in told
+
+
+def test_completeness_is_found_from_health_and_by_asset_the_worst_stands_first(browser: Browser) -> None:
+    browser.open("/en/health")
+    browser.until(lambda: "day by day" in browser.text("body"), "no way to the completeness")
+    browser.open("/en/completeness?by=asset&days=7")
+    browser.until(lambda: len(browser.script("return [...document.querySelectorAll('tbody tr')]")) > 2, "no rows")
+    rows = browser.script("return [...document.querySelectorAll('tbody tr')].map(row => row.innerText)")
+    assert "Altogether" in rows[0]
+    assert "pole-006" in rows[1]
+    assert "of these unreadable 1" in rows[1]
+    assert "100" in rows[2]
+    browser.open("/fr/completeness?by=day")
+    browser.until(lambda: "23/11/2026" in browser.text("body"), "no days")

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.log.sqlite_log import SqliteLog
 from contract.ports import LogFull, Message
-from contract.records import Quality, Status, Telemetry
+from contract.records import Conflicted, Quality, Status, Telemetry
 from ingest.ledger import RANGES_MAX, STREAMS_MAX
 from tests.ingest.house import (
     NOW_MS,
@@ -80,9 +80,10 @@ def test_the_same_name_with_other_content_is_quarantined_and_not_kept(house: Ing
         house.hear(first)
         house.restart()
         house.hear(second)
-    [record] = house.records()
+    record, note = house.records()
     assert isinstance(record, Telemetry)
     assert record.readings[0].values == {"level": 0.5}
+    assert note == Conflicted(device="lamp-1", stream=STREAM, seq=1)
     [row] = house.log.quarantine(10)
     assert (row.code, row.seq, row.device, row.stream) == ("conflict", 1, "lamp-1", STREAM)
     assert json.loads(row.payload) == second
