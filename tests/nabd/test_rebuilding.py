@@ -204,7 +204,7 @@ def late(seq: int, minutes: float) -> Telemetry:
 def test_aggregates_of_readings_that_are_gone_are_kept_whatever_the_log_still_has_of_them(data: Path, cut: int) -> None:
     """Late ones too: one that is counted, one that is stored and only marked, one behind the store's position."""
     age(data)
-    for record in (late(301, 1.5), late(302, 61.5), late(303, 90.5)):
+    for record in (late(301, 1.5), late(302, 61.5), late(303, 31.5)):
         cities.append(data, [record])
     cities.store_all(data, upto=51)
     with cities.open_store(data) as store:
@@ -234,7 +234,7 @@ def test_aggregates_of_readings_that_are_gone_are_kept_whatever_the_log_still_ha
 def test_hours_that_the_log_makes_anew_or_that_counted_wrong_readings_are_made_anew(data: Path) -> None:
     age(data)
     wanted = made(data)
-    forget_log(data, 35)
+    forget_log(data, 36)
     spoil(data, "INSERT INTO readings_street_light SELECT * FROM readings_street_light WHERE seq = 125")
     spoil(data, "UPDATE readings_street_light SET measured_at_ms = measured_at_ms + 86400000 WHERE seq = 195")
     spoil(data, "UPDATE readings_street_light SET power_w = 7 WHERE seq = 199")
