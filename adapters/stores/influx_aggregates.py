@@ -41,10 +41,13 @@ LAST_MS = 9_000_000_000_000
 class InfluxAggregates:
     """Implements contract.aggregates.Aggregating and AggregateArchive for InfluxStore."""
 
-    def __init__(self, link: InfluxLink, kinds: Kinds, lock: threading.Lock, deliver: Deliver) -> None:
-        """`lock`: whoever has it is the only one to write readings. `deliver` writes lines."""
+    def __init__(
+        self, link: InfluxLink, kinds: Kinds, lock: threading.Lock, deliver: Deliver, deliver_all: Deliver
+    ) -> None:
+        """`lock`: whoever has it is the only one to write readings. `deliver` writes lines, but for those that the
+        bucket deletes as too old; `deliver_all` raises StoreFault for these."""
         self._link, self._kinds, self._lock, self._deliver = link, kinds, lock, deliver
-        self._of = InfluxRows(link, deliver)
+        self._of, self._of_all = InfluxRows(link, deliver), InfluxRows(link, deliver_all)
         self.marks = Marks()
         self._gone: dict[str, Gone] = {}
         self._is_open = False
@@ -104,6 +107,15 @@ class InfluxAggregates:
                     (one.device, each.measured_at_ms) for one in told if one.kind == kind for each in one.readings
                 )
                 self.mark(kind, self.marks.note(kind, measured, now_ms))
+
+    def note_lines(self, lines: Iterable[str]) -> None:
+        """Mark the hours of readings that are written as lines of protocol."""
+        hours: dict[str, set[int]] = {}
+        for line in lines:
+            kind, at_ns = line.partition(",")[0], int(line.rpartition(" ")[2])
+            hours.setdefault(kind, set()).add(_hour(at_ns // NS_PER_MS))
+        for kind in hours.keys() & self._kinds.keys():
+            self.mark(kind, [(hour_ms, EVERYONE) for hour_ms in sorted(hours[kind])])
 
     def mark(self, kind: str, marks: Sequence[tuple[int, str]], marked: float = 1.0) -> None:
         lines = []
@@ -166,7 +178,7 @@ class InfluxAggregates:
         return self._of.fetch(self._kinds[kind], measurement(kind, every_ms), where)
 
     def take_aggregates(self, kind: str, every_ms: int, rows: Sequence[Row]) -> None:
-        self._of.write(self._kinds[kind], measurement(kind, every_ms), rows)
+        self._of_all.write(self._kinds[kind], measurement(kind, every_ms), rows)
 
     def take_gone(self, kind: str, gone: Gone) -> None:
         with self._lock:

@@ -31,6 +31,7 @@ POSITION = "nabd_position"
 LOST = "nabd_lost"
 POSITION_AT_NS = 7_258_118_400_000_000_000  # the year 2200
 REFUSED = "store_refused"
+RETENTION = "retention policy"  # in the server's sentence about a point that is older than its bucket keeps
 COPIED_MS = 2**53  # history that is copied in is over, whenever that is
 _STORED_AT = re.compile(r",stored_at_ms=\d+,")
 
@@ -60,7 +61,7 @@ class InfluxStore:
         self._reader = InfluxReader(self.link, kinds)
         self._maker = LineMaker(kinds)
         self._write_lock = threading.Lock()
-        self.aggregates = InfluxAggregates(self.link, kinds, self._write_lock, self._deliver)
+        self.aggregates = InfluxAggregates(self.link, kinds, self._write_lock, self._deliver_kept, self._deliver)
         self.passed_over = 0  # readings of kinds that are not loaded any more
 
     # -- writing
@@ -98,9 +99,11 @@ class InfluxStore:
         ]
         told = [""] * len(texts)
         with self._write_lock:
+            self.aggregates.open()
             for at in range(0, len(texts), LINES_MAX):
                 for one in deliver(self.link.post, texts[at : at + LINES_MAX]):
                     told[at + one.number] = f"{self.where} refuses this line for good: {one.sentence}"
+            self.aggregates.note_lines(line for line, fault in zip(texts, told, strict=True) if not fault)
         return told
 
     def record(self, points: Sequence[Point]) -> Sequence[RefusedPoint]:
@@ -239,6 +242,12 @@ class InfluxStore:
     def _deliver(self, lines: Sequence[str]) -> None:
         for refused in deliver(self.link.post, list(lines)):
             raise StoreFault(f"{self.where}: refuses {refused.line[:200]!r}: {refused.sentence}")
+
+    def _deliver_kept(self, lines: Sequence[str]) -> None:
+        """The same for what goes by itself with its time: beyond the bucket's retention period it is gone already."""
+        for refused in deliver(self.link.post, list(lines)):
+            if RETENTION not in refused.sentence.lower():
+                raise StoreFault(f"{self.where}: refuses {refused.line[:200]!r}: {refused.sentence}")
 
     def close(self) -> None:
         self.link.close()

@@ -15,6 +15,7 @@ from contract.quarantine import Quarantined
 from contract.records import Telemetry
 from stand.between import Answer, Between, between
 from stand.influxdb import InfluxServer
+from tests.adapters_stores.aggregating import aggregates, drain
 from tests.adapters_stores.conftest import KINDS, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry
 
@@ -180,7 +181,7 @@ def test_a_token_that_may_only_read_or_is_of_another_bucket_is_named(influx: Inf
 
 def test_a_bucket_or_organisation_there_is_none_of_is_named(influx: InfluxServer) -> None:
     with closing(InfluxStore(influx.url, influx.org, "nowhere", influx.token, KINDS)) as store:
-        refuses(store, '404 (bucket "nowhere" not found)', "make the organisation and the bucket")
+        refuses(store, "bucket nowhere", "cannot be read: there is none", "make the bucket")
         with pytest.raises(StoreFault, match="cannot be read: there is none"):
             store.position()
     with closing(InfluxStore(influx.url, "nobody", "nabd", influx.token, KINDS)) as store:
@@ -246,6 +247,9 @@ def test_what_was_refused_is_stored_once_when_the_server_takes_it_and_says_why_w
         found = sorted(store.history(0, 2**53), key=lambda one: one.record.readings[0].seq)
         assert [one.record.readings[0].seq for one in found] == [1, 2, 3, 4, 5]
         assert {one.stored_at_ms for one in found} == {AT_MS + 7}
+        drain(store, influx.now_ms())
+        five, hours = aggregates(store)
+        assert [sum(float(row.cells["readings"]) for row in rows) for rows in (five, hours)] == [5, 5]
 
 
 def test_without_a_place_for_it_what_is_refused_moves_nothing(
