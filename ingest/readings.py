@@ -82,9 +82,11 @@ class Intake:
         """Take a message whose readings are simply the next ones of its stream, as nearly all are; else do nothing."""
         key = device.device, telemetry.stream
         end = batch.ends.get(key) or batch.end(key)
-        if end is None or telemetry.faulty or telemetry.notes or end[0].misses(telemetry.oldest):
+        if end is None or telemetry.faulty or telemetry.notes:
             return False
         stream, seq = end
+        if telemetry.oldest > seq or stream.misses(telemetry.oldest):
+            return False  # something is gone
         if telemetry.readings and (telemetry.readings[-1].at or 0) < batch.punctual_ms:
             return False  # backlog, or a clock that is behind
         bits, fresh_since_ms = CLOCK_BITS[telemetry.clock], batch.now_ms - validator.fresh_ms

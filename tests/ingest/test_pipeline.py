@@ -158,6 +158,16 @@ def test_what_the_device_no_longer_holds_is_gone_and_named_so(house: IngestHouse
     assert house.stream().gone == ((3, 3), (5, 5))
 
 
+def test_a_message_without_readings_that_holds_nothing_any_more_names_what_is_gone_behind_the_end(
+    house: IngestHouse,
+) -> None:
+    house.hear(telemetry(1))
+    house.hear(telemetry(oldest=3))
+    assert house.stream().gone == ((2, 2),)
+    house.hear(telemetry(3), telemetry(oldest=6))
+    assert (house.stream().gone, house.pipeline.gone_total()) == (((2, 2), (4, 5)), 3)
+
+
 def test_a_gap_closes_as_gone_by_the_very_message_that_says_so_though_its_reading_simply_follows(
     house: IngestHouse,
 ) -> None:
