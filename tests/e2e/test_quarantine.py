@@ -76,8 +76,12 @@ def test_what_came_is_shown_safely_exported_and_dropped_with_a_name_in_the_audit
     assert dropped.stdout == "1 rows dropped\n"
     [stream] = city.get("devices/lamp-1/ledger")["streams"]
     assert (stream["have"], stream["gone"]) == ([[1, 1]], [[2, 2]])
-    audit = eventually(lambda: city.get("decisions")["items"], "the audit")
-    assert [(row["step"], row["by"]) for row in audit] == [("dropped", "youssef"), ("replayed", "amina")]
+
+    def acts() -> list[tuple[str, str]]:  # at night a rule has leased the lamp's level meanwhile
+        rows = city.get("decisions")["items"]
+        return [(row["step"], row["by"]) for row in rows if row["step"] in ("replayed", "dropped")]
+
+    eventually(lambda: acts() == [("dropped", "youssef"), ("replayed", "amina")], "the audit")
 
 
 def start_narrow(city: City) -> Any:
