@@ -280,7 +280,7 @@ def test_a_row_of_the_quarantine_is_found_looked_at_replayed_and_dropped_with_a_
     browser.click(".dialog .buttons .q-btn:last-child")
     browser.until(lambda: "Nothing is stored twice" in browser.text(".dialog"), "it is not said what a replay does")
     browser.click(".dialog .buttons .q-btn:last-child")
-    browser.until(lambda: "missing" in browser.text(".dialog .faults"), "an empty name is not refused")
+    browser.until(lambda: "please fill this in" in browser.text(".dialog .faults"), "an empty name is not refused")
     browser.type(".dialog input", "Amina")
     browser.click(".dialog .buttons .q-btn:last-child")
     browser.until(lambda: "Rows that stay here: 1" in browser.text("body"), "nobody says what became of it")
