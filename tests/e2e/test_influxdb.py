@@ -85,9 +85,9 @@ def test_nothing_that_was_kept_is_missing_in_an_influxdb_that_was_killed_and_awa
     page = city.ask(f"/en/assets/{city.get('devices', limit=1, kind='street_light')['items'][0]['asset']}")
     assert page.status_code == 200, "the page has more to show than the history"
     assert "The history cannot be read at the moment" in page.text
-    page = city.ask("/en/health").text
-    assert "The store of readings stands still" in page
-    assert "InfluxDB at" in page
+    shown = city.ask("/en/health").text
+    assert "The store of readings stands still" in shown
+    assert "InfluxDB at" in shown
     eventually(lambda: city.get("ledger")["accepted"] > before + 50, "readings are kept meanwhile")
     server.start()
     eventually(lambda: not reasons(platform), "it catches up by itself", 60)
