@@ -11,6 +11,7 @@ import click
 from nabd import fault
 from nabd.clearly import refuse_clearly
 from nabd.cli_dashboards import dashboards
+from nabd.cli_options import config_option, data_option
 from nabd.cli_quarantine import quarantine
 from nabd.cli_readings import data_rebuild, data_verify, export
 
@@ -38,15 +39,6 @@ def start_ms(text: str) -> int | None:
     return unix_ms
 
 
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("nabd-data"),
-    envvar="NABD_DATA",
-    show_default=True,
-    help="Folder of the log, the stores and the city's own rules and sites.",
-)
-config_option = click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
 credentials_option = click.option(
     "--credentials",
     "credentials_file",

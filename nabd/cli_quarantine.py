@@ -8,15 +8,9 @@ from typing import Any
 import click
 
 from nabd.clearly import refuse_clearly
+from nabd.cli_options import data_folder_option
 
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("nabd-data"),
-    envvar="NABD_DATA",
-    show_default=True,
-    help="Folder on which the platform runs.",
-)
+data_option = data_folder_option("Folder on which the platform runs.")
 url_option = click.option("--url", help="The platform; default: the one running on DATA.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
 by_option = click.option("--by", default="", help="Your name, for the audit.  [default: the system's user]")

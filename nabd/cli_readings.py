@@ -7,16 +7,7 @@ from typing import Any
 import click
 
 from nabd.clearly import refuse_clearly
-
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("nabd-data"),
-    envvar="NABD_DATA",
-    show_default=True,
-    help="Folder of the log, the stores and the city's own rules and sites.",
-)
-config_option = click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
+from nabd.cli_options import config_option, data_option
 
 
 @click.command()
