@@ -36,7 +36,7 @@ from nabd.data_folder import known_format, read_run, refuse_half_restored
 from nabd.fault import Refused
 from nabd.progress import progress
 from nabd.settings import Settings
-from nabd.storing import open_influxdb
+from nabd.storing import open_influxdb, open_log
 
 if TYPE_CHECKING:
     from adapters.stores.influx_store import InfluxStore
@@ -76,7 +76,7 @@ def _open_log(data: Path, chosen: Settings) -> SqliteLog:
     if not (data / LOG).is_file():
         raise Refused(f"{data / LOG}: is not there; restore it from a backup: a store is made from it")
     try:
-        return SqliteLog(data / LOG, bytes_max=chosen.log_bytes_max, days_max=chosen.log_days_max)
+        return open_log(chosen, data)
     except LogFault as fault:
         raise Refused(str(fault)) from None
 

@@ -84,10 +84,10 @@ def influxdb_authority(settings: Settings) -> str:
     return settings.influxdb_ca_file
 
 
-def open_log(settings: Settings, folder: DataFolder) -> SqliteLog:
+def open_log(settings: Settings, data: Path) -> SqliteLog:
     """Raises LogFault."""
     return SqliteLog(
-        folder.path / "log.db",
+        data / "log.db",
         bytes_max=settings.log_bytes_max,
         days_max=settings.log_days_max,
         quarantine_bytes_max=settings.quarantine_bytes_max,

@@ -132,7 +132,7 @@ class House:
         self.clock = CityClock(folder.format.clock)
         path = folder.path
         try:
-            self.log = open_log(settings, folder)
+            self.log = open_log(settings, path)
             check_state_there(path / "state.db", self.log)
             self.state = SqliteState(path / "state.db")
             self.store = open_store(settings, folder, kinds)
