@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 STUBS  := .stubs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format generate test test-all deploy-check systemd-score bench bench-ingest bench-catchup bench-start bench-dashboards lock clean
+.PHONY: help setup demo check format generate test test-all deploy-check systemd-score bench bench-ingest bench-bytes bench-catchup bench-start bench-dashboards soak lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ test: $(STAMP) ## The tests that need nothing but PyPI
 test-all: $(STAMP) ## Also those that need Mosquitto, Chromium and InfluxDB
 	$(BIN)/pytest -m services
 
+soak: $(STAMP) ## For hours: 1,000 kills, 1,000,000 readings, 1,000,000 harmed payloads; goes on where it was broken off
+	$(BIN)/python -m tests.crash.soak $(ARGS)
+
 deploy-check: $(STAMP) ## Is what docker compose needs in CITY (default ./city) there and good?
 	@$(BIN)/nabd doctor --deploy $(or $(CITY),city)
 
@@ -68,6 +71,9 @@ bench-catchup: $(STAMP) ## Measure live view and kept while a store that was awa
 
 bench-start: $(STAMP) ## Measure the start after a crash with 10,000 devices and a log of 1 GB
 	$(BIN)/python -m bench.starting $(ARGS)
+
+bench-bytes: $(STAMP) ## Measure bytes a reading on the disk, raw and aggregated, in both stores
+	$(BIN)/python -m bench bytes
 
 bench-dashboards: $(STAMP) ## Measure every panel's query on thirty days of a thousand devices
 	$(BIN)/python -m bench.dashboards $(ARGS)

@@ -40,7 +40,7 @@ def batches(messages: int, readings: int) -> list[list[Message]]:
         first = 1 + n // DEVICES * readings
         items = [
             {"seq": first + i, "at": NOW_MS - 5_000 + i, "v": {"power_w": 61.2, "level": 0.8, "level_by": "schedule",
-             "energy_wh": 1000 + first + i}}
+             "energy_wh": 1000}}
             for i in range(readings)
         ]  # fmt: skip
         document = {"stream": "9f3c01aa", "boot": 1, "clock": "synced", "oldest": first, "readings": items}

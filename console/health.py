@@ -7,6 +7,7 @@ import msgspec
 
 from console.language import SPACE, languages
 from console.platform import Platform
+from contract.quarantine import QuarantineUse
 
 STORE_LAG_MAX = 50_000  # entries behind which the store counts as ill: several minutes of a full city
 LAG_S_MAX = {"store": 600.0, "decider": 30.0, "live": 30.0}  # and real seconds behind which each of them does
@@ -30,6 +31,8 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True):
     append_p99_ms: float  # how long the slowest of a hundred appends to the log took of late
     log: Mapping[str, float]  # what the wiring told of the log: bytes_max, full_in_s, …; without what is not known
     figures: Mapping[str, float]  # ingest's own counters
+    quarantine: QuarantineUse
+    aggregates: Mapping[str, int] = {}  # how far the making of aggregates is: hours_behind, seconds_behind, …
 
 
 def read_health(platform: Platform) -> HealthView:
@@ -52,8 +55,10 @@ def read_health(platform: Platform) -> HealthView:
         consumers=consumers,
         left_out=_numbers(told.get("left_out")),
         lag=lag,
+        aggregates=_numbers(told.get("aggregates")),
         log_position=last,
         log_bytes=platform.log.size_bytes(),
+        quarantine=platform.log.quarantine_rows.use(),
         figures={
             name: float(value)
             for name, value in told.items()
@@ -81,6 +86,17 @@ def _is_far(name: str, lag: Mapping[str, int]) -> bool:
 def _known(told: object) -> dict[str, float]:
     known: Mapping[Any, Any] = told if isinstance(told, Mapping) else {}
     return {str(name): value for name, value in known.items() if isinstance(value, (int, float))}
+
+
+def quarantine_document(use: QuarantineUse) -> dict[str, Any]:
+    """How full the quarantine is, and which devices have used up their share: they are held alone, nobody else is."""
+    return {
+        "rows": use.rows,
+        "bytes": use.bytes,
+        "bytes_max": use.bytes_max,
+        "device_bytes_max": use.device_bytes_max,
+        "filled_by": [{"device": device, "bytes": size} for device, size in use.full],
+    }
 
 
 def _numbers(told: object) -> dict[str, int]:

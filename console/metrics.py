@@ -30,6 +30,13 @@ LOG = {
     "clock_jumps": "Jumps of the machine's clock, since the start",
 }
 LOG_COUNTERS = frozenset({"ticks_missed", "clock_jumps"})
+AGGREGATES = {
+    "hours_behind": "Hours of a kind that are over and not yet aggregated",
+    "seconds_behind": "City seconds since the oldest of these hours ended",
+    "steps": "Steps of aggregating, since the start",
+    "rows_retired": "Rows deleted because they were past their time, since the start",
+}
+AGGREGATES_NOW = frozenset({"hours_behind", "seconds_behind"})
 QUARANTINE_PREFIX = "quarantined."
 _NAME = re.compile(r"[^a-z0-9_]")
 
@@ -98,8 +105,17 @@ class Figures(Collector):
         yield GaugeMetricFamily("nabd_holding", "Does ingest hold? 1 or 0", value=float(bool(health.holding)))
         yield GaugeMetricFamily("nabd_healthy", "Is all well? 1 or 0", value=float(not health.reasons))
         yield GaugeMetricFamily("nabd_clock_speed", "City seconds per real second", value=self._platform.clock.speed)
+        use = health.quarantine
+        yield GaugeMetricFamily("nabd_quarantine_rows", "Rows of the quarantine now", value=use.rows)
+        yield GaugeMetricFamily("nabd_quarantine_bytes", "What the quarantine takes of its room", value=use.bytes)
+        yield GaugeMetricFamily("nabd_quarantine_bytes_max", "The quarantine's room", value=use.bytes_max)
+        text = "Devices that have used up their share of the quarantine: only they are held (20 at most)"
+        yield GaugeMetricFamily("nabd_quarantine_devices_full", text, value=len(use.full))
         for name, number in sorted(health.left_out.items()):
             yield CounterMetricFamily(f"nabd_{_NAME.sub('_', name)}", LEFT_OUT.get(name, name), value=number)
+        for name, number in sorted(health.aggregates.items()):
+            kind_of = GaugeMetricFamily if name in AGGREGATES_NOW else CounterMetricFamily
+            yield kind_of(f"nabd_aggregates_{_NAME.sub('_', name)}", AGGREGATES.get(name, name), value=number)
         for name, value in sorted(health.figures.items()):
             family = CounterMetricFamily if name in INGEST_COUNTERS else GaugeMetricFamily
             yield family(f"nabd_ingest_{_NAME.sub('_', name)}", f"Ingest's own figure {name}", value=value)

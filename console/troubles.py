@@ -31,6 +31,8 @@ def troubles(language: Language, health: HealthView) -> list[Trouble]:
         found.append(Trouble(room, _what_fault(language, room, detail), detail))
     found += [_behind(language, health, name) for name in health.behind]
     found += _clock(language, health)
+    for device, _ in health.quarantine.full:
+        found.append(Trouble("log", text("reason.quarantine_filled", device=device), ""))
     return found
 
 

@@ -16,7 +16,6 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from hashlib import blake2b
 from itertools import chain
 from math import inf
 from pathlib import Path
@@ -28,10 +27,12 @@ from adapters.log import chunks, names
 from adapters.log.chunks import Chunk
 from adapters.log.log_file import INSERT_CHUNK, LogFault, Place, Transaction, give_back, open_log, used_bytes
 from adapters.log.pace import Pace
+from adapters.log.quarantine import BYTES_MAX, DEVICE_BYTES_MAX, Change, QuarantineFull, QuarantineTable
 from adapters.log.readers import Readers
 from adapters.log.reserve import Reserve
 from adapters.log.tail import Tail
-from contract.ports import LedgerRow, LogFull, Quarantined
+from contract.ports import LedgerRow, LogFull
+from contract.quarantine import Quarantined, Settled
 from contract.records import Entry, Reading, Record, Telemetry, encode
 
 logger = logging.getLogger("log")
@@ -39,8 +40,6 @@ logger = logging.getLogger("log")
 __all__ = ["LogFault", "SqliteLog"]
 
 DAY_MS = 86_400_000
-QUARANTINE_BYTES_MAX = 512_000_000  # and never more than a quarter of the file's bound
-QUARANTINE_ROW_BYTES = 512  # of a row beside its payload: topic, sentence, names, index
 SPACE_WANTED = 0.9  # of bytes_max: above it, cut drops what is read though it is not old
 CRAMPED_SHARE = 0.1  # of what it has goes at one time when the disk is full
 CUT_CHUNKS = 32  # a step of cutting, so that appends wait for it a moment only
@@ -61,14 +60,24 @@ class SqliteLog:
     """Implements contract.ports.Log. Raises LogFault when the file cannot be opened."""
 
     def __init__(
-        self, path: Path, *, bytes_max: int, days_max: int, quarantine_bytes_max: int = QUARANTINE_BYTES_MAX
+        self,
+        path: Path,
+        *,
+        bytes_max: int,
+        days_max: int,
+        quarantine_bytes_max: int = BYTES_MAX,
+        quarantine_device_bytes_max: int = DEVICE_BYTES_MAX,
     ) -> None:
         self.path = path
         self._bytes_max, self._days_max = bytes_max, days_max
-        self._quarantine_bytes_max = min(quarantine_bytes_max, bytes_max // 4)
-        self._lock = threading.Lock()
         self._readers = Readers(path)
         self._fetch, self._reader = self._readers.fetch, self._readers.borrowed
+        self.quarantine_rows = QuarantineTable(
+            self._fetch,
+            bytes_max=min(quarantine_bytes_max, bytes_max // 4),
+            device_bytes_max=quarantine_device_bytes_max,
+        )
+        self._lock = threading.Lock()
         self._pace = Pace()
         self._reserve = Reserve(path, bytes_max)
         self._tail = Tail()
@@ -96,8 +105,7 @@ class SqliteLog:
             if self._recent.is_full:  # the log comes from an earlier layout
                 self._write_names(entry.position - 1)
             self._recent.add([entry.record], entry.position - 1)
-        size = "SELECT coalesce(sum(length(payload) + ?), 0) FROM quarantine"
-        self._quarantine_bytes = int(ask(size, (QUARANTINE_ROW_BYTES,)).fetchone()[0])
+        self.quarantine_rows.load(self._writer)
 
     # -- appending
 
@@ -108,13 +116,14 @@ class SqliteLog:
         *,
         ledger: Iterable[LedgerRow] = (),
         quarantine: Iterable[Quarantined] = (),
+        settled: Iterable[Settled] = (),
         counts: Mapping[str, int] | None = None,
         once: str = "",
     ) -> int:
         bodies = [encode(record) for record in records]
         ledger_rows = _packed(ledger)
-        turned_away = list(quarantine)
         began_s = perf_counter()
+        change = Change()
         with self._lock:
             at_ms = max(at_ms, self._last_at_ms)
             last = self._last + len(bodies)
@@ -125,7 +134,8 @@ class SqliteLog:
                 if writes_names := self._recent.is_full:
                     self._recent.write(connection, upto=self._last)
                 connection.executemany(UPSERT_LEDGER, ledger_rows)
-                grown, new = self._put_away(connection, turned_away, is_once=bool(once))
+                self.quarantine_rows.settle(connection, settled, change)
+                new = self._put_away(connection, quarantine, change, is_once=bool(once))
                 counts = {**(counts or {}), **({once: new} if once else {})}
                 if counts:
                     connection.executemany(
@@ -139,7 +149,7 @@ class SqliteLog:
             self._recent.add(records, self._last)
             self._tail.append(self._last, at_ms, records)
             self._last, self._last_at_ms = last, at_ms if bodies else self._last_at_ms
-            self._quarantine_bytes += grown
+            self.quarantine_rows.committed(change)
             for name, value in counts.items():
                 self._counts[name] = self._counts.get(name, 0) + value
             self._pace.add(perf_counter() - began_s)
@@ -161,48 +171,18 @@ class SqliteLog:
             )
 
     def _put_away(
-        self, connection: sqlite3.Connection, turned_away: Sequence[Quarantined], *, is_once: bool
-    ) -> tuple[int, int]:
-        """Byte-identical messages of one fault are one row, counted, but for those that are handed over again (`once`).
-
-        Returns by how many bytes the quarantine grew, and by how many rows. Raises LogFull where one more has no room.
-        """
-        grown = new = 0
-        for one in turned_away:
-            digest = blake2b(f"{one.topic}\0{one.code}\0{one.seq}\0".encode() + one.payload, digest_size=16).digest()
-            counted = connection.execute(
-                "UPDATE quarantine SET count = count + ? WHERE digest = ?", (0 if is_once else one.count, digest)
-            ).rowcount
-            if counted:
-                continue
-            if self._quarantine_bytes + grown >= self._quarantine_bytes_max:
-                raise self._quarantine_full()
-            connection.execute(
-                "INSERT INTO quarantine (digest, topic, payload, code, sentence, received_at_ms, device, stream, seq, "
-                "count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    digest,
-                    one.topic,
-                    one.payload,
-                    one.code,
-                    one.sentence,
-                    one.received_at_ms,
-                    one.device,
-                    one.stream,
-                    one.seq,
-                    one.count,
-                ),
-            )
-            grown += len(one.payload) + QUARANTINE_ROW_BYTES
-            new += 1
-        return grown, new
-
-    def _quarantine_full(self) -> LogFull:
-        more = "" if self._quarantine_bytes_max == QUARANTINE_BYTES_MAX else ", or allow the log more ([log] bytes_max)"
-        return LogFull(
-            f"{self.path}: the quarantine holds {self._quarantine_bytes} bytes, {self._quarantine_bytes_max} allowed; "
-            f"find the device that sends what cannot be read (console, health page){more}"
-        )
+        self, connection: sqlite3.Connection, rows: Iterable[Quarantined], change: Change, *, is_once: bool
+    ) -> int:
+        """Returns how many rows are new. Raises LogFull where one more has no room."""
+        try:
+            return self.quarantine_rows.put_away(connection, rows, change, is_once=is_once)
+        except QuarantineFull:
+            table = self.quarantine_rows
+            raise LogFull(
+                f"{self.path}: the quarantine holds {table.bytes} bytes, {table.bytes_max} allowed; look at it (nabd "
+                "quarantine list, or the console's page), then replay or drop what is in it, or allow more "
+                "([quarantine] bytes_max, at most a quarter of [log] bytes_max)"
+            ) from None
 
     # -- reading
 
@@ -258,26 +238,7 @@ class SqliteLog:
         return [_ledger_decoder.decode(body) for (body,) in rows]
 
     def quarantine(self, limit: int, before: int | None = None) -> Sequence[Quarantined]:
-        rows = self._fetch(
-            "SELECT topic, payload, code, sentence, received_at_ms, device, stream, seq, count, number FROM quarantine "
-            "WHERE number < ? ORDER BY number DESC LIMIT ?",
-            (2**62 if before is None else before, limit),
-        )
-        return [
-            Quarantined(
-                topic=topic,
-                payload=payload,
-                code=code,
-                sentence=sentence,
-                received_at_ms=received_at_ms,
-                device=device,
-                stream=stream,
-                seq=seq,
-                count=count,
-                number=number,
-            )
-            for topic, payload, code, sentence, received_at_ms, device, stream, seq, count, number in rows
-        ]
+        return self.quarantine_rows.page(limit, before=before)
 
     def counts(self) -> Mapping[str, int]:
         with self._lock:

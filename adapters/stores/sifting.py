@@ -5,11 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from contract.ports import Quarantined
+from contract.quarantine import STORE_REFUSED, Quarantined
 from contract.records import Entry, Reading, Telemetry
 from contract.wire import topics
-
-REFUSED = "store_refused"
 
 
 def sift(
@@ -38,6 +36,11 @@ def sift(
     return good, refused
 
 
+def is_never_held(row: Quarantined) -> bool:
+    """Is it such a reading? No store takes it later either: a metric never changes its type."""
+    return row.code == STORE_REFUSED and row.payload.startswith(b"{")  # a document; what a server refused is a line
+
+
 def _why_not(entry: Entry, check: Callable[[Entry], object], faults: type[Exception]) -> str:
     try:
         check(entry)
@@ -50,7 +53,7 @@ def _quarantined(entry: Entry, record: Telemetry, reading: Reading, sentence: st
     return Quarantined(
         topic=topics.topic(record.device, topics.TELEMETRY),
         payload=msgspec.json.encode(replace(record, readings=(reading,))),
-        code=REFUSED,
+        code=STORE_REFUSED,
         sentence=sentence,
         received_at_ms=entry.at_ms,
         device=record.device,
