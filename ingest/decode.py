@@ -25,7 +25,7 @@ from contract.wire.messages import (
     WireFault,
     is_stream,
 )
-from ingest.dating import NO_CLOCK
+from ingest.clocks import NO_CLOCK
 from ingest.validate import Validator, excerpt
 
 _is_stream = lru_cache(65_536)(is_stream)  # asked of names of the right length only; thousands of messages tell each
