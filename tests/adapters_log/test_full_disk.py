@@ -9,7 +9,7 @@ from adapters.log.sqlite_log import LogFault, SqliteLog
 from contract import full_disk
 from contract.records import Telemetry
 from tests.adapters_log.test_sqlite_log import bulky, ticks
-from tests.small_disk import Ballast, small_disk
+from tests.small_disk import small_disk_or_skip
 
 
 def open_log(path: Path) -> SqliteLog:
@@ -40,12 +40,12 @@ def seqs(log: SqliteLog) -> list[int]:
 
 
 def test_on_a_disk_smaller_than_its_bound_what_was_read_makes_room_again_and_again(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", 32) as disk, closing(open_log(disk / "log.db")) as log:
+    with small_disk_or_skip(tmp_path / "disk", 32_000_000) as disk, closing(open_log(disk.folder / "log.db")) as log:
         kept: list[int] = []
         for _ in range(5):
             error = until_full(log, kept, reads=True)
             assert full_disk.is_told(str(error))
-            assert f"{disk / 'log.db'}: its disk is full" in str(error)
+            assert f"{disk.folder / 'log.db'}: its disk is full" in str(error)
             assert log.cut(1, cramped=True) > 0
         left = seqs(log)
         assert left == kept[-len(left) :], "only the oldest went"
@@ -53,36 +53,36 @@ def test_on_a_disk_smaller_than_its_bound_what_was_read_makes_room_again_and_aga
 
 
 def test_what_nobody_has_read_is_never_cut_and_it_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", 32) as disk:
-        ballast, kept = Ballast(disk), list[int]()
-        with closing(open_log(disk / "log.db")) as log:
+    with small_disk_or_skip(tmp_path / "disk", 32_000_000) as disk:
+        path, kept = disk.folder / "log.db", list[int]()
+        with closing(open_log(path)) as log:
             log.consumed("store", 0)
             for _ in range(3):
                 assert full_disk.is_told(str(until_full(log, kept, reads=False)))
-                ballast.fill()
+                disk.fill()
                 assert log.cut(1, cramped=True) == 0
-            ballast.drop()
+            disk.free()
             log.append(ticks(1), 1)
             assert seqs(log) == kept
-        with closing(open_log(disk / "log.db")) as log:
+        with closing(open_log(path)) as log:
             assert seqs(log) == kept
 
 
 def test_a_start_on_a_full_disk_says_so_with_the_remedy_and_harms_nothing(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", 16) as disk:
-        path, ballast = disk / "log.db", Ballast(disk)
+    with small_disk_or_skip(tmp_path / "disk", 16_000_000) as disk:
+        path = disk.folder / "log.db"
         with closing(open_log(path)) as log:
             log.append([bulky(number) for number in range(1, 601)], 1)
-        ballast.fill()
+        disk.fill()
         with pytest.raises(LogFault, match=r"log\.db: cannot be opened: its disk is full; make room on it, then start"):
             open_log(path)
-        ballast.drop()
+        disk.free()
         with closing(open_log(path)) as log:
             assert seqs(log) == list(range(1, 601))
 
 
 def test_the_reserve_is_held_only_where_there_is_room_to_spare(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", 12) as disk, closing(open_log(disk / "log.db")):
-        assert not (disk / "log.db-reserve").exists()
-    with small_disk(tmp_path / "larger", 32) as disk, closing(open_log(disk / "log.db")):
-        assert (disk / "log.db-reserve").stat().st_blocks * 512 >= 8_000_000
+    with small_disk_or_skip(tmp_path / "disk", 12_000_000) as disk, closing(open_log(disk.folder / "log.db")):
+        assert not (disk.folder / "log.db-reserve").exists()
+    with small_disk_or_skip(tmp_path / "larger", 32_000_000) as disk, closing(open_log(disk.folder / "log.db")):
+        assert (disk.folder / "log.db-reserve").stat().st_blocks * 512 >= 8_000_000

@@ -6,9 +6,10 @@ from typing import Protocol
 from adapters.platform_client import PlatformClient, PlatformFault
 from nabd.process import free_port
 from stand.influxdb import InfluxServer
-from tests.crash.disk import Disk, FileSizes, SmallDisk
+from tests.crash.disk import Disk, FileSizes
 from tests.crash.forge import Forge, Forged
 from tests.crash.journal import Journal
+from tests.small_disk import SmallDisk
 from tests.waiting import eventually
 
 UP_S_MAX = 60.0

@@ -14,11 +14,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.crash.disk import NotPermitted, small_disk
 from tests.crash.forge import Forge
 from tests.crash.play import play
 from tests.crash.ways import WAYS
 from tests.fuzz.run import GROWTH_BYTES_MAX, fuzz
+from tests.small_disk import NotPermitted, small_disk
 
 STROKES = 30  # a round
 READINGS = 40_000

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.disk import NotPermitted, small_disk
 from tests.crash.forge import Forge
 from tests.crash.play import play
 from tests.crash.ways import EMBEDDED, WAYS, Way
+from tests.small_disk import NotPermitted, small_disk
 
 SEED = "20261124"
 pytestmark = pytest.mark.timeout(300)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bench.servers import Mosquitto
 from stand.influxdb import InfluxServer
-from tests.crash.disk import SmallDisk
 from tests.crash.forge import Forge
 from tests.crash.house import House
+from tests.small_disk import SmallDisk
 
 
 @dataclass(frozen=True)
