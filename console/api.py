@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console import api_acts, api_devices, metrics, problems
+from console import api_acts, api_devices, chatter, metrics, problems
 from console.health import read_health
 from console.parameters import known_parameters, rfc3339
 from console.platform import Platform
@@ -57,6 +57,7 @@ def add_health(app: FastAPI, platform: Platform) -> None:
                 name: {"position": health.consumers[name], "lag": health.lag[name]} for name in health.consumers
             },
             "left_out": dict(health.left_out),
+            "over_limit": [chatter.document(one) for one in health.over_limit],
             "devices": len(platform.live),
         }
         return Json(document, 503 if health.reasons else 200)

@@ -37,7 +37,8 @@ Health = Mapping[str, object]
 
 ``connected`` (bool): the broker is there. ``holding`` (bool or str): ingest keeps nothing at the moment, and why.
 ``faults`` (list of str): sentences on what is wrong. ``consumers`` (name to log position): how far each consumer of the
-log is. ``left_out`` (name to number): what was lost on purpose since the start, and where. ``clock``
+log is. ``left_out`` (name to number): what was lost on purpose since the start, and where. ``over_limit`` (list
+of OverLimit): devices that say too much. ``clock``
 (``city_origin_ms``, ``real_origin_ms``, ``speed``): what the city clock is made from. Any further number is a figure of
 ingest and appears in ``/metrics`` under its own name behind ``nabd_ingest_``.
 """

@@ -24,6 +24,7 @@ from ingest.batch import NO_STREAM, Batch
 from ingest.decode import JsonReader, TelemetryIn, Unreadable, decode_telemetry
 from ingest.deferred import Deferred, Waiting
 from ingest.ledger import Ledger
+from ingest.limits import Gate, Limits
 from ingest.order import take_status
 from ingest.readings import Intake, newest_up_ms
 from ingest.small_channels import SmallChannels
@@ -53,14 +54,22 @@ class Outcome(msgspec.Struct, frozen=True):
 class Pipeline:
     """Stateful only in the ledger, which the log has too. `process` is for one thread; the rest may be asked by any."""
 
-    def __init__(self, kinds: Kinds, lookup: Callable[[str], Device | None], log: Log, clock: Clock) -> None:
+    def __init__(
+        self,
+        kinds: Kinds,
+        lookup: Callable[[str], Device | None],
+        log: Log,
+        clock: Clock,
+        limits: Limits = Limits(),  # noqa: B008  # frozen
+    ) -> None:
         self._validators = {name: Validator(kind) for name, kind in kinds.items()}
         self._lookup, self._log, self._clock = lookup, log, clock
         self._ledger = Ledger(log.ledger(), _telemetry_behind(log, log.consumers().get(LEDGER, 0)))
+        self.gate = Gate(limits)
         self._intake = Intake(log)
         self._waiting = Waiting()
         self._reader = JsonReader()
-        self._small = SmallChannels(self._known, self._reader, clock).takers
+        self._small = SmallChannels(self._known, self._reader, clock, self.gate).takers
         self._registered: list[Deferred] = []
         self._registered_lock = threading.Lock()
 
@@ -69,6 +78,7 @@ class Pipeline:
     def process(self, incoming: Sequence[Message]) -> Outcome:
         """Keep a batch whole. LogFull and OSError mean that nothing was kept: call again with the same messages."""
         batch = Batch(self._ledger, self._log, self._clock.now_ms())
+        self.gate.begin(batch.now_ms, self._clock.monotonic_s())
         with self._registered_lock:
             welcomed, self._registered = self._registered, []
         try:
@@ -77,6 +87,7 @@ class Pipeline:
                 self._take(batch, message, incoming)
             self._append(batch)
         except BaseException:
+            self.gate.undo()
             with self._registered_lock:
                 self._registered[:0] = welcomed
             raise
@@ -147,15 +158,32 @@ class Pipeline:
             self._defer(batch, device_id, decode_telemetry(message.payload, None, self._reader))
             return
         device, validator = known
+        if not self.gate.takes_message(device_id):
+            batch.count("over_limit_messages")
+            return
         try:
             telemetry = decode_telemetry(message.payload, validator, self._reader)
         except Unreadable as fault:
             self._intake.refuse(batch, device_id, fault)
             return
+        if telemetry.readings and not self._takes(batch, device_id, validator, telemetry):
+            return
         newest_ms = newest_up_ms(telemetry)
         if newest_ms is not None and telemetry.boot not in batch.stream(device_id, telemetry.stream).boots:
             newest_ms = self._newest_up_ms(newest_ms, telemetry, message, validator, incoming)
         self._intake.take(batch, device, validator, telemetry, newest_ms)
+
+    def _takes(self, batch: Batch, device_id: str, validator: Validator, telemetry: TelemetryIn) -> bool:
+        """Is the device within its limits? If not its message is left alone, and the device holds."""
+        newest = telemetry.readings[-1]
+        at_ms = newest.at if newest.at is not None else batch.now_ms
+        if not self.gate.takes_readings(device_id, validator.period_ms, at_ms, len(telemetry.readings)):
+            batch.count("over_limit_readings", len(telemetry.readings))
+            return False
+        if not self.gate.takes_stream(batch, device_id, telemetry.stream):
+            batch.count("over_limit_streams")
+            return False
+        return True
 
     def _newest_up_ms(
         self,

@@ -51,7 +51,7 @@ from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.ports import listen
 from nabd.positions import check_positions, check_state_there
 from nabd.recording import make_recorder, run_recorder
-from nabd.settings import Settings
+from nabd.settings import Settings, limits_of
 from nabd.storing import open_store, restore_live
 from rules import loader
 from rules.engine import Engine
@@ -162,7 +162,7 @@ class House:
             raise Refused(
                 f"{path / 'state.db'}: holds {fault}; use the Nabd that made it, or restore a backup of the data folder"
             ) from None
-        self.pipeline = Pipeline(kinds, self.registry.lookup, self.log, self.clock)
+        self.pipeline = Pipeline(kinds, self.registry.lookup, self.log, self.clock, limits_of(settings))
         self.registry.on_change.append(lambda device: self.pipeline.registered(device.device))
         self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
         self.writer = StoreWriter(self.log, self.store, self.clock)

@@ -93,3 +93,12 @@ def test_the_health_page_marks_what_stands_still_and_says_where_credentials_come
     assert texts.text("health.left_out") in shown
     assert texts.text("deferred.no_credential") in shown
     assert "nabd devices rotate ID --credentials node.json" in shown
+
+
+@pytest.mark.parametrize("code", ["ar", "fr", "en"])
+def test_the_health_page_names_the_device_that_says_too_much_and_what_to_do(ailing: str, code: str) -> None:
+    shown = page(f"{ailing}{code}/health")
+    texts = languages()[code]
+    assert texts.text("over.title") in shown
+    assert "lamp-001" in shown.split(texts.text("over.means"))[1].split("</table>")[0]
+    assert texts.text("over.do_readings") in shown
