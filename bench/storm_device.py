@@ -27,7 +27,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.measured = self.kept = self.sent = self.messages = self.resent = self.births = self.leases = 0
-        self.bytes_sent = 0
+        self.bytes_sent = self.backlog_kept = 0
         self.live_s: list[float] = []
 
 
@@ -132,6 +132,9 @@ class LeanDevice:
             else:
                 left = [seq for seq in flight.seqs if seq > upto and not any(a <= seq <= b for a, b in also)]
             self._tally.kept += len(flight.seqs) - len(left)
+            self._tally.backlog_kept += sum(seq <= self._base for seq in flight.seqs) - sum(
+                seq <= self._base for seq in left
+            )
             if flight.live and not left:
                 self._tally.live_s.append(now_s - flight.sent_s)
                 self._live_at.pop(flight.seqs[0], None)

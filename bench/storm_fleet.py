@@ -2,7 +2,8 @@
 
     python -m bench.storm_fleet --port 1883 --devices 10000 --backlog 130 --connect-s 30
 
-Each device has a connection of its own, opened anew when it is lost. The process ends when its standard input does.
+Each device has a connection of its own, opened anew when it is lost. Told a line, the fleet measures nothing
+more; the process ends when its standard input does.
 """
 
 import argparse
@@ -160,13 +161,15 @@ class Fleet:
         options = self._options
         for number, link in enumerate(self.links):
             self._open_later(link, options.connect_s * number / len(self.links))
-        ended = asyncio.ensure_future(_end_of_input())
+        orders = await _input()
+        hushed = asyncio.ensure_future(orders.readline())
+        ended = asyncio.ensure_future(_end(hushed, orders))
         live_s = [time.monotonic() + self._chance.random() * options.live_s for _ in self.links]
         rounds = 0
         while not ended.done():
             now_s = time.monotonic()
             for number, link in enumerate(self.links):
-                if live_s[number] <= now_s:
+                if live_s[number] <= now_s and not hushed.done():
                     live_s[number] += options.live_s
                     link.device.measure(self.now_ms())
                 link.work(now_s)
@@ -189,6 +192,7 @@ class Fleet:
             "lost": self.lost_links,
             "measured": tally.measured,
             "kept": tally.kept,
+            "backlog_kept": tally.backlog_kept,
             "sent": tally.sent,
             "resent": tally.resent,
             "messages": tally.messages,
@@ -202,10 +206,15 @@ class Fleet:
         }
 
 
-async def _end_of_input() -> None:
+async def _input() -> asyncio.StreamReader:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()
+    return reader
+
+
+async def _end(hushed: "asyncio.Future[bytes]", orders: asyncio.StreamReader) -> None:
+    await hushed
+    await orders.read()
 
 
 def main() -> None:
