@@ -30,5 +30,5 @@ def document(over: OverLimit) -> dict[str, Any]:
         "since": rfc3339(over.since_ms),
         "last": rfc3339(over.last_ms),
         "messages_left": over.left,
-        "sentence": f"{sentence}; {advice}",
+        "sentence": f"{sentence}. {advice}",
     }

@@ -324,7 +324,7 @@ def test_a_device_that_says_too_much_is_named_with_how_fast_and_what_to_do(clien
     [said] = response.json()["over_limit"]
     assert response.status_code == 200, "the platform is well; one device is not"
     assert (said["device"], said["count"], said["limit"], said["window_s"]) == ("lamp-001", 4213, 1000, 900)
-    assert said["sentence"].startswith("4,213 readings within 15 minutes; 1,000 are allowed; Look for")
+    assert said["sentence"].startswith("4,213 readings within 15 minutes; 1,000 are allowed. Look for")
     assert 'nabd_devices_over_limit{what="readings"} 1.0' in client.get("/metrics").text.splitlines()
 
 
