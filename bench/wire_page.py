@@ -61,7 +61,9 @@ ADVICE = """## What to do about it
 - **Coming back costs**: {connection:,.0f} bytes of MQTT with the birth, and a TLS handshake of {handshake:,}. With
   its packets that is about as much as staying connected for {breakeven:.0f} minutes at a keep-alive of {long} s. A
   device that sleeps longer than that saves.
-- A command is a `lease`, its acknowledgement, a `reported` and a reading: nothing beside the rest.
+- **A lease** with its acknowledgement and the `reported` that answers it is {lease:.0f} bytes on the wire. This city's
+  rules and schedules gave a lamp {leases:.0f} of them a day: a rule that renews its wish oftener than it must pays for
+  each.
 """
 
 SUM = "| kind | telemetry | all but keep-alive | keep-alive {short} s | sum, TLS 1.2 | the same, keep-alive {long} s |"
@@ -102,7 +104,11 @@ def _advice(lamp: list[Row], tls: Tls) -> str:
     head = telemetry_head() + of["broker's acknowledgements"].packet_bytes + of["kept"].packet_bytes
     connection = of[CONNECTION]
     coming_back = on_the_wire(connection, tls.record) + tls.handshake + HANDSHAKE_PACKETS * HEADER_BYTES
+    answered = ("lease", "device's acknowledgements", "reported")
+    lease = sum(2 * HEADER_BYTES + tls.record + of[what].packet_bytes for what in answered if what in of)
     return ADVICE.format(
+        lease=lease + 2 * HEADER_BYTES + tls.record + of["broker's acknowledgements"].packet_bytes,
+        leases=of["lease"].packets if "lease" in of else 0,
         head=head,
         saved=head + 3 * (2 * HEADER_BYTES + tls.record),
         connection=connection.octets,
