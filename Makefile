@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 STUBS  := .stubs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format generate test test-all deploy-check systemd-score bench bench-ingest bench-dashboards bench-storm bench-wire lock clean
+.PHONY: help setup demo check format generate test test-all deploy-check systemd-score bench bench-ingest bench-bytes bench-dashboards bench-storm bench-wire soak lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ test: $(STAMP) ## The tests that need nothing but PyPI
 test-all: $(STAMP) ## Also those that need Mosquitto, Chromium and InfluxDB
 	$(BIN)/pytest -m services
 
+soak: $(STAMP) ## For hours: 1,000 kills, 1,000,000 readings, 1,000,000 harmed payloads; goes on where it was broken off
+	$(BIN)/python -m tests.crash.soak $(ARGS)
+
 deploy-check: $(STAMP) ## Is what docker compose needs in CITY (default ./city) there and good?
 	@$(BIN)/nabd doctor --deploy $(or $(CITY),city)
 
@@ -62,6 +65,9 @@ bench: $(STAMP) ## Measure the way from broker to store and print the figures
 
 bench-ingest: $(STAMP) ## Compare Nabd with Telegraf between Mosquitto and InfluxDB; writes docs/benchmarks.md
 	$(BIN)/python -m bench.ingest_against_telegraf --page docs/benchmarks.md $(ARGS)
+
+bench-bytes: $(STAMP) ## Measure bytes a reading on the disk, raw and aggregated, in both stores
+	$(BIN)/python -m bench bytes
 
 bench-dashboards: $(STAMP) ## Measure every panel's query on thirty days of a thousand devices
 	$(BIN)/python -m bench.dashboards $(ARGS)

@@ -1,7 +1,8 @@
 """Asks a running platform over HTTP: the command line's way in, because the stores let one process in."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import httpx
 import msgspec
@@ -59,10 +60,42 @@ class PlatformClient:
             if not page["items"] or offset >= page["total"]:
                 return
 
+    def headers(self, path: str, parameters: Mapping[str, Any]) -> Mapping[str, str]:
+        """What a long answer would say of itself."""
+        response = self._send("HEAD", f"/api/v1/{path}", params=dict(parameters))
+        if not response.is_success:
+            with self.stream(path, parameters):  # an answer to GET says why, one to HEAD has no words
+                self._complain("HEAD", f"/api/v1/{path}", response)
+        return response.headers
+
+    @contextmanager
+    def stream(self, path: str, parameters: Mapping[str, Any]) -> Iterator[Iterator[bytes]]:
+        """A long answer in chunks. One that is broken off is a PlatformFault, never a short one."""
+        url = f"/api/v1/{path}"
+        try:
+            with self._http.stream("GET", url, params=dict(parameters)) as response:
+                if not response.is_success:
+                    response.read()
+                    self._complain("GET", url, response)
+                yield self._chunks(response)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._silent(error) from None
+
+    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
+        try:
+            yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            raise PlatformFault(
+                f"{self.url} broke its answer off ({error or type(error).__name__}); its own log tells why"
+            ) from None
+
     def _checked(self, method: str, path: str, **options: Any) -> httpx.Response:
         response = self._send(method, path, **options)
-        if response.is_success:
-            return response
+        if not response.is_success:
+            self._complain(method, path, response)
+        return response
+
+    def _complain(self, method: str, path: str, response: httpx.Response) -> NoReturn:
         try:
             problem = response.json()
         except ValueError:
@@ -75,9 +108,10 @@ class PlatformClient:
         try:
             return self._http.request(method, path, **options)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise PlatformFault(
-                f"{self.url} does not answer ({error or type(error).__name__}); is nabd up running?"
-            ) from None
+            raise self._silent(error) from None
+
+    def _silent(self, error: Exception) -> PlatformFault:
+        return PlatformFault(f"{self.url} does not answer ({error or type(error).__name__}); is nabd up running?")
 
 
 def _object(response: httpx.Response) -> Any:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import fleet_memory, growth, ingest_micro, latency, store_micro, throughput
+from bench import bytes_on_disk, fleet_memory, growth, ingest_micro, latency, store_micro, throughput
 
 BENCHES: dict[str, Callable[[Path], list[str]]] = {
     "ingest": ingest_micro.measure,
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[[Path], list[str]]] = {
     "latency": latency.measure,
     "stores": store_micro.measure,
     "memory": fleet_memory.measure,
+    "bytes": bytes_on_disk.measure,
 }
 
 

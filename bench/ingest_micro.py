@@ -41,7 +41,7 @@ def batches(messages: int, readings: int) -> list[list[Message]]:
         first = 1 + n // DEVICES * readings
         items = [
             {"seq": first + i, "at": NOW_MS - 5_000 + i, "v": {"power_w": 61.2, "level": 0.8, "level_by": "schedule",
-             "energy_wh": 1000 + first + i}}
+             "energy_wh": 1000}}
             for i in range(readings)
         ]  # fmt: skip
         document = {"stream": "9f3c01aa", "boot": 1, "clock": "synced", "oldest": first, "readings": items}
@@ -66,7 +66,7 @@ def measure(folder: Path) -> list[str]:
     lines = []
     for readings, messages in ((1, MESSAGES), (16, MESSAGES // 6)):
         log = SqliteLog(folder / f"log-{readings}.db", bytes_max=10**10, days_max=30)
-        pipeline = Pipeline(load_kinds(), devices.get, log, StillClock(), limits_of(Settings()))
+        pipeline = Pipeline(load_kinds(), devices.get, log, StillClock(), limits=limits_of(Settings()))
         work = batches(messages, readings)
         for name in ("new", "all duplicates"):
             took_s, cpu_s, each = run(work, pipeline)

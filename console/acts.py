@@ -112,8 +112,8 @@ def check_registration(platform: Platform, given: Registration) -> Registered:
     asset = given.asset or given.device
     if given.asset and not _ASSET_ID.fullmatch(given.asset):
         faults.append(f"asset: {given.asset[:40]!r} must be 1 to 64 of a-z, 0-9 and : . _ -, beginning with a-z or 0-9")
-    faults += _check_text("name", given.name, NAME_LENGTH_MAX, required=False)
-    faults += _check_text("by", given.by, NAME_LENGTH_MAX, required=True)
+    faults += check_text("name", given.name, NAME_LENGTH_MAX, required=False)
+    faults += check_text("by", given.by, NAME_LENGTH_MAX, required=True)
     faults += _check_place(platform, given)
     settings: dict[str, float | str] = {}
     kind = platform.kinds.get(given.kind)
@@ -173,7 +173,7 @@ def _check_place(platform: Platform, given: Registration) -> list[str]:
 
 async def acknowledge(platform: Platform, alarm: str, by: str) -> AlarmRow:
     """Note that somebody has seen an alarm. Doing it again changes nothing. Raises Problem."""
-    faults = _check_text("by", by, NAME_LENGTH_MAX, required=True)
+    faults = check_text("by", by, NAME_LENGTH_MAX, required=True)
     if faults:
         raise _invalid(faults)
     row = await asyncio.to_thread(platform.state.alarm, alarm)
@@ -222,8 +222,8 @@ def _within(scope: Scope, device: Device) -> bool:
 
 def check(platform: Platform, wish: Wish, devices: Iterable[Device]) -> list[str]:
     """What speaks against a wish, one sentence each; empty when nothing does."""
-    faults = _check_text("reason", wish.reason, REASON_LENGTH_MAX, required=True)
-    faults += _check_text("by", wish.by, NAME_LENGTH_MAX, required=True)
+    faults = check_text("reason", wish.reason, REASON_LENGTH_MAX, required=True)
+    faults += check_text("by", wish.by, NAME_LENGTH_MAX, required=True)
     if wish.rank not in RANKS:
         faults.append(f"rank: {wish.rank[:40]!r} is not one of {', '.join(RANKS)}")
     if wish.id and not _INTENT_ID.fullmatch(wish.id):
@@ -300,7 +300,7 @@ def _same(known: Sequence[IntentState], assets: Sequence[str], given: Wish, way_
 
 async def withdraw(platform: Platform, intent: str, by: str) -> list[IntentState]:
     """Take a person's wish back before its end. Doing it again changes nothing. Raises Problem."""
-    faults = _check_text("by", by, NAME_LENGTH_MAX, required=True)
+    faults = check_text("by", by, NAME_LENGTH_MAX, required=True)
     if faults:
         raise _invalid(faults)
     rows = await states_of(platform, intent)
@@ -343,7 +343,7 @@ async def _submit(platform: Platform, record: Record) -> int:
         raise Problem("unavailable", f"the log cannot be written: {error}") from None
 
 
-def _check_text(name: str, text: str, most: int, *, required: bool) -> list[str]:
+def check_text(name: str, text: str, most: int, *, required: bool) -> list[str]:
     stripped = text.strip()
     if required and not stripped:
         return [f"{name}: missing; it stands in the audit"]

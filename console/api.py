@@ -8,12 +8,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console import api_acts, api_devices, chatter, metrics, problems
-from console.health import read_health
+from console import api_acts, api_arrow, api_completeness, api_devices, api_quarantine, chatter, metrics, problems
+from console.health import quarantine_document, read_health
 from console.parameters import known_parameters, rfc3339
 from console.platform import Platform
 from console.problems import Problem, answer
 from console.replies import Json
+from console.streams import Streams
 
 BODY_BYTES_MAX = 64 * 1024
 
@@ -31,6 +32,9 @@ def create_api(platform: Platform) -> FastAPI:
     problems.install(api)
     api.include_router(api_devices.routes(platform))
     api.include_router(api_acts.routes(platform))
+    api.include_router(api_quarantine.routes(platform))
+    api.include_router(api_arrow.routes(platform, Streams(platform.registry)))
+    api.include_router(api_completeness.routes(platform))
     api.add_middleware(BodyGuard)
     return api
 
@@ -58,6 +62,8 @@ def add_health(app: FastAPI, platform: Platform) -> None:
             },
             "left_out": dict(health.left_out),
             "over_limit": [chatter.document(one) for one in health.over_limit],
+            "aggregates": dict(health.aggregates),
+            "quarantine": quarantine_document(health.quarantine),
             "devices": len(platform.live),
         }
         return Json(document, 503 if health.reasons else 200)

@@ -1,4 +1,4 @@
-"""/api/v1: alarms, intents, decisions, rules, the ledger's counts and the quarantine."""
+"""/api/v1: alarms, intents, decisions, rules and the ledger's counts."""
 
 from threading import Lock
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from console import acts, documents
-from console.parameters import ITEMS_MAX, Limit, PageOf, Text, parse_duration, parse_time
+from console.parameters import Limit, PageOf, Text, parse_duration, parse_time
 from console.platform import Platform
 from console.problems import Problem
 from console.replies import Json
@@ -119,22 +119,6 @@ def _records(router: APIRouter, platform: Platform) -> None:
     @router.get("/ledger", summary="Counts of readings since the beginning, by what became of them")
     def ledger() -> Response:
         return Json(ledger_counts(platform))
-
-    @router.get("/quarantine", summary="What could not be read, newest first, whole and with the reason")
-    def quarantine(
-        limit: Limit = 100,
-        before: Annotated[int | None, Query(ge=1, le=2**53, description="`next` of the page before")] = None,
-        offset: Annotated[int, Query(ge=0, le=ITEMS_MAX)] = 0,
-    ) -> Response:
-        rows = list(platform.log.quarantine(offset + limit + 1, before))[offset:]
-        counts = platform.log.counts()
-        document: dict[str, Any] = {
-            "items": [documents.quarantine_document(row) for row in rows[:limit]],
-            "total": counts.get("quarantined", 0) + counts.get("store_refused", 0),
-        }
-        if len(rows) > limit:
-            document["next"] = rows[limit - 1].number
-        return Json(document)
 
 
 def _copies(router: APIRouter, platform: Platform) -> None:

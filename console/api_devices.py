@@ -8,13 +8,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from console import acts, documents
 from console.live import LiveDevice
-from console.parameters import Limit, PageOf, Text, parse_duration, parse_time, rfc3339
+from console.parameters import (
+    QUALITY_SAYS,
+    Limit,
+    PageOf,
+    Text,
+    parse_duration,
+    parse_quality,
+    parse_time,
+    rfc3339,
+)
 from console.platform import Platform
 from console.problems import Problem
 from console.replies import Json
 from contract.document import nearest
 from contract.kind import Kind, Metric, MetricType
 from contract.ports import Device
+from contract.quality import about, words
 
 READINGS_MAX = 50_000
 EVERY_MS_MIN = 1_000
@@ -160,7 +170,8 @@ def _devices(router: APIRouter, platform: Platform) -> None:
     @router.get("/devices/{device}/ledger", summary="Which readings came, which are missing, which are gone for good")
     def ledger(device: str) -> Response:
         _device(platform, device)
-        return Json({"device": device, "streams": [documents.stream_document(row) for row in platform.ledger(device)]})
+        streams = [documents.stream_document(row) for row in platform.ledger(device)]
+        return Json({"device": device, "streams": streams, "unknown_metrics": platform.unknown_metrics(device)})
 
     @router.get("/deferred", summary="Devices that speak and are not registered")
     def deferred(page: PageOf) -> Response:
@@ -184,6 +195,7 @@ def _readings(router: APIRouter, platform: Platform) -> None:
         end: Annotated[str | None, Query(description="RFC 3339, not included; now when left out")] = None,
         every: Annotated[str | None, Query(description="mean of each step of this length, like 5m")] = None,
         limit: Annotated[int, Query(ge=1, le=READINGS_MAX)] = 10_000,
+        quality: Annotated[str | None, Query(max_length=200, description=QUALITY_SAYS)] = None,
     ) -> Response:
         found = _device(platform, device)
         known = _metric(platform, found, metric)
@@ -194,7 +206,7 @@ def _readings(router: APIRouter, platform: Platform) -> None:
         every_ms = _every(known, every)
         rows = platform.store.readings(
             kind=found.kind, metric=metric, start_ms=start_ms, end_ms=end_ms, device=device, every_ms=every_ms,
-            limit=limit + 1,
+            limit=limit + 1, without=about(known, parse_quality(quality)),
         )  # fmt: skip
         kept, following_ms = _page(list(rows), limit)
         type_of = None if every_ms else known.type
@@ -204,9 +216,21 @@ def _readings(router: APIRouter, platform: Platform) -> None:
             "unit": known.unit,
             "readings": [[rfc3339(at_ms), documents.plain_value(type_of, value)] for at_ms, value in kept],
         }
+        if every_ms is None:
+            until_ms = end_ms if following_ms is None else following_ms
+            document["marks"] = _marks(platform, found, known, start_ms, until_ms)
         if following_ms is not None:
             document["next"] = rfc3339(following_ms)
         return Json(document)
+
+
+def _marks(platform: Platform, device: Device, metric: Metric, start_ms: int, end_ms: int) -> list[list[Any]]:
+    """[time, words] of each reading that something is known against which can be about the metric."""
+    rows = platform.store.marks(
+        kind=device.kind, device=device.device, start_ms=start_ms, end_ms=end_ms, limit=READINGS_MAX
+    )
+    found = [(at_ms, words(about(metric, bits))) for at_ms, bits in rows]
+    return [[rfc3339(at_ms), marks] for at_ms, marks in found if marks]
 
 
 def _page(rows: list[tuple[int, Any]], limit: int) -> tuple[list[tuple[int, Any]], int | None]:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from console.api import add_health, create_api
 from console.desk import Desk
 from console.language import Language, languages
-from console.pages import alarms, asset, assets, commands, health, overview
+from console.pages import alarms, asset, assets, commands, completeness, health, overview, quarantine
 from console.pages.frame import Frame, card, empty
 from console.platform import Platform
 from contract.kind import LANGUAGES
@@ -29,6 +29,8 @@ PAGES = {
     "/alarms": alarms.build,
     "/commands": commands.build,
     "/health": health.build,
+    "/quarantine": quarantine.build,
+    "/completeness": completeness.build,
 }
 
 

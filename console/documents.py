@@ -11,14 +11,15 @@ from console.parameters import rfc3339
 from console.platform import DeferredDevice
 from contract.decisions import Decision, IntentState, Lease, Rank
 from contract.kind import Kind, MetricType, Value
-from contract.ports import AlarmRow, Device, LedgerRow, Quarantined
-from contract.records import Quality
+from contract.ports import AlarmRow, Device, LedgerRow
+from contract.quality import words as quality_words
+from contract.quarantine import Quarantined, Replayed
 
 Document = dict[str, Any]
 
 RULE_FIELDS = (
-    "name", "group", "file", "line", "kind", "where", "when", "for_ms", "keep_for_ms", "severity", "text", "set",
-    "lease_ms", "at_most", "broken",
+    "name", "group", "file", "line", "kind", "where", "when", "for_ms", "keep_for_ms", "doubtful", "severity",
+    "text", "set", "lease_ms", "at_most", "broken",
 )  # fmt: skip
 
 
@@ -38,11 +39,6 @@ def target_value(kind: Kind | None, target: str, to: float | None) -> float | bo
     if to is None or found is None or found.type is not MetricType.BOOLEAN:
         return to
     return bool(to)
-
-
-def quality_words(quality: int) -> list[str]:
-    """What is known against a reading; empty for one without reproach."""
-    return [str(flag.name).lower() for flag in Quality if flag and quality & flag]
 
 
 def device_document(device: Device, live: LiveDevice | None, now_ms: int) -> Document:
@@ -117,13 +113,22 @@ def binding_documents(bindings: Sequence[tuple[str, int, int | None]]) -> list[D
 
 
 def stream_document(row: LedgerRow) -> Document:
-    """``missing`` is what lies between 1 and the highest seq heard of and is neither had nor gone."""
+    """``missing`` is what lies between 1 and the highest seq heard of and is neither had nor gone.
+
+    ``clocks``: by how much a clock was found ahead, from which seq on. ``dated_roughly``: boots that may have been so
+    much earlier than they are dated (null: nobody knows).
+    """
     return {
         "stream": row.stream,
         "have": [list(span) for span in row.have],
         "missing": [list(span) for span in missing(row.have, row.gone)],
         "gone": [list(span) for span in row.gone],
         "seen_at": rfc3339(row.seen_at_ms) if row.seen_at_ms else None,
+        "clocks": [
+            {"boot": one.boot, "clock": one.clock, "since_seq": one.since_seq, "ahead_ms": one.ahead_ms}
+            for one in row.skews
+        ],
+        "dated_roughly": [{"boot": boot, "earlier_ms": earlier_ms} for boot, earlier_ms in sorted(row.rough.items())],
     }
 
 
@@ -161,12 +166,26 @@ def quarantine_document(row: Quarantined) -> Document:
         "code": row.code,
         "sentence": row.sentence,
         "count": row.count,
+        "seqs": list(row.seqs),
+        "bytes": len(row.payload),
     }
     try:
         document["payload"] = bytes(row.payload).decode("utf-8")
     except UnicodeDecodeError:
         document["payload_base64"] = base64.b64encode(row.payload).decode("ascii")
     return document
+
+
+def replayed_document(told: Replayed) -> Document:
+    """What became of a row: how many readings are stored now, and what of it stays, and why."""
+    return {
+        "number": told.number,
+        "device": told.device,
+        "stored": told.readings,
+        "stays": told.stays,
+        "code": told.code,
+        "sentence": told.sentence,
+    }
 
 
 def alarm_document(row: AlarmRow) -> Document:

@@ -1,11 +1,13 @@
 """How the platform is: what the wiring told, read into one shape, and judged."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from console.platform import Platform
 from contract.over_limit import OverLimit
+from contract.quarantine import QuarantineUse
 
 STORE_LAG_MAX = 50_000  # entries behind which the store counts as ill: several minutes of a full city
 
@@ -23,6 +25,8 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True):
     log_position: int
     log_bytes: int
     figures: Mapping[str, float]  # ingest's own counters
+    quarantine: QuarantineUse
+    aggregates: Mapping[str, int] = {}  # how far the making of aggregates is: hours_behind, seconds_behind, …
 
 
 def read_health(platform: Platform) -> HealthView:
@@ -45,14 +49,27 @@ def read_health(platform: Platform) -> HealthView:
         left_out=_numbers(told.get("left_out")),
         over_limit=_over_limit(told.get("over_limit")),
         lag=lag,
+        aggregates=_numbers(told.get("aggregates")),
         log_position=last,
         log_bytes=platform.log.size_bytes(),
+        quarantine=platform.log.quarantine_rows.use(),
         figures={
             name: float(value)
             for name, value in told.items()
             if isinstance(value, (int, float)) and name not in ("connected", "holding")
         },
     )
+
+
+def quarantine_document(use: QuarantineUse) -> dict[str, Any]:
+    """How full the quarantine is, and which devices have used up their share: they are held alone, nobody else is."""
+    return {
+        "rows": use.rows,
+        "bytes": use.bytes,
+        "bytes_max": use.bytes_max,
+        "device_bytes_max": use.device_bytes_max,
+        "filled_by": [{"device": device, "bytes": size} for device, size in use.full],
+    }
 
 
 def _numbers(told: object) -> dict[str, int]:

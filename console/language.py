@@ -14,6 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from contract import quality
 from contract.kind import LANGUAGES, Labels, Metric, MetricType, Setting, Value
 
 PLURALS = frozenset({"zero", "one", "two", "few", "many", "other"})
@@ -172,6 +173,7 @@ def read_texts(code: str) -> dict[str, str | Mapping[str, str]]:
     if code == "fr":
         text = re.sub(r"(?<=\S) (?=[:;!?»](?:[ \"\n]|$))|(?<=«) ", SPACE, text)
     _flatten(yaml.load(StringIO(text)), "", texts)
+    texts |= {f"quality.{word}": label for word, label in quality.texts(code).items()}
     return texts
 
 

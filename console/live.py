@@ -17,6 +17,7 @@ import msgspec
 
 from contract.kind import Kinds, Value
 from contract.ports import Device
+from contract.quality import about
 from contract.records import Entry, Registered, Reported, Status, Telemetry
 
 DEVICES_MAX = 50_000
@@ -143,10 +144,12 @@ class LiveView:
         live = self._known(record.device)
         if live is None:
             return
+        if record.came_at_ms:  # a replay stores what was said long ago: the device is heard no later by it
+            at_ms = record.came_at_ms
         for reading in record.readings:
             self._take_values(live, reading.values, reading.measured_at_ms, at_ms, reading.quality)
         live.heard_at_ms = max(live.heard_at_ms or 0, at_ms)
-        live.boot = record.boot
+        live.boot = max(live.boot or 0, record.boot) if record.came_at_ms else record.boot
         if live.asleep_until_ms is not None and at_ms > live.asleep_until_ms:
             live.asleep_until_ms = None
         self._touch(live)
@@ -226,10 +229,13 @@ class LiveView:
         self, live: LiveDevice, values: Mapping[str, Value], measured_at_ms: int, at_ms: int | None, quality: int
     ) -> None:
         """Newer values replace older ones; late ones never do."""
+        kind = self._kinds.get(live.facts.kind) if quality else None
         for metric, value in values.items():
             known = live.values.get(metric)
             if known is None or measured_at_ms >= known.measured_at_ms:
-                live.values[metric] = Latest(value, measured_at_ms, at_ms, quality)
+                live.values[metric] = Latest(
+                    value, measured_at_ms, at_ms, about(kind.metrics[metric], quality) if kind else quality
+                )
 
     def _touch(self, live: LiveDevice) -> None:
         self.change += 1

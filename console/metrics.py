@@ -24,6 +24,13 @@ LEFT_OUT = {
     "recorder_dropped": "Samples for dashboards dropped while the store was away too long, since the start",
     "recorder_refused": "Points for dashboards that the store refuses for good, since the start",
 }
+AGGREGATES = {
+    "hours_behind": "Hours of a kind that are over and not yet aggregated",
+    "seconds_behind": "City seconds since the oldest of these hours ended",
+    "steps": "Steps of aggregating, since the start",
+    "rows_retired": "Rows deleted because they were past their time, since the start",
+}
+AGGREGATES_NOW = frozenset({"hours_behind", "seconds_behind"})
 QUARANTINE_PREFIX = "quarantined."
 _NAME = re.compile(r"[^a-z0-9_]")
 
@@ -79,8 +86,17 @@ class Figures(Collector):
         for what in WHATS:
             over.add_metric([what], sum(one.what == what for one in health.over_limit))
         yield over
+        use = health.quarantine
+        yield GaugeMetricFamily("nabd_quarantine_rows", "Rows of the quarantine now", value=use.rows)
+        yield GaugeMetricFamily("nabd_quarantine_bytes", "What the quarantine takes of its room", value=use.bytes)
+        yield GaugeMetricFamily("nabd_quarantine_bytes_max", "The quarantine's room", value=use.bytes_max)
+        text = "Devices that have used up their share of the quarantine: only they are held (20 at most)"
+        yield GaugeMetricFamily("nabd_quarantine_devices_full", text, value=len(use.full))
         for name, number in sorted(health.left_out.items()):
             yield CounterMetricFamily(f"nabd_{_NAME.sub('_', name)}", LEFT_OUT.get(name, name), value=number)
+        for name, number in sorted(health.aggregates.items()):
+            kind_of = GaugeMetricFamily if name in AGGREGATES_NOW else CounterMetricFamily
+            yield kind_of(f"nabd_aggregates_{_NAME.sub('_', name)}", AGGREGATES.get(name, name), value=number)
         for name, value in sorted(health.figures.items()):
             family = CounterMetricFamily if name in INGEST_COUNTERS else GaugeMetricFamily
             yield family(f"nabd_ingest_{_NAME.sub('_', name)}", f"Ingest's own figure {name}", value=value)

@@ -11,7 +11,9 @@ from fastapi import Depends, Query, Request
 from fastapi.routing import APIRoute
 
 from console.problems import Problem
+from contract.quality import word
 from contract.quantity import duration_ms
+from contract.records import Quality
 
 ITEMS_MAX = 1_000
 OFFSET_MAX = 1_000_000_000
@@ -109,6 +111,22 @@ def parse_duration(name: str, text: str, least_ms: int, most_ms: int) -> int:
         sentence = f"{name}: {text} must lie from {least_ms // 1000}s to {most_ms // 1000}s"
         raise Problem("invalid", sentence, [sentence])
     return ms
+
+
+QUALITY_SAYS = "good: only readings that nothing is known against; or the words of what may be: late,clock_held"
+
+
+def parse_quality(text: str | None) -> int:
+    """The bits of the readings to leave out. Raises Problem."""
+    if text is None:
+        return 0
+    bits = {word(flag): int(flag) for flag in Quality if flag}
+    asked = [] if text == "good" else text.split(",")
+    unknown = next((one for one in asked if one not in bits), None)
+    if unknown is not None:
+        sentence = f"quality: {unknown[:SHOWN_MAX]!r} is not good, nor one or more of {','.join(bits)}"
+        raise Problem("invalid", sentence, [sentence])
+    return sum(bit for one, bit in bits.items() if one not in asked)
 
 
 def rfc3339(ms: int | None) -> str | None:

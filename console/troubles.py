@@ -32,6 +32,8 @@ def troubles(language: Language, health: HealthView) -> list[Trouble]:
     behind = health.lag.get("store", 0)
     if behind > STORE_LAG_MAX:
         found.append(Trouble("store", text("reason.store_behind", n=language.number(behind)), ""))
+    for device, _ in health.quarantine.full:
+        found.append(Trouble("log", text("reason.quarantine_filled", device=device), ""))
     return found
 
 

@@ -99,6 +99,8 @@ class Step(StrEnum):
     INTERRUPTED = "interrupted"  # a reset ended a run that is not resumed
     WITHDRAWN = "withdrawn"  # the one who wished took it back
     EXPIRED = "expired"  # its time is over
+    REPLAYED = "replayed"  # rows of the quarantine: what reads now is stored
+    DROPPED = "dropped"  # rows of the quarantine: they are gone for good
 
 
 OVER = frozenset({Step.VETOED, Step.REFUSED, Step.INTERRUPTED, Step.WITHDRAWN, Step.EXPIRED})

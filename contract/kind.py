@@ -38,6 +38,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     maximum: float | None = None
     resolution: float | None = None
     rate_max_per_s: float | None = None  # the largest credible rate of change, in the unit per second
+    stuck_after_ms: int = 0  # unchanged for so long it is stuck; 0: it may stand still
     values: tuple[str, ...] = ()  # of an enum
     smart_data_model: str = ""  # the attribute's name in FIWARE Smart Data Models
 
@@ -79,6 +80,17 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     rest_limit: str = ""  # setting (in s) of the least time at safe between two runs
 
 
+DAY_MS = 86_400_000
+
+
+class Keep(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a store keeps what a kind has measured, counted from when it was measured. See contract.aggregates."""
+
+    raw_ms: int = 400 * DAY_MS  # longer than a reading may be old at its arrival: aggregates are then always exact
+    five_minutes_ms: int = 1_095 * DAY_MS
+    hours_ms: int = 3_650 * DAY_MS
+
+
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of device, whole."""
 
@@ -92,6 +104,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     settings: Mapping[str, Setting]
     targets: Mapping[str, Target]
     group: str = ""  # the text or enum setting by which people group these things: the circuit of lamps
+    keep: Keep = Keep()
 
     def as_document(self) -> dict[str, Any]:
         """The kind as JSON-ready data, for the API."""

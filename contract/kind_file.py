@@ -19,23 +19,31 @@ from contract.document import (
     is_whole,
     nearest,
 )
-from contract.kind import LANGUAGES, Kind, Kinds, Metric, MetricType, Setting, Target
+from contract.kind import DAY_MS, LANGUAGES, Keep, Kind, Kinds, Metric, MetricType, Setting, Target
 from contract.quantity import UNITS, duration_ms, duration_text
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 KIND_KEYS = (
     "kind", "version", "labels", "icon", "smart_data_model", "period", "metrics", "settings", "targets", "group",
+    "keep",
 )  # fmt: skip
 METRIC_KEYS = (
-    "type", "unit", "unit_code", "min", "max", "resolution", "rate_max_per_s", "values", "labels", "smart_data_model",
+    "type", "unit", "unit_code", "min", "max", "resolution", "rate_max_per_s", "stuck_after", "values", "labels",
+    "smart_data_model",
 )  # fmt: skip
 SETTING_KEYS = ("type", "unit", "unit_code", "min", "max", "values", "default", "labels", "smart_data_model")
 SETTING_TYPES = ("number", "integer", "text", "enum")
+STUCK_MS_MIN = 60_000
 TARGET_KEYS = ("safe", "min", "max", "resume", "fresh", "control", "schedule", "limits", "labels")
 LIMIT_KEYS = ("run", "day", "rest")
+KEEP_KEYS = ("raw", "5m", "1h")
+RAW_MS_MIN = DAY_MS
+AGGREGATES_MS_MIN = 367 * DAY_MS
+"""A reading may be 366 days old when it comes, and must still find its bucket."""
 # Columns of every store table; a metric of that name would be two things at once.
 RESERVED = (
-    "asset", "boot", "commune", "device", "group", "group_name", "kind", "measured_at_ms", "quality", "received_at_ms",
+    "asset", "boot", "commune", "device", "device_at_ms",
+    "group", "group_name", "kind", "measured_at_ms", "quality", "received_at_ms",
     "seq", "stored_at_ms", "stream", "time", "zone",
 )  # fmt: skip
 
@@ -96,6 +104,7 @@ def read_kind(file: str, text: str) -> Kind:
         settings=settings,
         targets=targets,
         group=_take_group(document, root, settings),
+        keep=_read_keep(document, root),
     )
     document.finish()
     return kind
@@ -111,6 +120,26 @@ def _take_group(document: Document, root: Any, settings: Mapping[str, Setting]) 
             f"group: {name!r} is no text or enum setting of this kind (it has: {', '.join(words) or 'none'})",
         )
     return str(name)
+
+
+def _read_keep(document: Document, root: Any) -> Keep:
+    node = document.take(root, "keep", "a mapping", is_mapping, default={})
+    document.check_keys(node, KEEP_KEYS, "keep")
+    default = Keep()
+    raw_ms, five_minutes_ms, hours_ms = (
+        _take_duration_ms(document, node, key, required=False, default=ms, least=least)
+        for key, ms, least in (
+            ("raw", default.raw_ms, RAW_MS_MIN),
+            ("5m", default.five_minutes_ms, AGGREGATES_MS_MIN),
+            ("1h", default.hours_ms, AGGREGATES_MS_MIN),
+        )
+    )
+    for key, ms, finer, finer_ms in (("5m", five_minutes_ms, "raw", raw_ms), ("1h", hours_ms, "5m", five_minutes_ms)):
+        if ms < finer_ms and not document.faults:
+            where = key if key in node else finer
+            both = f"{key} is kept for {duration_text(ms)} and {finer} for {duration_text(finer_ms)}"
+            document.fault(node, where, f"{where}: {both}; the coarser must be kept as long at least", of_value=True)
+    return Keep(raw_ms=raw_ms, five_minutes_ms=five_minutes_ms, hours_ms=hours_ms)
 
 
 def _section(document: Document, root: Any, name: str, keys: Iterable[str]) -> Iterable[tuple[str, Any]]:
@@ -139,6 +168,8 @@ def _read_metric(document: Document, node: Any, name: str) -> Metric:
     if metric_type is MetricType.COUNTER and minimum is None:
         minimum = 0.0
     values = _take_values(document, node) if metric_type is MetricType.ENUM else ()
+    if not numeric and "rate_max_per_s" in node:
+        document.fault(node, "rate_max_per_s", f"rate_max_per_s: {metric_type} has no rate; leave it out")
     return Metric(
         name=name,
         type=metric_type,
@@ -149,6 +180,7 @@ def _read_metric(document: Document, node: Any, name: str) -> Metric:
         maximum=maximum,
         resolution=document.take(node, "resolution", "a number above 0", _is_positive),
         rate_max_per_s=document.take(node, "rate_max_per_s", "a number above 0", _is_positive),
+        stuck_after_ms=_take_duration_ms(document, node, "stuck_after", required=False, least=STUCK_MS_MIN),
         values=values,
         smart_data_model=document.take(node, "smart_data_model", "an attribute name", is_text, default=""),
     )

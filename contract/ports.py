@@ -5,9 +5,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from contract.clocks import Skew
 from contract.decisions import Alarm, Decision, IntentState, Lease
 from contract.kind import Value
 from contract.losses import KeepsLoss
+from contract.quarantine import Quarantined, QuarantineRows, Settled
 from contract.records import Entry, Reading, Record, Registered, Telemetry
 
 # ---------------------------------------------------------------------------------------------------------- time
@@ -36,26 +38,14 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     have: tuple[tuple[int, int], ...]  # stored or quarantined: never needed again
     gone: tuple[tuple[int, int], ...]  # the device said they will never come
     boots: Mapping[int, int] = {}  # boot → offset (ms) that dates its `up` times, fixed once
+    rough: Mapping[int, int | None] = {}  # boot never heard live → how much earlier it may have been (ms), if known
+    skews: tuple[Skew, ...] = ()  # of clocks that were found wrong
+    told: tuple[int, int] | None = None  # (boot, ms): at birth its clock was ahead by so much, as none can be by delay
     seen_at_ms: int = 0
     # What was last heard on `status` and `reported` of the device since this stream was born there.
     status: tuple[int, int, int] | None = None  # (boot, n, 1 for a will: it comes after the birth of its n)
     reported: tuple[int, int] | None = None  # (boot, n)
     born_at_ms: int = 0  # when its last birth came; of a device's streams the one born last orders its messages
-
-
-class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
-    """What could not be read, whole, with why. `number` is 0 until the log has given it one."""
-
-    topic: str
-    payload: bytes
-    code: str  # stable: not_json, too_large, bad_topic, missing_key, wrong_type, out_of_range, …
-    sentence: str
-    received_at_ms: int
-    device: str = ""
-    stream: str = ""
-    seq: int | None = None
-    count: int = 1  # byte-identical messages are one row
-    number: int = 0
 
 
 class LogFull(Exception):
@@ -68,6 +58,9 @@ class Log(Protocol):
     Appends come from several threads and are ordered by the log. Positions are 1, 2, 3 … without holes.
     """
 
+    @property
+    def quarantine_rows(self) -> QuarantineRows: ...
+
     def append(
         self,
         records: Sequence[Record],
@@ -75,10 +68,14 @@ class Log(Protocol):
         *,
         ledger: Iterable[LedgerRow] = (),
         quarantine: Iterable[Quarantined] = (),
+        settled: Iterable[Settled] = (),
         counts: Mapping[str, int] | None = None,
         once: str = "",
     ) -> int:
         """Make all of it durable (fsync) or none; return the last position.
+
+        `settled` rows of the quarantine change or go in the same transaction; QuarantineChanged when one of them is
+        not there any more.
 
         `counts` are added to the named durable counters. `once` names a counter of quarantine rows that may be handed
         over again, by a consumer that begins anew: it grows by those that are new only, and a row that is there already
@@ -167,8 +164,19 @@ class Store(KeepsLoss, Protocol):
         asset: str | None = None,
         every_ms: int | None = None,
         limit: int = 10_000,
+        without: int = 0,
     ) -> Sequence[tuple[int, Value]]:
-        """(measured_at_ms, value) in time order within [start, end); with `every_ms` the mean of each step."""
+        """(measured_at_ms, value) in time order within [start, end); with `every_ms` one a step, named by its start:
+        the mean of numbers and booleans, the last of all else. Where raw readings are gone, what is left of them.
+
+        Readings that have a bit of `without` in their quality are left out. An aggregate cannot tell what it would be
+        without them: so with a bit in it the answer is made of raw readings alone, and begins where these begin.
+        """
+
+    def marks(
+        self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
+    ) -> Sequence[tuple[int, int]]:
+        """(measured_at_ms, quality) of a device's readings that something is known against, in time order."""
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         """(device, kind, measured_at_ms, values) of each device's newest stored reading.

@@ -21,6 +21,9 @@ class Quality(IntFlag):
     CLOCK_NONE = 2  # dated by the platform from the device's time since boot
     LATE = 4  # came later than the kind's `fresh`: corrects records, decides nothing
     RATE = 8  # changed faster than is credible
+    STUCK = 16  # did not change for longer than is credible
+    CLOCK_OFF = 32  # dated by the platform: the device's clock was measured, and is wrong
+    DATED_ROUGHLY = 64  # its boot was never heard live: measured no later than said, perhaps long before
 
 
 class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -30,9 +33,12 @@ class Reading(msgspec.Struct, frozen=True, array_like=True, gc=False):
     measured_at_ms: int
     values: Mapping[str, Value]  # only what was measured: unknown is absent
     quality: int = 0
+    # What the device itself said, where the platform dated the reading: by a clock that is wrong (Unix ms), or, with
+    # CLOCK_NONE, ms since boot.
+    device_at_ms: int | None = None
 
 
-class Telemetry(msgspec.Struct, frozen=True, kw_only=True, tag="telemetry", gc=False):
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="telemetry", gc=False):
     """Accepted readings of one message, oldest first, without duplicates."""
 
     device: str
@@ -45,6 +51,7 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True, tag="telemetry", gc=F
     commune: str = ""
     zone: str = ""
     group: str = ""  # the value of its kind's `group` setting: the circuit of a lamp
+    came_at_ms: int = 0  # when it came first, where that was before this append: it was in the quarantine since
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
@@ -95,6 +102,16 @@ class DeviceLog(msgspec.Struct, frozen=True, kw_only=True, tag="device_log"):
     level: str
     event: str
     measured_at_ms: int | None = None
+
+
+class Conflicted(msgspec.Struct, frozen=True, kw_only=True, tag="conflicted"):
+    """A device gave names that are kept already to other readings. The readings are in the quarantine, this is the note
+    for whoever decides: two nodes may share one memory."""
+
+    device: str
+    stream: str
+    seq: int  # the first of them
+    count: int = 1
 
 
 TICK_MS = 10_000
@@ -175,12 +192,23 @@ class LeaseUnconfirmed(msgspec.Struct, frozen=True, kw_only=True, tag="lease_unc
     waited_s: float
 
 
+class QuarantineAct(msgspec.Struct, frozen=True, kw_only=True, tag="quarantine_act"):
+    """Somebody had rows of the quarantine replayed, or dropped them. What was stored stands in the same append."""
+
+    act: str  # replay, drop
+    rows: int
+    readings: int  # stored by a replay; of a drop: that count as gone from now on
+    by: str
+    what: str  # devices and codes
+
+
 Record = (
     Telemetry
     | Status
     | Reported
     | Result
     | DeviceLog
+    | Conflicted
     | Tick
     | Registered
     | Wished
@@ -189,6 +217,7 @@ Record = (
     | RulesLoaded
     | LeaseSent
     | LeaseUnconfirmed
+    | QuarantineAct
 )
 
 

@@ -67,11 +67,6 @@ def chosen(*variables: str) -> tuple[str, ...]:
     return tuple(f"{quoted(name)} =~ /^${{{name}:regex}}$/" for name in variables if name)
 
 
-def any_of(field: str, values: Sequence[float]) -> str:
-    """InfluxQL has no bit mask on floats: the values that have the bit are listed."""
-    return "(" + " OR ".join(f"{quoted(field)} = {value:g}" for value in values) + ")"
-
-
 def newest_by(measurement: str, fields: Sequence[str], group: Sequence[str], where: Sequence[str] = ()) -> Query:
     """The last value of the first field of each group, and the other fields of that same reading."""
     first, *others = fields

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from ruamel.yaml import YAML
 
+from contract import quality
 from contract.kind import LANGUAGES, Labels
 
 FOLDERS: Mapping[str, str] = {"ar": "Nabd — العربية", "fr": "Nabd — Français", "en": "Nabd — English"}
@@ -39,7 +40,8 @@ class Words:
 @cache
 def read_words(language: str) -> Words:
     text = (files("dashboards") / "locales" / f"{language}.yaml").read_text(encoding="utf-8")
-    return Words(language, dict(_flat(YAML(typ="safe").load(text), "")))
+    marks = {f"quality.{word}": label for word, label in quality.texts(language).items()}
+    return Words(language, dict(_flat(YAML(typ="safe").load(text), "")) | marks)
 
 
 def _flat(tree: Mapping[str, object], prefix: str) -> "list[tuple[str, str]]":

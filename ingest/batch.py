@@ -6,12 +6,15 @@ from typing import Any
 
 import msgspec
 
-from contract.ports import Log, Message, Quarantined
-from contract.records import Reading, Record, Status, Telemetry
-from contract.wire.messages import AGE_MS_MAX, AHEAD_MS_MAX, WireFault
+from contract.ports import Log, Message
+from contract.quarantine import Quarantined, Settled
+from contract.records import Conflicted, Reading, Record, Status, Telemetry
+from contract.wire.messages import AGE_MS_MAX, WireFault
+from ingest.dating import PUNCTUAL_MS, told_at_birth
 from ingest.ledger import Ledger, Stream
 
 NO_STREAM = ""  # where the order of a device's messages stands while no birth of it was heard
+HELD = -1  # in place of an index in `quarantine`: it was not put away
 SENTENCE_LENGTH_MAX = 400  # beyond it the further faults of a message are only counted
 
 
@@ -22,10 +25,12 @@ class Batch:
         self.now_ms = now_ms
         self.records: list[Record] = []
         self.quarantine: list[Quarantined] = []
+        self.settled: list[Settled] = []  # what becomes of rows that were there before
         self.counts: Counter[str] = Counter()
         self.streams: dict[tuple[str, str], Stream] = {}
         self.ends: dict[tuple[str, str], tuple[Stream, int]] = {}  # that only grow, none of `streams`: the next seq
-        self.earliest_ms, self.latest_ms = now_ms - AGE_MS_MAX, now_ms + AHEAD_MS_MAX  # when a reading can be measured
+        self.earliest_ms, self.latest_ms = now_ms - AGE_MS_MAX, now_ms + PUNCTUAL_MS  # when a reading can be measured
+        self.punctual_ms = now_ms - PUNCTUAL_MS  # a newest reading from before it says something about the clock
         self.accepted = 0  # readings
         self.at_hand: list[Reading] = []  # accepted of the message at hand, not yet a record
         self.kept: dict[tuple[str, str], bool] = {}  # (device, stream) to answer → deferred
@@ -37,10 +42,11 @@ class Batch:
         self._faults: dict[str, int] = {}  # code → where in `quarantine` the message at hand stands for it
         self._by_name: dict[tuple[str, str, int], Reading] = {}
         self._named = 0  # records whose readings are in `_by_name`
+        self._put_bytes: Counter[str] = Counter()  # device → what goes to the quarantine with this batch
 
     @property
     def is_empty(self) -> bool:
-        return not (self.records or self.quarantine or self.counts or self.streams)
+        return not (self.records or self.quarantine or self.counts or self.streams or self.settled)
 
     def begin(self, message: Message) -> None:
         """The message that is at hand from now on: `turn_away` means it."""
@@ -53,6 +59,15 @@ class Batch:
         self.records.append(record)
         self.accepted += len(record.readings)
         self.at_hand = []
+
+    def conflict(self, device: str, stream: str, seq: int) -> None:
+        """Note that a kept name came again with other content; those of one stream that follow one another in one
+        record."""
+        last = self.records[-1] if self.records else None
+        if isinstance(last, Conflicted) and (last.device, last.stream) == (device, stream):
+            self.records[-1] = msgspec.structs.replace(last, count=last.count + 1)
+        else:
+            self.records.append(Conflicted(device=device, stream=stream, seq=seq))
 
     def find(self, device: str, stream: str, seq: int) -> Reading | None:
         """The reading this batch has under a name, to tell a duplicate from a conflict."""
@@ -115,37 +130,59 @@ class Batch:
         before = self._ledger.current(birth.device) if earlier is None else self.streams[birth.device, earlier]
         stream = self.stream(birth.device, birth.stream)
         stream.born_at_ms = max(self.now_ms, before.born_at_ms + 1 if before is not None else 0)
+        stream.told = told_at_birth(birth.boot, birth.measured_at_ms, self.now_ms)
         self.births[birth.device] = birth.stream
 
-    def turn_away(self, fault: WireFault, *, device: str = "", stream: str = "", seq: int | None = None) -> None:
+    def turn_away(
+        self, fault: WireFault, *, device: str = "", stream: str = "", seq: int | None = None, counts: bool = False
+    ) -> bool:
         """One reading of the message at hand (or all of it) to the quarantine, with the raw bytes.
 
-        Readings of one message with one code share a row: it would hold the same bytes.
+        Readings of one message with one code share a row: it would hold the same bytes. `counts`: the seq counts as had
+        from now on because it stands there. False when the device's share of the quarantine is used up: then nothing
+        is kept of it, and the device must not be told so.
         """
         self.count("received")
+        index = self._faults.get(fault.code)
+        if index is None:
+            index = self._faults[fault.code] = self._put_away(fault, device, stream, seq)
+        elif index != HELD and len(self.quarantine[index].sentence) <= SENTENCE_LENGTH_MAX:
+            told = f"{self.quarantine[index].sentence}; {fault.sentence}"
+            self.quarantine[index] = msgspec.structs.replace(self.quarantine[index], sentence=told)
+        if index == HELD:
+            self.count("deferred")
+            self.count("quarantine_held")
+            return False
+        if counts and seq is not None:
+            row = self.quarantine[index]
+            self.quarantine[index] = msgspec.structs.replace(row, seqs=(*row.seqs, seq))
         self.count("quarantined")
         self.count(f"quarantined.{fault.code}")
-        if not self._faults:
-            self.count("quarantined_messages")
-        index = self._faults.get(fault.code)
-        if index is not None:
-            row = self.quarantine[index]
-            if len(row.sentence) <= SENTENCE_LENGTH_MAX:
-                self.quarantine[index] = msgspec.structs.replace(row, sentence=f"{row.sentence}; {fault.sentence}")
-            return
-        self._faults[fault.code] = len(self.quarantine)
-        self.quarantine.append(
-            Quarantined(
-                topic=_storable(self._message.topic),
-                payload=self._message.payload,
-                code=fault.code,
-                sentence=fault.sentence,
-                received_at_ms=self.now_ms,
-                device=device,
-                stream=stream,
-                seq=seq,
-            )
+        return True
+
+    def _put_away(self, fault: WireFault, device: str, stream: str, seq: int | None) -> int:
+        """Where the row of a new fault stands, or HELD."""
+        row = Quarantined(
+            topic=_storable(self._message.topic),
+            payload=self._message.payload,
+            code=fault.code,
+            sentence=fault.sentence,
+            received_at_ms=self.now_ms,
+            device=device,
+            stream=stream,
+            seq=seq,
         )
+        if not self.has_room(row):
+            return HELD
+        if all(index == HELD for index in self._faults.values()):
+            self.count("quarantined_messages")
+        self._put_bytes[device] += row.size_bytes
+        self.quarantine.append(row)
+        return len(self.quarantine) - 1
+
+    def has_room(self, row: Quarantined) -> bool:
+        """Is there room for it in its device's share of the quarantine?"""
+        return self._log.quarantine_rows.has_room(row, self._put_bytes[row.device])
 
     def totals(self) -> Mapping[str, int]:
         """What the durable counters grow by; those of accepted readings are taken together here."""

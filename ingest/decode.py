@@ -59,6 +59,7 @@ class TelemetryIn(msgspec.Struct, gc=False):
     readings: list[ReadingIn]
     faulty: Sequence[FaultyReading] = ()
     notes: Mapping[str, int] = {}  # counters to raise: unknown_keys, duplicate_keys, unknown_metrics
+    unknown: Sequence[str] = ()  # the metrics among them, a name as often as it came
 
 
 class Unreadable(WireFault):
@@ -210,6 +211,7 @@ def _exact(document: dict[str, Any], duplicates: int, validator: Validator | Non
         raise WireFault(WRONG_TYPE, "readings: not a list")
     if len(given) > READINGS_MAX:
         raise WireFault(OUT_OF_RANGE, f"readings: {len(given)} are more than {READINGS_MAX}")
+    unknown: list[str] = []
     readings: list[ReadingIn] = []
     faulty: list[FaultyReading] = []
     notes = {"unknown_keys": len(document.keys() - _MESSAGE_KEYS), "duplicate_keys": duplicates, "unknown_metrics": 0}
@@ -221,23 +223,26 @@ def _exact(document: dict[str, Any], duplicates: int, validator: Validator | Non
             continue
         notes["unknown_keys"] += len(reading.keys() - _READING_KEYS)
         try:
-            good, unknown = _reading(reading, seq, "up" if clock == "none" else "at", validator)
+            good, others = _reading(reading, seq, "up" if clock == "none" else "at", validator)
         except WireFault as fault:
             faulty.append(FaultyReading(seq, fault.code, f"seq {seq}: {fault.sentence}"))
         else:
-            notes["unknown_metrics"] += unknown
+            notes["unknown_metrics"] += len(others)
+            unknown += others
             readings.append(good)
     told = {name: count for name, count in notes.items() if count}
-    return TelemetryIn(stream, boot, clock, oldest, readings, faulty, told)
+    return TelemetryIn(stream, boot, clock, oldest, readings, faulty, told, unknown)
 
 
-def _reading(given: dict[str, Any], seq: int, dated_by: str, validator: Validator | None) -> tuple[ReadingIn, int]:
+def _reading(
+    given: dict[str, Any], seq: int, dated_by: str, validator: Validator | None
+) -> tuple[ReadingIn, list[str]]:
     fields = Fields(given)
     time = fields.integer(dated_by)
     values = fields.require("v")
     if not isinstance(values, dict):
         raise WireFault(WRONG_TYPE, f"v: {excerpt(values)} is not an object")
-    judged, unknown = ({}, 0) if validator is None else validator.judge(values)
+    judged, unknown = ({}, []) if validator is None else validator.judge(values)
     at, up = (None, time) if dated_by == "up" else (time, None)
     return ReadingIn(seq, judged, at, up), unknown
 

@@ -9,8 +9,10 @@ last covered seq in neither is missing: it may still come. A seq that is gone an
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
 
+from contract.clocks import Skew
 from contract.ports import LedgerRow
 from contract.records import Telemetry
+from ingest.dating import Lags
 
 Ranges = tuple[tuple[int, int], ...]
 """Inclusive, sorted, disjoint, not touching."""
@@ -25,6 +27,8 @@ with each batch. A device that loses a reading every day has ten years of them."
 BOOTS_MAX = 32
 """Dated boots remembered in one stream; the oldest go first: nothing of theirs is on its way any more."""
 
+SKEWS_MAX = 16
+"""Wrong clocks remembered in one stream: one for each boot, and one more for each time it was set anew meanwhile."""
 
 STREAMS_MAX = 64
 """Streams of one device in memory: each is a formatted journal or, on a node without one, a boot."""
@@ -34,7 +38,8 @@ class Stream:
     """The seqs of one (device, stream), and what dates and orders its messages."""
 
     __slots__ = (
-        "boots", "born_at_ms", "covered", "device", "have", "reported", "seen_at_ms", "status", "stream",
+        "boots", "born_at_ms", "covered", "device", "have", "lags",
+        "reported", "rough", "seen_at_ms", "skews", "status", "stream", "told",
     )  # fmt: skip
 
     def __init__(self, device: str, stream: str) -> None:
@@ -43,6 +48,10 @@ class Stream:
         self.have: list[int] = []
         self.covered: list[int] = []
         self.boots: Mapping[int, int] = {}  # replaced, never changed in place: copies share it
+        self.rough: Mapping[int, int | None] = {}  # so is this
+        self.skews: tuple[Skew, ...] = ()
+        self.told: tuple[int, int] | None = None
+        self.lags: Lags | None = None  # only in memory: how late its newest readings come, while that is being watched
         self.seen_at_ms = 0
         self.status: tuple[int, int, int] | None = None
         self.reported: tuple[int, int] | None = None
@@ -56,7 +65,8 @@ class Stream:
             _add(self.covered, first, last + 1)
         for first, last in row.gone:
             _add(self.covered, first, last + 1)
-        self.boots = row.boots
+        self.boots, self.rough = row.boots, row.rough
+        self.skews, self.told = row.skews, row.told
         self.seen_at_ms = row.seen_at_ms
         self.status = row.status
         self.reported = row.reported
@@ -70,6 +80,9 @@ class Stream:
             have=_inclusive(self.have),
             gone=self.gone(),
             boots=self.boots,
+            rough=self.rough,
+            skews=self.skews,
+            told=self.told,
             seen_at_ms=self.seen_at_ms,
             status=self.status,
             reported=self.reported,
@@ -82,7 +95,8 @@ class Stream:
         twin.stream = self.stream
         twin.have = self.have.copy()
         twin.covered = self.covered.copy()
-        twin.boots = self.boots
+        twin.boots, twin.rough = self.boots, self.rough
+        twin.skews, twin.told, twin.lags = self.skews, self.told, self.lags
         twin.seen_at_ms = self.seen_at_ms
         twin.status = self.status
         twin.reported = self.reported
@@ -91,9 +105,9 @@ class Stream:
 
     @property
     def next_seq(self) -> int:
-        """The seq that comes next where the last that is known of has come; else 0."""
+        """The seq that comes next where the last that is known of has come and no clock was wrong; else 0."""
         have, covered = self.have, self.covered
-        return have[-1] if have and have[-1] == covered[-1] else 0
+        return have[-1] if have and have[-1] == covered[-1] and not self.skews else 0
 
     def misses(self, oldest: int) -> bool:
         """Is something missing below `oldest`, as far as the stream goes?"""
@@ -121,9 +135,24 @@ class Stream:
 
         Returns how many gaps that are gone had to be forgotten (GONE_MAX).
         """
-        have = self.have
-        _add(have, first, last + 1)
+        _add(self.have, first, last + 1)
         _add(self.covered, first, last + 1)
+        return self._forget()
+
+    def take_back(self, seqs: Iterable[int], *, as_gone: bool = False) -> int:
+        """These had come, and count so no more: they come again now, or with `as_gone` never will.
+
+        Returns how many gaps that are gone had to be forgotten.
+        """
+        for seq in seqs:
+            _remove(self.have, seq, seq + 1)
+            if not as_gone:
+                _remove(self.covered, seq, seq + 1)
+        return self._forget()
+
+    def _forget(self) -> int:
+        """The oldest gaps that are gone beyond GONE_MAX: they count as had."""
+        have = self.have
         forgotten = 0
         while len(have) > 2 * (GONE_MAX + 1) and _covers(self.covered, have[1], have[2]):
             del have[1:3]
@@ -176,14 +205,46 @@ class Stream:
             return 0, _inclusive(covered[: 2 * most])
         return covered[1] - 1, _inclusive(covered[2 : 2 + 2 * most])
 
+    def is_newest(self, seq: int) -> bool:
+        """Has nothing later than this seq come?"""
+        return not self.covered or seq >= self.covered[-1]
+
     def fix_boot(self, boot: int, offset_ms: int) -> None:
-        """Remember what dates the `up` times of `boot`. Once fixed it stays."""
-        if boot in self.boots:
-            return
+        """Remember what dates the `up` times of `boot`."""
         boots = {**self.boots, boot: offset_ms}
         while len(boots) > BOOTS_MAX:
             del boots[min(boots)]
         self.boots = boots
+
+    def date_roughly(self, boot: int, earlier_ms: int | None) -> None:
+        """`boot` was never heard live: its readings may be older than they are dated, by up to `earlier_ms`."""
+        rough = {**self.rough, boot: earlier_ms}
+        while len(rough) > BOOTS_MAX:
+            del rough[min(rough)]
+        self.rough = rough
+
+    def ahead_ms(self, boot: int, clock: str, seq: int) -> int:
+        """By how much the clock is ahead that dated this reading, as far as is known."""
+        for skew in reversed(self.skews):
+            if skew.boot == boot and skew.clock == clock and skew.since_seq <= seq:
+                return skew.ahead_ms
+        return 0
+
+    def fix_skew(self, skew: Skew) -> None:
+        """Remember a wrong clock; what was known of its readings from there on no longer holds."""
+        others = [
+            known
+            for known in self.skews
+            if known.since_seq < skew.since_seq or (known.boot, known.clock) != (skew.boot, skew.clock)
+        ]
+        self.skews = tuple(sorted([*others, skew], key=lambda one: (one.boot, one.since_seq))[-SKEWS_MAX:])
+        self.lags = None
+
+    @property
+    def ahead_now_ms(self) -> int:
+        """By how much the device's clock is ahead in the boot it runs in, as far as is known; 0 when it is right."""
+        boot = max(self.status[0] if self.status is not None else 0, self.skews[-1].boot if self.skews else 0)
+        return next((skew.ahead_ms for skew in reversed(self.skews) if skew.boot == boot), 0)
 
 
 class Ledger:
@@ -203,6 +264,7 @@ class Ledger:
         self._crowded: set[str] = set()  # devices of which some streams are in the log only
         self.missing_total = 0
         self.gone_total = 0
+        self.clocks_off: dict[str, int] = {}  # devices whose clocks are wrong → by how much they are ahead (ms)
         self.unwritten: dict[tuple[str, str], Stream] = {}
         streams = {(row.device, row.stream): Stream.from_row(row) for row in rows}
         for record in since:
@@ -216,6 +278,11 @@ class Ledger:
     def get(self, device: str, stream: str) -> Stream | None:
         streams = self._devices.get(device)
         return None if streams is None else streams.get(stream)
+
+    @property
+    def devices(self) -> int:
+        """How many were ever heard."""
+        return len(self._devices)
 
     def is_crowded(self, device: str) -> bool:
         """Might the log know streams of this device that are not here?"""
@@ -251,6 +318,8 @@ class Ledger:
     def _take(self, streams: Iterable[Stream]) -> None:
         crowded: set[str] = set()
         for stream in streams:
+            if stream.skews:
+                self._note_clock(stream)
             others = self._devices.setdefault(stream.device, {})
             before = others.get(stream.stream)
             if before is not None:
@@ -266,6 +335,13 @@ class Ledger:
                 crowded.add(stream.device)
         for device in crowded:  # only now: one of theirs that was recalled may have come later among `streams`
             self._put_aside(device)
+
+    def _note_clock(self, stream: Stream) -> None:
+        ahead_ms = stream.ahead_now_ms
+        if ahead_ms:
+            self.clocks_off[stream.device] = ahead_ms
+        else:
+            self.clocks_off.pop(stream.device, None)
 
     def _put_aside(self, device: str) -> None:
         """Keep the STREAMS_MAX seen last, and what the log has no row of yet; the totals still count the others."""

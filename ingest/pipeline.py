@@ -9,7 +9,7 @@ in readings, durably: received = accepted + duplicate + quarantined + deferred.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,22 +17,24 @@ import msgspec
 
 from contract.kind import Kinds
 from contract.ports import Clock, Device, LedgerRow, Log, Message
+from contract.quarantine import INTERNAL_ERROR as INTERNAL
+from contract.quarantine import Replayed
 from contract.records import Telemetry
 from contract.wire import messages, topics
-from contract.wire.messages import BAD_TOPIC, WireFault
+from contract.wire.messages import BAD_TOPIC, INTEGER_MAX, WireFault
 from ingest.batch import NO_STREAM, Batch
+from ingest.dating import Clocks, fleet_clocks
 from ingest.decode import JsonReader, TelemetryIn, Unreadable, decode_telemetry
 from ingest.deferred import Deferred, Waiting
 from ingest.ledger import Ledger
 from ingest.limits import Gate, Limits
 from ingest.order import take_status
 from ingest.readings import Intake, newest_up_ms
+from ingest.replay import LookupAt, Replay, ReplayFailed
 from ingest.small_channels import SmallChannels
 from ingest.validate import Validator
 
 logger = logging.getLogger("ingest")
-
-INTERNAL = "internal_error"  # our own fault: the bytes are kept for when it is mended
 
 LEDGER = "ledger"  # a consumer of the log: what it has not read yet is not in the ledger's rows
 REPLAY = 5_000  # entries a read, at the start
@@ -60,9 +62,11 @@ class Pipeline:
         lookup: Callable[[str], Device | None],
         log: Log,
         clock: Clock,
+        lookup_at: LookupAt | None = None,
         limits: Limits = Limits(),  # noqa: B008  # frozen
     ) -> None:
-        self._validators = {name: Validator(kind) for name, kind in kinds.items()}
+        """`lookup_at`: how a device was bound at a moment, for what is replayed; without it, as it is now."""
+        self._validators = {name: Validator(kind, log.reading) for name, kind in kinds.items()}
         self._lookup, self._log, self._clock = lookup, log, clock
         self._ledger = Ledger(log.ledger(), _telemetry_behind(log, log.consumers().get(LEDGER, 0)))
         self.gate = Gate(limits)
@@ -70,6 +74,8 @@ class Pipeline:
         self._waiting = Waiting()
         self._reader = JsonReader()
         self._small = SmallChannels(self._known, self._reader, clock, self.gate).takers
+        lookup_at = lookup_at or (lambda device, _: (lookup(device), 0, INTEGER_MAX))
+        self._replay = Replay(self._ledger, log, self._intake, self._reader, (lookup_at, self._validators), clock)
         self._registered: list[Deferred] = []
         self._registered_lock = threading.Lock()
 
@@ -88,6 +94,8 @@ class Pipeline:
             self._append(batch)
         except BaseException:
             self.gate.undo()
+            for validator in self._validators.values():
+                validator.forget()
             with self._registered_lock:
                 self._registered[:0] = welcomed
             raise
@@ -129,6 +137,7 @@ class Pipeline:
                 batch.now_ms,
                 ledger=[stream.row() for stream in batch.streams.values()],
                 quarantine=batch.quarantine,
+                settled=batch.settled,
                 counts=batch.totals(),
             )
             self._ledger.grow(batch.ends.values(), batch.now_ms)
@@ -149,6 +158,33 @@ class Pipeline:
         device = self._lookup(device_id)
         validator = self._validators.get(device.kind) if device is not None else None
         return (device, validator) if device is not None and validator is not None else None
+
+    # -- the quarantine
+
+    def replay(self, numbers: Sequence[int], by: str) -> tuple[list[Replayed], Outcome]:
+        """Store what reads now of these rows of the quarantine: what became of each, and the streams to answer.
+
+        All of it or nothing. For the thread of `process`. Raises LogFull, OSError, QuarantineChanged.
+        """
+        failed: dict[int, str] = {}
+        while True:
+            rows = self._log.quarantine_rows.rows(numbers)
+            try:
+                batch, told = self._replay.replay(rows, by, failed)
+            except ReplayFailed as fault:
+                failed[fault.number] = str(fault)
+                continue
+            if rows:
+                self._append(batch)
+            kept = [(device, stream, deferred) for (device, stream), deferred in batch.kept.items()]
+            return told, Outcome(kept=kept)
+
+    def drop(self, numbers: Sequence[int], by: str) -> int:
+        """Let go of these rows for good; how many there were. As `replay` in all else."""
+        rows = self._log.quarantine_rows.rows(numbers)
+        if rows:
+            self._append(self._replay.drop(rows, by))
+        return len(rows)
 
     # -- telemetry
 
@@ -262,6 +298,14 @@ class Pipeline:
 
     def gone_total(self) -> int:
         return self._ledger.gone_total
+
+    def unknown_metrics(self, device: str) -> Mapping[str, int]:
+        """Metrics that the device sends and its kind does not have: name → how often since the start."""
+        return self._intake.unknown.of(device)
+
+    def clocks(self) -> Clocks:
+        """How many devices' clocks are wrong, and whether they are wrong alike."""
+        return fleet_clocks(list(self._ledger.clocks_off.values()), self._ledger.devices)
 
 
 def _telemetry_behind(log: Log, position: int) -> Iterator[Telemetry]:

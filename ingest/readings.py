@@ -10,13 +10,16 @@ from contract.ports import Device, Log
 from contract.records import Quality, Reading, Telemetry
 from contract.wire.messages import CONFLICT, OUT_OF_RANGE, WireFault
 from ingest.batch import Batch
-from ingest.dating import CLOCK_BITS, NO_CLOCK, boot_offset_ms, dated_ms
-from ingest.decode import FaultyReading, TelemetryIn, Unreadable
+from ingest.dating import CLOCK_BITS, NO_CLOCK, dated_ms, fix_clock, fix_offset
+from ingest.decode import FaultyReading, ReadingIn, TelemetryIn, Unreadable
 from ingest.ledger import RANGES_MAX, Stream
+from ingest.unknown import UnknownMetrics
 from ingest.validate import Validator, judge_time
 
 CLOCK_NONE = int(Quality.CLOCK_NONE)
 LATE = int(Quality.LATE)
+CLOCK_OFF = int(Quality.CLOCK_OFF)
+DATED_ROUGHLY = int(Quality.DATED_ROUGHLY)
 
 
 class Intake:
@@ -24,6 +27,7 @@ class Intake:
 
     def __init__(self, log: Log) -> None:
         self._log = log
+        self.unknown = UnknownMetrics()
 
     def take(
         self, batch: Batch, device: Device, validator: Validator, telemetry: TelemetryIn, newest_up_ms: int | None
@@ -35,6 +39,8 @@ class Intake:
         batch.kept[device.device, telemetry.stream] = False
         for name, count in telemetry.notes.items():
             batch.count(name, count)
+        if telemetry.unknown:
+            self.unknown.note(device.device, telemetry.unknown)
         oldest, before, in_order = telemetry.oldest, 0, True
         for given in telemetry.readings:
             in_order = in_order and given.seq >= before
@@ -42,21 +48,14 @@ class Intake:
         # What the device no longer holds and never came will not come; what it sends it holds, whatever it says.
         if oldest > stream.settled:
             batch.count("gone", stream.add_gone(oldest))
-        bits = CLOCK_BITS[telemetry.clock]
-        offset_ms = 0
-        if newest_up_ms is not None:
-            if telemetry.boot not in stream.boots and not _is_latest(batch, stream, telemetry.boot):
-                bits |= LATE  # its times are a guess
-            offset_ms = boot_offset_ms(stream.boots, telemetry.boot, newest_up_ms, batch.now_ms)
-            stream.fix_boot(telemetry.boot, offset_ms)
+        offset_ms = self._fix_time(batch, stream, telemetry, newest_up_ms)
         for faulty in telemetry.faulty:
             self._turn_away(batch, stream, faulty)
-        fresh_since_ms = batch.now_ms - validator.fresh_ms
+        bits = CLOCK_BITS[telemetry.clock] | (DATED_ROUGHLY | LATE if telemetry.boot in stream.rough else 0)
         accepted = batch.at_hand
         try:
             for given in telemetry.readings:
-                at_ms = given.at if given.at is not None else dated_ms(offset_ms, given.up or 0, batch.now_ms)
-                reading = Reading(given.seq, at_ms, given.v, bits if at_ms >= fresh_since_ms else bits | LATE)
+                reading = _dated(batch, stream, validator, telemetry, given, offset_ms, bits)
                 if self._is_news(batch, stream, reading):
                     accepted.append(reading)
         finally:  # what is in the stream is in a record, even when a fault of ours ends the message half-way
@@ -65,13 +64,31 @@ class Intake:
                 batch.accept(_record(device, validator, telemetry, readings))
 
     @staticmethod
+    def _fix_time(batch: Batch, stream: Stream, telemetry: TelemetryIn, newest_up_ms: int | None) -> int:
+        """Learn what dates the readings of this message; returns the offset of `up` times, where they say those."""
+        if not telemetry.readings:
+            return 0
+
+        def is_live() -> bool:
+            return _is_latest(batch, stream, telemetry.boot)
+
+        if newest_up_ms is not None:
+            return fix_offset(stream, telemetry.boot, newest_up_ms, batch.now_ms, is_live=is_live)
+        fix_clock(stream, telemetry.boot, telemetry.clock, telemetry.readings, batch.now_ms, is_live=is_live)
+        return 0
+
+    @staticmethod
     def _take_next(batch: Batch, device: Device, validator: Validator, telemetry: TelemetryIn) -> bool:
         """Take a message whose readings are simply the next ones of its stream, as nearly all are; else do nothing."""
         key = device.device, telemetry.stream
         end = batch.ends.get(key) or batch.end(key)
-        if end is None or telemetry.faulty or telemetry.notes or end[0].misses(telemetry.oldest):
+        if end is None or telemetry.faulty or telemetry.notes:
             return False
         stream, seq = end
+        if telemetry.oldest > seq or stream.misses(telemetry.oldest):
+            return False  # something is gone
+        if telemetry.readings and (telemetry.readings[-1].at or 0) < batch.punctual_ms:
+            return False  # backlog, or a clock that is behind
         bits, fresh_since_ms = CLOCK_BITS[telemetry.clock], batch.now_ms - validator.fresh_ms
         readings = []
         for given in telemetry.readings:
@@ -124,11 +141,11 @@ class Intake:
             self._conflict(batch, stream, reading.seq)
 
     def _turn_away(self, batch: Batch, stream: Stream, faulty: FaultyReading) -> None:
-        """A bad reading: quarantined, and kept as far as the device is concerned."""
+        """A bad reading: quarantined, and kept as far as the device is concerned, if the quarantine took it."""
         seq = faulty.seq
         if seq is None or not stream.has(seq):
-            self._quarantine(batch, stream, faulty)
-            if seq is not None and stream.has_room(seq):
+            counts = seq is not None and stream.has_room(seq)
+            if self._quarantine(batch, stream, faulty, counts=counts) and counts and seq is not None:
                 batch.count("forgotten_gaps", stream.add(seq, seq))
         elif self._known(batch, stream, seq) is None:
             batch.count("received")
@@ -139,6 +156,7 @@ class Intake:
     def _conflict(self, batch: Batch, stream: Stream, seq: int) -> None:
         sentence = f"seq {seq}: kept with other content in stream {stream.stream}; is the node a copy of another?"
         self._quarantine(batch, stream, FaultyReading(seq, CONFLICT, sentence))
+        batch.conflict(stream.device, stream.stream, seq)
 
     def _known(self, batch: Batch, stream: Stream, seq: int) -> Reading | None:
         """The reading of this name; None when it was quarantined, or is too old for the log."""
@@ -146,12 +164,14 @@ class Intake:
         return known if known is not None else self._log.reading(stream.device, stream.stream, seq)
 
     @staticmethod
-    def _quarantine(batch: Batch, stream: Stream, faulty: FaultyReading) -> None:
+    def _quarantine(batch: Batch, stream: Stream, faulty: FaultyReading, *, counts: bool = False) -> bool:
         fault = WireFault(faulty.code, faulty.sentence)
-        batch.turn_away(fault, device=stream.device, stream=stream.stream, seq=faulty.seq)
+        return batch.turn_away(fault, device=stream.device, stream=stream.stream, seq=faulty.seq, counts=counts)
 
 
 def _record(device: Device, validator: Validator, telemetry: TelemetryIn, readings: Sequence[Reading]) -> Telemetry:
+    if validator.credible is not None:
+        readings = validator.credible.mark(device.device, telemetry.stream, readings)
     return Telemetry(
         device=device.device,
         asset=device.asset,
@@ -165,11 +185,42 @@ def _record(device: Device, validator: Validator, telemetry: TelemetryIn, readin
     )
 
 
+def _dated(
+    batch: Batch,
+    stream: Stream,
+    validator: Validator,
+    telemetry: TelemetryIn,
+    given: ReadingIn,
+    offset_ms: int,
+    bits: int,
+) -> Reading:
+    """A reading with its time: the device's, or ours, and the device's beside it."""
+    said_ms: int | None = None
+    if given.at is None:
+        said_ms = given.up or 0
+        at_ms = dated_ms(offset_ms, said_ms, batch.now_ms)
+    else:
+        at_ms = given.at
+        ahead_ms = stream.ahead_ms(telemetry.boot, telemetry.clock, given.seq) if stream.skews else 0
+        if ahead_ms:
+            said_ms, at_ms = at_ms, dated_ms(-ahead_ms, at_ms, batch.now_ms)
+            bits |= CLOCK_OFF
+    if at_ms < batch.now_ms - validator.fresh_ms:
+        bits |= LATE
+    return Reading(given.seq, at_ms, given.v, bits, said_ms)
+
+
 def _is_same(known: Reading, given: Reading) -> bool:
     """The same content? A time that the platform gave says nothing: it may have come out otherwise this time."""
     if known.values != given.values:
         return False
-    return known.measured_at_ms == given.measured_at_ms or bool((known.quality | given.quality) & CLOCK_NONE)
+    if known.quality & given.quality & CLOCK_NONE:  # both say ms since boot
+        return None in (known.device_at_ms, given.device_at_ms) or known.device_at_ms == given.device_at_ms
+    return _said_ms(known) == _said_ms(given) or bool((known.quality | given.quality) & CLOCK_NONE)
+
+
+def _said_ms(reading: Reading) -> int:
+    return reading.measured_at_ms if reading.device_at_ms is None else reading.device_at_ms
 
 
 def _is_latest(batch: Batch, stream: Stream, boot: int) -> bool:

@@ -9,15 +9,18 @@ at hand, with one more for what had been read, and answers every stream that is 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from contract.ports import Clock, LogFull, Message, Receiver
+from contract.quarantine import Replayed
 from ingest.kept import Keeper
 from ingest.pipeline import Outcome, Pipeline
 from ingest.rates import Rates
 
 logger = logging.getLogger("ingest")
+T = TypeVar("T")
 
 BATCH = 2_000
 KEPT_EVERY_S = 0.1
@@ -61,6 +64,25 @@ class IngestService:
         """Read no more; `run` appends and acknowledges what was read, says `kept`, and ends."""
         self._stopping.set()
 
+    async def replay(self, numbers: Sequence[int], by: str) -> Sequence[Replayed]:
+        """See Pipeline.replay; the streams concerned are answered. Between two batches, also while nothing is kept."""
+        told, outcome = await self._work(self._pipeline.replay, numbers, by)
+        for device, stream, deferred in outcome.kept:
+            self._keeper.add(device, stream, deferred=deferred)
+        return told
+
+    async def drop(self, numbers: Sequence[int], by: str) -> int:
+        """See Pipeline.drop."""
+        return await self._work(self._pipeline.drop, numbers, by)
+
+    async def _work(self, act: Callable[[Sequence[int], str], T], numbers: Sequence[int], by: str) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, act, numbers, by)
+        except RuntimeError as error:  # of an executor that takes nothing any more
+            if not self._stopping.is_set():
+                raise
+            raise OSError(f"ingest has stopped ({error}); ask again when it runs") from None
+
     @property
     def listening(self) -> bool:
         """Would a device be heard now? Silence counts only while it is so."""
@@ -69,6 +91,7 @@ class IngestService:
     def status(self) -> Mapping[str, object]:
         """For health and metrics: rates over the last 10 s, `backlog` messages read and not yet kept, times in ms."""
         messages_per_s, readings_per_s = self._rates.per_s(self._clock.monotonic_s())
+        clocks = self._pipeline.clocks()
         return {
             "holding": self.holding,
             "messages_per_s": messages_per_s,
@@ -84,6 +107,9 @@ class IngestService:
             "deferred_forgotten": self._pipeline.forgotten,
             "over_limit": self._pipeline.gate.told(self._clock.now_ms()),
             "over_limit_untold": self._pipeline.gate.untold,
+            "clocks_off": clocks.off,
+            "clocks_off_alike": clocks.alike,
+            "clocks_ahead_ms": clocks.ahead_ms,
         }
 
     async def _receive(self) -> Sequence[Message]:

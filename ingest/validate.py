@@ -23,6 +23,7 @@ from contract.wire.messages import (
     WRONG_TYPE,
     WireFault,
 )
+from ingest.credible import Credible, Find
 
 DAY_MS = 86_400_000
 
@@ -35,15 +36,24 @@ BOOT_MAX = INTEGER_MAX
 class Validator:
     """The rules of one kind."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, find: Find | None = None) -> None:
+        """`find` looks a reading up in the log; without it rates and stuck values are not judged."""
         self.kind = kind
         self.fresh_ms = min((target.fresh_ms for target in kind.targets.values()), default=FRESH_MS)
         self.group = kind.group
         self.period_ms = kind.period_s * 1000
         self.fast: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_message_type(kind))
         self._metrics = dict(kind.metrics)
+        self.credible: Credible | None = None
+        if find is not None and (credible := Credible(kind, find)).is_needed:
+            self.credible = credible
         self._booleans = tuple(name for name, metric in kind.metrics.items() if metric.type is MetricType.BOOLEAN)
         self.has_booleans = bool(self._booleans)
+
+    def forget(self) -> None:
+        """The readings judged last were not kept."""
+        if self.credible is not None:
+            self.credible.forget()
 
     def settle(self, values: dict[str, Any]) -> dict[str, Value]:
         """Values as the fast judge leaves them → as they are kept: unknown (null) is absent, booleans are 0.0 or 1.0.
@@ -59,17 +69,17 @@ class Validator:
                 values[name] = 1.0 if values[name] else 0.0
         return values
 
-    def judge(self, given: Mapping[str, Any]) -> tuple[dict[str, Value], int]:
-        """(values as they are kept, how many metrics this kind does not have).
+    def judge(self, given: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+        """(values as they are kept, names of metrics that this kind does not have).
 
         `given` is JSON as the standard library reads it. Raises WireFault at the first metric that cannot be.
         """
         values: dict[str, Value] = {}
-        unknown = 0
+        unknown: list[str] = []
         for name, value in given.items():
             metric = self._metrics.get(name)
             if metric is None:
-                unknown += 1
+                unknown.append(name)
             elif value is not None:
                 values[name] = _judge(metric, value)
         return values, unknown
@@ -157,7 +167,7 @@ def _message_type(kind: Kind) -> type[msgspec.Struct]:
             ("oldest", Annotated[int, msgspec.Meta(ge=1, le=INTEGER_MAX)]),
             ("readings", Annotated[list[reading], msgspec.Meta(max_length=READINGS_MAX)]),  # type: ignore[valid-type]
         ],
-        namespace={"faulty": (), "notes": {}},  # so that it is a decode.TelemetryIn to whoever takes it
+        namespace={"faulty": (), "notes": {}, "unknown": ()},  # so that it is a decode.TelemetryIn to whoever takes it
         gc=False,
     )
 

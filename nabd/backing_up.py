@@ -153,16 +153,41 @@ def _copy_store(data: Path, target: Path, config: Path | None) -> int | None:
 
 def _take(data: Path, place: str, target: Path, position: int) -> None:
     """Move the copy that the platform made at `place` below `data`, and look whether it is what it said."""
-    parts = Path(place).parts
-    if len(parts) != 3 or parts[0] != COPY_FOLDER or ".." in parts or parts[2] != STORE:
-        raise CopyFault(f"{place!r} is no place for a copy of the store; let one Nabd of one version use {data}")
+    copy = _copy_at(data, place)
     try:
-        shutil.move(data / place, target)
+        shutil.move(copy, target)
     finally:
-        _forget_copy(data / place)
+        _forget_copy(copy)
     found = store_position(target)
     if found != position:
         raise CopyFault(f"{target}: holds position {found}, and the platform said {position}; take the backup again")
+
+
+def _copy_at(data: Path, place: str) -> Path:
+    """Raises CopyFault for what is no place of ours."""
+    parts = Path(place).parts
+    if len(parts) != 3 or parts[0] != COPY_FOLDER or ".." in parts or parts[2] != STORE:
+        raise CopyFault(f"{place!r} is no place for a copy of the store; let one Nabd of one version use {data}")
+    return data / place
+
+
+@contextmanager
+def asked_for_copy(client: PlatformClient, data: Path) -> Iterator[Path]:
+    """A copy of the embedded store as of one moment, that the running platform makes; gone afterwards.
+
+    Raises Refused, PlatformFault.
+    """
+    answer = client.post("store/copy", {})
+    if answer["position"] is None:
+        raise Refused(f"the platform at {client.url} has its readings in a service; [store] kind says otherwise")
+    try:
+        copy = _copy_at(data, str(answer.get("path", "")))
+    except CopyFault as fault:
+        raise Refused(str(fault)) from None
+    try:
+        yield copy
+    finally:
+        _forget_copy(copy)
 
 
 @contextmanager

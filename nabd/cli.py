@@ -11,6 +11,9 @@ import click
 from nabd import fault
 from nabd.clearly import refuse_clearly
 from nabd.cli_dashboards import dashboards
+from nabd.cli_options import config_option, data_option
+from nabd.cli_quarantine import quarantine
+from nabd.cli_readings import data_rebuild, data_verify, export
 
 START_MS_MAX = 7_258_118_400_000 - 1  # the end of 2199: every device and zone file counts so far
 
@@ -36,15 +39,6 @@ def start_ms(text: str) -> int | None:
     return unix_ms
 
 
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("nabd-data"),
-    envvar="NABD_DATA",
-    show_default=True,
-    help="Folder of the log, the stores and the city's own rules and sites.",
-)
-config_option = click.option("--config", type=click.Path(path_type=Path), help="Settings file; default DATA/nabd.toml.")
 credentials_option = click.option(
     "--credentials",
     "credentials_file",
@@ -280,7 +274,7 @@ def devices_credentials(data: Path, url: str | None, config: Path | None) -> Non
 
 @cli.group("data")
 def data_folder() -> None:
-    """Back up, restore and move what a city has stored."""
+    """Back up, restore, move, check and make anew what a city has stored."""
 
 
 @data_folder.command("backup")
@@ -355,6 +349,10 @@ def doctor(data: Path, config: Path | None, deploy: Path | None) -> None:
 
 
 cli.add_command(dashboards)
+cli.add_command(quarantine)
+cli.add_command(export)
+data_folder.add_command(data_rebuild)
+data_folder.add_command(data_verify)
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,8 @@ from math import inf
 
 from console.live import LiveView
 from contract.losses import Loss
-from contract.ports import Clock, Log, LogFull, Quarantined, Store, StoreFault
+from contract.ports import Clock, Log, LogFull, Store, StoreFault
+from contract.quarantine import Quarantined
 from contract.records import TICK_MS, Tick
 
 logger = logging.getLogger("consumers")

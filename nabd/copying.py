@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from adapters.stores.duckdb_store import DuckStore
+from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS
 from contract.kind_file import load_kinds
 from contract.ports import Archive, StoreFault
 from nabd import settings
@@ -22,6 +23,8 @@ from nabd.storing import open_influxdb
 
 if TYPE_CHECKING:
     from adapters.stores.influx_store import InfluxStore
+
+    Copied = DuckStore | InfluxStore
 
 DAY_MS = 86_400_000
 BATCH = 5_000
@@ -41,6 +44,7 @@ def run(data: Path, config: Path | None, source: str, target: str, since: str) -
                 stack.enter_context(closing(_open(name, data, config, is_source=number == 0)))
                 for number, name in enumerate((source, target))
             ]
+            _copy_aggregates(stores[0], stores[1])
             copied = _copy(stores[0], stores[1], since_ms)
             held = [store.held(since_ms, END_MS) for store in stores]
         except StoreFault as fault:
@@ -71,6 +75,32 @@ def _copy(source: Archive, target: Archive, since_ms: int) -> int:
                 f"nothing is lost or doubled; go on with --since {day}"
             ) from None
     return copied
+
+
+def _copy_aggregates(source: "Copied", target: "Copied") -> None:
+    """What is left of readings that are gone; all other aggregates are made anew where the platform runs.
+
+    Before the readings, for once a target says that its own are gone up to a time, it takes none of that time twice.
+    Raises StoreFault, and Refused when the target holds readings of that time itself.
+    """
+    for kind in load_kinds():
+        gone = source.aggregates.gone(kind)
+        before_ms = gone.raw_ms
+        if before_ms <= target.aggregates.gone(kind).raw_ms:
+            continue
+        if target.held(0, before_ms)[kind]:
+            raise Refused(
+                f"{kind}: the source has only aggregates before {_text(before_ms)}, and the target has readings of "
+                "that time, which may be the same; copy into a new store"
+            )
+        rows = 0
+        for every_ms in (FIVE_MINUTES_MS, HOUR_MS):
+            found = source.aggregates.aggregates(kind, every_ms, before_ms)
+            while batch := list(islice(found, BATCH)):
+                target.aggregates.take_aggregates(kind, every_ms, batch)
+                rows += len(batch)
+        target.aggregates.take_gone(kind, gone)
+        click.echo(f"{kind}: {rows} aggregates from before {_text(before_ms)}, where readings are gone, copied")
 
 
 def _days(span: tuple[int, int] | None, since_ms: int) -> Iterator[tuple[int, int]]:

@@ -46,6 +46,22 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     started_at_ms: int
 
 
+def known_format(path: Path) -> Format:
+    """Of a data folder that is there, running or not. Raises Refused."""
+    file = path / "format.json"
+    try:
+        known = msgspec.json.decode(file.read_bytes(), type=Format)
+    except FileNotFoundError:
+        raise Refused(f"data folder {path}: holds no city (no format.json); name the right one with --data") from None
+    except OSError as error:
+        raise Refused(_trouble(path, error)) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Refused(f"{file}: is damaged ({error}); restore it from a backup") from None
+    if known.layout != LAYOUT:
+        raise Refused(f"{file}: data layout {known.layout}, this Nabd reads layout {LAYOUT}; use the Nabd that made it")
+    return known
+
+
 class DataFolder:
     """An opened and locked data folder; use it as a context manager.
 

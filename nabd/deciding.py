@@ -12,15 +12,18 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import Annotated
 
 import msgspec
-from msgspec import structs
+from msgspec import Meta, structs
 
 from actuation.arbiter import Arbiter
 from actuation.dispatch import Dispatcher
+from contract.decisions import Decision, Step, identify
 from contract.ports import Clock, Device, Effects, Log, SnapshotFault, State
-from contract.records import Acknowledged, Entry, Registered, Reported, Status
+from contract.records import Acknowledged, Entry, QuarantineAct, Registered, Reported, Status
 from rules.engine import Engine
+from rules.identity import IdentityWatch
 
 logger = logging.getLogger("deciding")
 
@@ -85,6 +88,7 @@ class Decider:
         self._log, self._state = log, state
         self._engine, self._arbiter = engine, arbiter
         self._registry, self._dispatcher, self._clock = registry, dispatcher, clock
+        self._identity = IdentityWatch()
         self._position = 0
         self._committed = state.position()  # effects up to here are in the state
         self._decided = self._committed  # and there are none up to here that are not
@@ -190,8 +194,11 @@ class Decider:
             effects.registered.append((entry.at_ms, record))
         elif isinstance(record, Acknowledged):
             effects.acknowledged.append((record.alarm, record.by, entry.at_ms))
+        elif isinstance(record, QuarantineAct):
+            effects.decisions.append(_audited(entry, record))
         outcome = self._engine.apply(entry)
         effects.alarms += outcome.alarms
+        effects.alarms += self._identity.apply(entry)
         for acted in (self._arbiter.apply(entry), self._arbiter.wish(entry, outcome.intents, outcome.ends)):
             effects.intents += acted.intents
             effects.decisions += acted.decisions
@@ -222,7 +229,9 @@ class Decider:
 
     def _save_snapshot(self) -> None:
         self._snapshot_at_s = self._clock.monotonic_s()
-        snapshot = msgspec.msgpack.encode((self._engine.snapshot(), self._arbiter.snapshot()))
+        snapshot = msgspec.msgpack.encode(
+            (self._engine.snapshot(), self._arbiter.snapshot(), self._identity.snapshot())
+        )
         self._state.commit(Effects(), self._decided, snapshot)
         self._committed = self._decided
         self._log.consumed(NAME, self._decided)
@@ -236,8 +245,19 @@ class Decider:
         assert snapshot is not None, "one is saved before anything is decided"
         self._position = snapshot[0]
         try:
-            engine_bytes, arbiter_bytes = msgspec.msgpack.decode(snapshot[1], type=tuple[bytes, bytes])
+            parts = msgspec.msgpack.decode(snapshot[1], type=Annotated[list[bytes], Meta(min_length=2, max_length=3)])
         except msgspec.DecodeError as error:
             raise SnapshotFault(f"not a snapshot of the decider: {error}") from None
-        self._engine.restore(engine_bytes)
-        self._arbiter.restore(arbiter_bytes)
+        self._engine.restore(parts[0])
+        self._arbiter.restore(parts[1])
+        self._identity.restore(parts[2] if len(parts) > 2 else b"")  # one of before has none: the watch begins
+
+
+def _audited(entry: Entry, act: QuarantineAct) -> Decision:
+    """The row of the audit for what somebody did with the quarantine."""
+    step = Step.REPLAYED if act.act == "replay" else Step.DROPPED
+    became = "readings stored" if step is Step.REPLAYED else "readings gone"
+    return Decision(
+        decision=identify(entry.position, 0), at_ms=entry.at_ms, asset="", device="", target="", step=step, by=act.by,
+        reason=act.what, why=f"rows {act.rows}, {became} {act.readings}",
+    )  # fmt: skip

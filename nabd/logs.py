@@ -17,7 +17,7 @@ class KeyValueFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = f"at={_at(record)} level={record.levelname.lower()} room={record.name} {record.getMessage()}"
-        return line if record.exc_info is None else f"{line}\n{self.formatException(record.exc_info)}"
+        return line if not record.exc_info else f"{line}\n{self.formatException(record.exc_info)}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -28,7 +28,7 @@ class JsonFormatter(logging.Formatter):
             "room": record.name,
             "message": record.getMessage(),
         }
-        if record.exc_info is not None:
+        if record.exc_info:
             fields["trace"] = self.formatException(record.exc_info)
         return msgspec.json.encode(fields).decode()
 

@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ingest_streams_per_day_max: Limit = 300  # new ones: a node without a journal that starts every five minutes
     log_bytes_max: Annotated[int, Meta(ge=1_000_000)] = 4_000_000_000
     log_days_max: Annotated[int, Meta(ge=1)] = 30
+    quarantine_bytes_max: Annotated[int, Meta(ge=100_000)] = 512_000_000  # and never above a quarter of log_bytes_max
+    quarantine_device_bytes_max: Annotated[int, Meta(ge=10_000)] = 8_000_000  # and never above an eighth of that
     audit_days_max: Annotated[int, Meta(ge=1)] = 400
     confirmation_s: Annotated[float, Meta(gt=0, le=600)] = 15.0  # how long a device may take to answer a lease
     map_tile_url: str = ""  # for example a tile server of the province; empty: own outlines, no internet

@@ -5,9 +5,12 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.log.sqlite_log import SqliteLog
 from adapters.mqtt.tls import TlsFault, client_context
+from adapters.stores.duckdb_export import DuckExtracts
 from adapters.stores.duckdb_store import DuckStore
 from console.live import LiveView
+from contract.extracts import Extracts
 from contract.kind import Kinds
 from contract.ports import Store, StoreFault
 from nabd.data_folder import DataFolder
@@ -79,6 +82,26 @@ def influxdb_authority(settings: Settings) -> str:
         except TlsFault as fault:
             raise Refused(f"[influxdb] ca_file {fault}") from None
     return settings.influxdb_ca_file
+
+
+def open_log(settings: Settings, data: Path) -> SqliteLog:
+    """Raises LogFault."""
+    return SqliteLog(
+        data / "log.db",
+        bytes_max=settings.log_bytes_max,
+        days_max=settings.log_days_max,
+        quarantine_bytes_max=settings.quarantine_bytes_max,
+        quarantine_device_bytes_max=settings.quarantine_device_bytes_max,
+    )
+
+
+def extracts_of(store: "DuckStore | InfluxStore", kinds: Kinds) -> Extracts:
+    """What readings are taken out of this store with, in bulk."""
+    if isinstance(store, DuckStore):
+        return DuckExtracts(store, kinds)
+    from adapters.stores.influx_export import InfluxExtracts
+
+    return InfluxExtracts(store.link, kinds)
 
 
 async def restore_live(store: Store, live: LiveView) -> None:

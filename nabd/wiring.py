@@ -21,7 +21,7 @@ import uvloop
 from actuation.arbiter import Arbiter
 from actuation.dispatch import Dispatcher
 from adapters.clock import CityClock, real_ms
-from adapters.log.sqlite_log import LogFault, SqliteLog
+from adapters.log.sqlite_log import LogFault
 from adapters.mqtt.broker import UNACKNOWLEDGED_MAX, BrokerFault, EmbeddedBroker
 from adapters.mqtt.receiver import Receiver
 from adapters.mqtt.sender import Sender
@@ -38,7 +38,7 @@ from contract.records import Record, RulesLoaded
 from contract.site import Site
 from ingest.pipeline import Pipeline
 from ingest.service import IngestService
-from nabd import interpreter, logs, losing
+from nabd import interpreter, logs
 from nabd.backing_up import store_copier
 from nabd.broker_access import broker_access
 from nabd.broker_guard import BrokerGuard
@@ -46,13 +46,17 @@ from nabd.city_files import digest, read_sites, rule_texts
 from nabd.consumers import LiveFeeder, StoreWriter, Ticker
 from nabd.data_folder import DataFolder, Run
 from nabd.deciding import Decider, Registry
+from nabd.downsampler import Downsampler
 from nabd.fault import Refused
+from nabd.health_of_house import HealthOfHouse
 from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.ports import listen
 from nabd.positions import check_positions, check_state_there
+from nabd.quarantining import Quarantining
 from nabd.recording import make_recorder, run_recorder
 from nabd.settings import Settings, limits_of
-from nabd.storing import open_store, restore_live
+from nabd.storing import extracts_of, open_log, open_store, restore_live
+from nabd.tally import TallyKeeper
 from rules import loader
 from rules.engine import Engine
 from simulators.fleet import Fleet
@@ -128,7 +132,7 @@ class House:
         self.clock = CityClock(folder.format.clock)
         path = folder.path
         try:
-            self.log = SqliteLog(path / "log.db", bytes_max=settings.log_bytes_max, days_max=settings.log_days_max)
+            self.log = open_log(settings, path)
             check_state_there(path / "state.db", self.log)
             self.state = SqliteState(path / "state.db")
             self.store = open_store(settings, folder, kinds)
@@ -162,13 +166,19 @@ class House:
             raise Refused(
                 f"{path / 'state.db'}: holds {fault}; use the Nabd that made it, or restore a backup of the data folder"
             ) from None
-        self.pipeline = Pipeline(kinds, self.registry.lookup, self.log, self.clock, limits_of(settings))
+        self.pipeline = Pipeline(
+            kinds, self.registry.lookup, self.log, self.clock, self.state.device_at, limits_of(settings)
+        )
         self.registry.on_change.append(lambda device: self.pipeline.registered(device.device))
         self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
+        self.quarantine = Quarantining(self.ingest, self.log, self.store, self.clock)
         self.writer = StoreWriter(self.log, self.store, self.clock)
+        self.downsampler = Downsampler(self.store.aggregates, self.clock)
+        self.tally = TallyKeeper(self.log, self.state.tally, self.clock, sites[0].timezone)
         self.live = LiveView(kinds)
+        self.health = HealthOfHouse(self)
         self.recorder = make_recorder(self.store, self.log, self.state, self.live, self.clock, kinds,
-            totals=self._totals, health=self._health, log_bytes_max=settings.log_bytes_max)  # fmt: skip
+            totals=self.health.totals, health=self.health.told, log_bytes_max=settings.log_bytes_max)  # fmt: skip
         self.fleet: Fleet | None = None
         self.guard: BrokerGuard | None = None
         self.listening = asyncio.Event()
@@ -176,7 +186,8 @@ class House:
     def _check_positions(self) -> None:
         """InfluxDB passes nothing over, and is not asked: it may be away."""
         positions = {"store.duckdb": self.store.position()} if self.settings.store_kind == "duckdb" else {}
-        check_positions(self.folder.path, self.log, {**positions, "state.db": self.state.position()})
+        state = max(self.state.position(), self.state.tally.position())
+        check_positions(self.folder.path, self.log, {**positions, "state.db": state})
 
     def close(self) -> None:
         for room in (self.store, self.state, self.log):
@@ -232,7 +243,9 @@ class House:
 
     def _start_consumers(self, stack: AsyncExitStack) -> None:
         run_recorder(stack, self.recorder)  # first, so that it ends last and writes what the decider did in the end
-        for consumer in (self.writer, self.decider):
+        self.downsampler.start()
+        on_exit(stack, "downsampler", lambda: asyncio.to_thread(self.downsampler.stop))
+        for consumer in (self.writer, self.decider, self.tally):
             self.log.on_append.append(consumer.notify)
             consumer.start()
             on_exit(stack, type(consumer).__name__, lambda consumer=consumer: asyncio.to_thread(consumer.stop))  # type: ignore[misc]
@@ -343,49 +356,15 @@ class House:
             submit=self.submit,
             deferred=self.pipeline.deferred,
             ledger=self.pipeline.ledger,
-            totals=self._totals,
-            health=self._health,
+            unknown_metrics=self.pipeline.unknown_metrics,
+            totals=self.health.totals,
+            tally=self.tally,
+            health=self.health.told,
+            quarantine=self.quarantine,
             rules=self.engine.describe,
             copy_store=store_copier(self.folder.path, self.store),
             needs_credentials=not self.settings.mqtt_embedded,
             accept_loss=self.writer.accept_loss,
+            extracts=extracts_of(self.store, self.kinds),
             tile_url=self.settings.map_tile_url,
         )
-
-    def _totals(self) -> dict[str, int]:
-        return {"missing": self.pipeline.missing_total(), "gone": self.pipeline.gone_total()}
-
-    def _health(self) -> dict[str, object]:
-        ingest = dict(self.ingest.status())
-        faults = [
-            f"{name}: {fault}"
-            for name, fault in (
-                ("decider", self.decider.fault),
-                ("store", self.writer.fault),
-                ("store", losing.sentence(self.writer.lost)),
-                ("live view", self.live_feeder.fault),
-                ("recorder", self.recorder.fault if self.recorder is not None else ""),
-                ("broker", self.guard.fault if self.guard is not None else self.receiver.fault),
-            )
-            if fault
-        ]
-        origin = self.folder.format.clock
-        return {
-            "connected": self.receiver.connected,
-            "faults": faults,
-            "consumers": {
-                "decider": self.decider.position,
-                "store": self.writer.position,
-                "live": self.live_feeder.position,
-            },
-            "left_out": {
-                "store_passed_over": self.store.passed_over,
-                **(self.recorder.left_out() if self.recorder is not None else {}),
-            },
-            "clock": {
-                "city_origin_ms": origin.city_origin_ms,
-                "real_origin_ms": origin.real_origin_ms,
-                "speed": origin.speed,
-            },
-            **ingest,
-        }

@@ -44,20 +44,21 @@ from rules.units import (
 WINDOW_MS_MAX = 7 * 86_400_000
 
 
-def check(syntax: Node, text: str, kind: Kind, kinds: Kinds, *, fresh: bool) -> Checked:
-    """The checked condition of a rule on `kind`; `fresh` when the rule moves something. Raises SyntaxFault."""
-    checked = _Checker(text, kind, kinds, fresh).check(syntax)
+def check(syntax: Node, text: str, kind: Kind, kinds: Kinds, *, fresh: bool, doubtful: bool = False) -> Checked:
+    """The checked condition of a rule on `kind`; `fresh` when the rule moves something, `doubtful` when it asks for
+    values that are not credible, too. Raises SyntaxFault."""
+    checked = _Checker(text, kind, kinds, fresh, doubtful).check(syntax)
     if checked.family != BOOLEAN:
         raise SyntaxFault(syntax.at, f"a condition is true or false; {text[syntax.at : syntax.end]} is not: compare it")
     return checked
 
 
 class _Checker:
-    def __init__(self, text: str, kind: Kind, kinds: Kinds, fresh: bool) -> None:
+    def __init__(self, text: str, kind: Kind, kinds: Kinds, fresh: bool, doubtful: bool) -> None:
         self.text = text
         self.kind = kind
         self.fresh = fresh
-        self.scope = Scope(kind, kinds, fresh)
+        self.scope = Scope(kind, kinds, fresh, doubtful)
         self.contexts: Mapping[str, Callable[[Call], Checked]] = {
             "silent": self._silent,
             "age": self._age,
@@ -283,7 +284,7 @@ class _Checker:
         if metric.type not in row.metrics:
             kinds = ", ".join(row.metrics)
             raise SyntaxFault(node.arguments[0].at, f"{metric.name} is {metric.type}; {row.name} works on {kinds}")
-        read = tree.Read(tree.Window(row.name, metric.name, duration.ms, self.fresh))
+        read = tree.Read(tree.Window(row.name, metric.name, duration.ms, self.fresh, self.scope.doubtful))
         parts = (f"{self.source(node)} ", read)
         if row.name == "last":
             return of_metric(metric, read, self.source(node))
@@ -336,7 +337,9 @@ class _Checker:
         if len(node.arguments) != 1:
             raise SyntaxFault(node.at, f"{usage} takes one metric")
         metric = self._metric(node.arguments[0], usage)
-        passed = tree.Arithmetic("-", tree.Read(tree.Now()), tree.Read(tree.MeasuredAt(metric.name, self.fresh)))
+        passed = tree.Arithmetic(
+            "-", tree.Read(tree.Now()), tree.Read(tree.MeasuredAt(metric.name, self.fresh, self.scope.doubtful))
+        )
         made = tree.Arithmetic("/", passed, tree.Constant(1000.0))
         return Checked(node=made, family=NUMBER, unit="s", parts=(f"{self.source(node)} ", made))
 

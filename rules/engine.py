@@ -101,7 +101,8 @@ class Engine:
                 newest_ms = max(newest_ms, reading.measured_at_ms)
         if asset.kind.name == functions.WEATHER_KIND:
             self._surroundings.changed()
-        self._hear(asset, at_ms)
+        if not record.came_at_ms:  # what a replay stores was said long ago
+            self._hear(asset, at_ms)
         if newest_ms >= 0 and asset.bound and asset.program is not None:
             now_ms = max(asset.evaluated_ms, min(newest_ms, at_ms))
             assert asset.group is not None

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from contract.decisions import Severity, identify
-from contract.document import Document, DocumentFault, Fault, is_list, is_mapping, is_number, is_text, nearest
+from contract.document import Document, DocumentFault, Fault, is_bool, is_list, is_mapping, is_number, is_text, nearest
 from contract.kind import LANGUAGES, Kind, Kinds, MetricType, Setting, Target
 from contract.quantity import convert, duration_ms, duration_text
 from contract.site import Site
@@ -25,7 +25,7 @@ LEASE_MS_MIN = 10_000
 LEASE_MS_MAX = 86_400_000
 RUNS_MAX = 100
 FILE_KEYS = ("group", "rules")
-RULE_KEYS = ("name", "kind", "where", "when", "for", "keep_for", "alarm", "set", "lease", "at_most")
+RULE_KEYS = ("name", "kind", "where", "when", "for", "keep_for", "alarm", "set", "lease", "at_most", "doubtful")
 ALARM_KEYS = ("severity", "text")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -104,7 +104,8 @@ class _Reader:
                 document.fault(node, key, f"{key}: belongs to set, and this rule sets nothing")
         for_ms = self._duration(node, "for", least=1)
         keep_for_ms = self._duration(node, "keep_for", least=1)
-        condition = self._when(node, kind, fresh=has_set)
+        doubtful = bool(document.take(node, "doubtful", "true or false", is_bool, default=False))
+        condition = self._when(node, kind, fresh=has_set, doubtful=doubtful)
         if kind is None:
             return None
         where = self._where(node, kind)
@@ -121,6 +122,7 @@ class _Reader:
             where=where,
             for_ms=for_ms,
             keep_for_ms=keep_for_ms,
+            doubtful=doubtful,
             alarm=notice,
             order=order,
             file=document.file,
@@ -134,14 +136,14 @@ class _Reader:
             self.document.fault(node, "kind", f"kind: unknown kind {name!r}{nearest(name, self.kinds)}", of_value=True)
         return self.kinds.get(name)
 
-    def _when(self, node: Any, kind: Kind | None, *, fresh: bool) -> Checked | None:
+    def _when(self, node: Any, kind: Kind | None, *, fresh: bool, doubtful: bool) -> Checked | None:
         """The checked condition; without a known kind only its syntax is looked at."""
         text = self.document.take(node, "when", "an expression such as level > 0.2", is_text, required=True)
         if text is None:
             return None
         try:
             syntax = parse(text)
-            return check(syntax, text, kind, self.kinds, fresh=fresh) if kind else None
+            return check(syntax, text, kind, self.kinds, fresh=fresh, doubtful=doubtful) if kind else None
         except SyntaxFault as fault:
             start = self.document.position(node, "when", of_value=True)
             for one in fault.every():

@@ -26,17 +26,17 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scope:
-    """The names a rule on `kind` may use; `fresh` when the rule moves something."""
+    """The names a rule on `kind` may use; `fresh` when it moves something, `doubtful` when it asks for all values."""
 
-    def __init__(self, kind: Kind, kinds: Kinds, fresh: bool) -> None:
+    def __init__(self, kind: Kind, kinds: Kinds, fresh: bool, doubtful: bool = False) -> None:
         self.kind = kind
         self.station = kinds.get(functions.WEATHER_KIND)
-        self.fresh = fresh
+        self.fresh, self.doubtful = fresh, doubtful
 
     def find(self, name: str) -> Checked | None:
         """What a name stands for, or None."""
         if name in self.kind.metrics:
-            return of_metric(self.kind.metrics[name], tree.Read(tree.Current(name, self.fresh)), name)
+            return of_metric(self.kind.metrics[name], tree.Read(tree.Current(name, self.fresh, self.doubtful)), name)
         if name in self.kind.settings:
             return _of_setting(self.kind.settings[name])
         if name in functions.LABELS:
@@ -51,10 +51,12 @@ class Scope:
         if self.station is None or not name.startswith(functions.WEATHER_PREFIX):
             return None
         if name == functions.WEATHER_RAIN and functions.RAIN_METRIC in self.station.metrics:
-            node = tree.Read(tree.WeatherRain(self.fresh))
+            node = tree.Read(tree.WeatherRain(self.fresh, self.doubtful))
             return Checked(node=node, family=NUMBER, unit="mm", range=(0.0, inf), parts=(f"{name} ", node))
         metric = self.station.metrics.get(name.removeprefix(functions.WEATHER_PREFIX))
-        return of_metric(metric, tree.Read(tree.Weather(metric.name, self.fresh)), name) if metric else None
+        return (
+            of_metric(metric, tree.Read(tree.Weather(metric.name, self.fresh, self.doubtful)), name) if metric else None
+        )
 
     def unknown(self, name: str) -> str:
         """The sentence for a name that stands for nothing, with the nearest one that does."""

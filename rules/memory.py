@@ -11,8 +11,10 @@ import msgspec
 from contract.kind import Kind, MetricType, Value
 from contract.records import Quality, Reading
 from rules import functions, tree
-from rules.series import FAR_MS, Series, SeriesImage
+from rules.series import DOUBTFUL, FAR_MS, Series, SeriesImage
 
+DOUBTS = Quality.RATE | Quality.STUCK
+NOTHING: frozenset[str] = frozenset()
 RAIN_MS = 86_400_000
 
 
@@ -22,18 +24,23 @@ class MemoryImage(msgspec.Struct, frozen=True, array_like=True):
     current: dict[str, tuple[int, Value]]
     in_time: dict[str, tuple[int, Value]]
     series: dict[str, SeriesImage]
+    doubtful: dict[str, tuple[int, Value]] = {}
+    doubtful_in_time: dict[str, tuple[int, Value]] = {}
 
 
 class Memory:
     """Readings of one asset. `read` answers for any input that is about them."""
 
-    __slots__ = ("booleans", "current", "in_time", "kind", "series")
+    __slots__ = ("booleans", "current", "doubtful", "doubtful_in_time", "in_time", "kind", "series")
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self.booleans = frozenset(name for name, metric in kind.metrics.items() if metric.type is MetricType.BOOLEAN)
         self.current: dict[str, tuple[int, Value]] = {}  # metric → (measured_at_ms, value)
         self.in_time: dict[str, tuple[int, Value]] = {}
+        # The newest of those values that are not credible: they count only for rules that ask for them.
+        self.doubtful: dict[str, tuple[int, Value]] = {}
+        self.doubtful_in_time: dict[str, tuple[int, Value]] = {}
         self.series: dict[str, Series] = {}
 
     def want(self, horizons: Mapping[str, int]) -> int:
@@ -50,16 +57,22 @@ class Memory:
                 continue
             self.series[metric] = Series(horizon_ms, self.kind.metrics[metric].values)
             if newest := self.current.get(metric):
-                self.series[metric].add(*newest, late=self.in_time.get(metric) != newest)
+                self.series[metric].add(*newest, marks=int(self.in_time.get(metric) != newest))
         return dropped
 
     def add(self, reading: Reading) -> bool:
-        """Remember a reading; returns whether it came in time."""
-        at_ms = reading.measured_at_ms
-        late = bool(reading.quality & Quality.LATE)
+        """Remember a reading; returns whether it came in time. One whose time is not known is not remembered."""
+        at_ms, quality = reading.measured_at_ms, reading.quality
+        if quality & Quality.DATED_ROUGHLY:
+            return False
+        late = bool(quality & Quality.LATE)
+        doubted = self._doubted(quality) if quality & DOUBTS else NOTHING
         current, in_time, series = self.current, self.in_time, self.series
         for metric, value in reading.values.items():
             stamped = (at_ms, value)
+            if metric in doubted:
+                self._doubt(metric, stamped, late)
+                continue
             if metric not in current or current[metric][0] <= at_ms:
                 current[metric] = stamped
             if not late and (metric not in in_time or in_time[metric][0] <= at_ms):
@@ -68,20 +81,45 @@ class Memory:
                 series[metric].add(at_ms, value, late)
         return not late
 
+    def _doubted(self, quality: int) -> frozenset[str]:
+        """The metrics of a reading that its marks can be about: those that their kind lets be judged so."""
+        return frozenset(
+            metric.name
+            for metric in self.kind.metrics.values()
+            if (quality & Quality.RATE and metric.rate_max_per_s is not None)
+            or (quality & Quality.STUCK and metric.stuck_after_ms)
+        )
+
+    def _doubt(self, metric: str, stamped: tuple[int, Value], late: bool) -> None:
+        for newest in (self.doubtful,) if late else (self.doubtful, self.doubtful_in_time):
+            if metric not in newest or newest[metric][0] <= stamped[0]:
+                newest[metric] = stamped
+        if metric in self.series:
+            self.series[metric].add(*stamped, DOUBTFUL | late)
+
+    def _stamped(self, metric: str, fresh: bool, doubtful: bool) -> tuple[int, Value] | None:
+        """The newest value, and when it was measured."""
+        stamped = (self.in_time if fresh else self.current).get(metric)
+        if doubtful:
+            other = (self.doubtful_in_time if fresh else self.doubtful).get(metric)
+            if other is not None and (stamped is None or other[0] >= stamped[0]):
+                return other
+        return stamped
+
     def read(self, wanted: tree.AssetInput | tree.WeatherRain, now_ms: int, period_ms: int) -> tuple[tree.Value, int]:
         """The value of an input at `now_ms`, and the first moment it may be another without a new reading."""
         if isinstance(wanted, tree.Current):
-            return self._newest(wanted.metric, wanted.fresh, now_ms, period_ms)
+            return self._newest(wanted.metric, wanted.fresh, wanted.doubtful, now_ms, period_ms)
         if isinstance(wanted, tree.Window):
             return self._window(wanted, now_ms)
         if isinstance(wanted, tree.WeatherRain):
-            return self._rain(wanted.fresh, now_ms, period_ms)
+            return self._rain(wanted.fresh, wanted.doubtful, now_ms, period_ms)
         assert isinstance(wanted, tree.MeasuredAt)
-        stamped = (self.in_time if wanted.fresh else self.current).get(wanted.metric)
+        stamped = self._stamped(wanted.metric, wanted.fresh, wanted.doubtful)
         return (None, FAR_MS) if stamped is None else (float(stamped[0]), FAR_MS)
 
-    def _newest(self, metric: str, fresh: bool, now_ms: int, period_ms: int) -> tuple[tree.Value, int]:
-        stamped = (self.in_time if fresh else self.current).get(metric)
+    def _newest(self, metric: str, fresh: bool, doubtful: bool, now_ms: int, period_ms: int) -> tuple[tree.Value, int]:
+        stamped = self._stamped(metric, fresh, doubtful)
         if stamped is None:
             return None, FAR_MS
         stale_ms = stamped[0] + 2 * period_ms + 1
@@ -94,7 +132,7 @@ class Memory:
         series = self.series.get(wanted.metric)
         if series is None:
             return row.empty, FAR_MS
-        values, valid_until = series.within(now_ms, wanted.ms, wanted.fresh)
+        values, valid_until = series.within(now_ms, wanted.ms, wanted.fresh, wanted.doubtful)
         if not values:
             return row.empty, valid_until
         assert row.aggregate is not None
@@ -106,13 +144,13 @@ class Memory:
                 return value != 0, valid_until
         return value, valid_until
 
-    def _rain(self, fresh: bool, now_ms: int, period_ms: int) -> tuple[tree.Value, int]:
+    def _rain(self, fresh: bool, doubtful: bool, now_ms: int, period_ms: int) -> tuple[tree.Value, int]:
         """Rain of the last 24 h in mm; unknown when the station does not report it now."""
-        known, stale_ms = self._newest(functions.RAIN_METRIC, fresh, now_ms, period_ms)
+        known, stale_ms = self._newest(functions.RAIN_METRIC, fresh, doubtful, now_ms, period_ms)
         series = self.series.get(functions.RAIN_METRIC)
         if known is None or series is None:
             return None, FAR_MS
-        grown_um, valid_until = series.growth(now_ms, RAIN_MS, fresh)
+        grown_um, valid_until = series.growth(now_ms, RAIN_MS, fresh, doubtful)
         return grown_um / 1000, min(stale_ms, valid_until)
 
     def newest_ms(self, fresh: bool) -> int:
@@ -123,13 +161,16 @@ class Memory:
         return sum(series.dropped for series in self.series.values())
 
     def image(self) -> MemoryImage:
-        return MemoryImage(self.current, self.in_time, {name: series.image() for name, series in self.series.items()})
+        series = {name: one.image() for name, one in self.series.items()}
+        return MemoryImage(self.current, self.in_time, series, self.doubtful, self.doubtful_in_time)
 
     @classmethod
     def restored(cls, kind: Kind, image: MemoryImage) -> "Memory":
         memory = cls(kind)
         memory.current.update(image.current)
         memory.in_time.update(image.in_time)
+        memory.doubtful.update(image.doubtful)
+        memory.doubtful_in_time.update(image.doubtful_in_time)
         for name, series in image.series.items():
             if name in kind.metrics:
                 memory.series[name] = Series.restored(series, kind.metrics[name].values)

@@ -48,6 +48,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     where: Mapping[str, tuple[str | float, ...]] = {}  # label or setting → the values that match
     for_ms: int = 0
     keep_for_ms: int = 0
+    doubtful: bool = False  # does it count values that are marked as not credible?
     alarm: Notice | None = None
     order: Order | None = None
     file: str = ""
@@ -69,6 +70,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
             "where": {name: list(values) for name, values in self.where.items()},
             "for_ms": self.for_ms,
             "keep_for_ms": self.keep_for_ms,
+            "doubtful": self.doubtful,
             "severity": self.alarm.severity.value if self.alarm else None,
             "text": dict(self.alarm.text) if self.alarm else None,
             "set": {order.target: order.to} if order else None,

@@ -11,6 +11,7 @@ from contract.kind import Value
 READINGS_MAX = 4_096  # a week at one reading in two and a half minutes
 SLACK_MS = 300_000  # readings this much older than the longest window stay: assets are judged a little apart
 FAR_MS = 2**62
+LATE, DOUBTFUL = 1, 2  # bits of `marks`
 
 
 class SeriesImage(msgspec.Struct, frozen=True, array_like=True):
@@ -19,27 +20,28 @@ class SeriesImage(msgspec.Struct, frozen=True, array_like=True):
     horizon_ms: int
     times: list[int]
     values: list[float]
-    late: list[int]
+    marks: list[int]
     dropped: int
 
 
 class Series:
-    """Readings (time, value, came late?) of one metric.
+    """Readings (time, value, LATE and DOUBTFUL) of one metric.
 
     Values are floats; words of an enum stand as their index in `words`. Late readings are inserted where they belong.
     """
 
-    __slots__ = ("dropped", "horizon_ms", "late", "times", "values", "words")
+    __slots__ = ("dropped", "horizon_ms", "marks", "times", "values", "words")
 
     def __init__(self, horizon_ms: int, words: Sequence[str] = ()) -> None:
         self.horizon_ms = horizon_ms
         self.words = tuple(words)
         self.times = array("q")
         self.values = array("d")
-        self.late = array("b")
+        self.marks = array("b")
         self.dropped = 0
 
-    def add(self, at_ms: int, value: Value, late: bool) -> None:
+    def add(self, at_ms: int, value: Value, marks: int) -> None:
+        """`marks`: its bits of LATE and DOUBTFUL."""
         try:
             number = float(self.words.index(value)) if isinstance(value, str) else float(value)
         except ValueError:  # no word of this metric: ingest refuses it; should it come here, it is counted
@@ -48,7 +50,7 @@ class Series:
         where = bisect_right(self.times, at_ms)
         self.times.insert(where, at_ms)
         self.values.insert(where, number)
-        self.late.insert(where, late)
+        self.marks.insert(where, marks)
         self._trim()
 
     def _trim(self) -> None:
@@ -59,9 +61,9 @@ class Series:
             self.dropped += overflow
             gone += overflow
         if gone:
-            del self.times[:gone], self.values[:gone], self.late[:gone]
+            del self.times[:gone], self.values[:gone], self.marks[:gone]
 
-    def within(self, now_ms: int, ms: int, fresh: bool) -> tuple[Sequence[float], int]:
+    def within(self, now_ms: int, ms: int, fresh: bool, doubtful: bool = False) -> tuple[Sequence[float], int]:
         """The values measured in (now - ms, now], and until when that stays so if no reading comes."""
         first = bisect_right(self.times, now_ms - ms)
         behind = bisect_right(self.times, now_ms)
@@ -69,21 +71,22 @@ class Series:
         if behind < len(self.times):  # a reading of a fast clock: it counts when its time has come
             valid_until = min(valid_until, self.times[behind])
         values = self.values[first:behind]
-        if fresh and any(self.late[first:behind]):
-            return [value for value, late in zip(values, self.late[first:behind], strict=True) if not late], valid_until
+        marks = self.marks[first:behind]
+        if any(marks):
+            left_out = _left_out(fresh, doubtful)
+            return [value for value, mark in zip(values, marks, strict=True) if not mark & left_out], valid_until
         return values, valid_until
 
-    def growth(self, now_ms: int, ms: int, fresh: bool) -> tuple[float, int]:
+    def growth(self, now_ms: int, ms: int, fresh: bool, doubtful: bool = False) -> tuple[float, int]:
         """How much a counter grew in (now - ms, now], and until when that stays so.
 
         From the last reading before the window, when it is known; a counter that falls was replaced or wrapped and
         started again from 0.
         """
-        values, valid_until = self.within(now_ms, ms, fresh)
+        values, valid_until = self.within(now_ms, ms, fresh, doubtful)
         first = bisect_right(self.times, now_ms - ms)
-        before = next(
-            (self.values[index] for index in range(first - 1, -1, -1) if not (fresh and self.late[index])), None
-        )
+        left_out = _left_out(fresh, doubtful)
+        before = next((self.values[at] for at in range(first - 1, -1, -1) if not self.marks[at] & left_out), None)
         grown = 0.0
         for value in values:
             if before is not None:
@@ -95,13 +98,20 @@ class Series:
         return self.words[int(value)]
 
     def image(self) -> SeriesImage:
-        return SeriesImage(self.horizon_ms, self.times.tolist(), self.values.tolist(), self.late.tolist(), self.dropped)
+        return SeriesImage(
+            self.horizon_ms, self.times.tolist(), self.values.tolist(), self.marks.tolist(), self.dropped
+        )
 
     @classmethod
     def restored(cls, image: SeriesImage, words: Sequence[str]) -> "Series":
         series = cls(image.horizon_ms, words)
         series.times.extend(image.times)
         series.values.extend(image.values)
-        series.late.extend(image.late)
+        series.marks.extend(image.marks)
         series.dropped = image.dropped
         return series
+
+
+def _left_out(fresh: bool, doubtful: bool) -> int:
+    """The marks of readings that do not count for whoever asks so."""
+    return (LATE if fresh else 0) | (0 if doubtful else DOUBTFUL)

@@ -67,7 +67,9 @@ class Surroundings:
         if not stations:
             return None
         station = max(stations, key=lambda asset: asset.memory.newest_ms(wanted.fresh))
-        asked = tree.Current(wanted.metric, wanted.fresh) if isinstance(wanted, tree.Weather) else wanted
+        asked = (
+            tree.Current(wanted.metric, wanted.fresh, wanted.doubtful) if isinstance(wanted, tree.Weather) else wanted
+        )
         value, until_ms = station.memory.read(asked, now_ms, station.period_ms)
         self._weather[key] = (value, now_ms, until_ms)
         return value

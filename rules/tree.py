@@ -16,10 +16,12 @@ class Current(msgspec.Struct, frozen=True):
     """The newest value of a metric; unknown when it is older than two periods or was never measured.
 
     `fresh` everywhere: readings that came late do not count (rules that move something never see them).
+    `doubtful` everywhere: values that are marked as not credible count too.
     """
 
     metric: str
     fresh: bool
+    doubtful: bool = False
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -29,6 +31,7 @@ class Window(msgspec.Struct, frozen=True):
     metric: str
     ms: int
     fresh: bool
+    doubtful: bool = False
 
 
 class MeasuredAt(msgspec.Struct, frozen=True):
@@ -36,6 +39,7 @@ class MeasuredAt(msgspec.Struct, frozen=True):
 
     metric: str
     fresh: bool
+    doubtful: bool = False
 
 
 class SettingOf(msgspec.Struct, frozen=True):
@@ -87,12 +91,14 @@ class Weather(msgspec.Struct, frozen=True):
 
     metric: str
     fresh: bool
+    doubtful: bool = False
 
 
 class WeatherRain(msgspec.Struct, frozen=True):
     """Rain of the last 24 h at that station, mm."""
 
     fresh: bool
+    doubtful: bool = False
 
 
 AssetInput = Current | Window | MeasuredAt | SettingOf | LabelOf | Heard

@@ -2,19 +2,24 @@
 
 import errno
 import os
+import re
 import sqlite3
+from array import array
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
 import msgspec
 
-from adapters.log import chunks, names
+from adapters.log import chunks, names, quarantine
 
 SCHEMA = 3
 BUSY_MS = 5_000
 PAGE_BYTES = 4_096
 UPGRADE_ENTRIES = 2_000
+SEQ_TOLD = re.compile(r"seq (\d{1,16}): ")
+NOT_KEPT = "would open one more gap"  # of a reading that is not in the ledger
+SENTENCE_CUT = 400  # a longer one did not name all
 INSERT_CHUNK = "INSERT INTO chunks (last, at_ms, ends, bodies) VALUES (?, ?, ?, ?)"
 
 ENTRIES = (
@@ -24,11 +29,8 @@ TABLES = f"""
 {ENTRIES}
 {names.TABLES}
 CREATE TABLE ledger (device TEXT, stream TEXT, body BLOB NOT NULL, PRIMARY KEY (device, stream)) WITHOUT ROWID;
-CREATE TABLE quarantine (
-  number INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL,
-  code TEXT NOT NULL, sentence TEXT NOT NULL, received_at_ms INTEGER NOT NULL, device TEXT NOT NULL,
-  stream TEXT NOT NULL, seq INTEGER, count INTEGER NOT NULL
-);
+{quarantine.TABLE}
+{quarantine.INDEX}
 CREATE TABLE counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE consumers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -109,11 +111,8 @@ def open_log(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
             version = SCHEMA
-        elif version == 1:
-            _upgrade(path, connection)
-            version = SCHEMA
-        elif version == 2:  # the same tables; chunks are compressed from now on
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        elif version in (1, 2):
+            _upgrade(path, connection, version)
             version = SCHEMA
     except (sqlite3.DatabaseError, OSError, msgspec.MsgspecError) as error:
         if connection is not None:
@@ -125,10 +124,15 @@ def open_log(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _upgrade(path: Path, connection: sqlite3.Connection) -> None:
-    """Schema 1 had a row for each entry. All of it in one transaction: a crash leaves the old file. Raises LogFault."""
+def _upgrade(path: Path, connection: sqlite3.Connection, version: int) -> None:
+    """Schema 1 had a row for each entry, 1 and 2 no `seqs` in the quarantine; the chunks of 2 are not compressed, and
+    stay so. All of it in one transaction: a crash leaves the old file. Raises LogFault."""
     try:
-        _rewrite(connection)
+        with Transaction(connection):
+            if version == 1:
+                _rewrite(connection)
+            _name_seqs(connection)
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
     except OSError as error:
         connection.close()
         raise LogFault(
@@ -138,21 +142,39 @@ def _upgrade(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def _rewrite(connection: sqlite3.Connection) -> None:
-    with Transaction(connection):
-        connection.execute(ENTRIES)
-        for statement in filter(str.strip, names.TABLES.split(";")):
-            connection.execute(statement)  # in this transaction, which executescript would end
-        old = connection.execute("SELECT position, at_ms, body FROM entries ORDER BY position")
-        while rows := old.fetchmany(UPGRADE_ENTRIES):
-            for _, run in groupby(enumerate(rows), lambda one: (one[1][0] - one[0], one[1][1])):  # no hole, one time
-                entries = [row for _, row in run]
-                before, at_ms = entries[0][0] - 1, entries[0][1]
-                bodies = list(map(itemgetter(2), entries))
-                connection.executemany(INSERT_CHUNK, chunks.rows(bodies, before, at_ms))
-        connection.execute("DROP TABLE entries")
-        # Its ledger was written with every append: it is right up to the end.
-        connection.execute("INSERT INTO consumers SELECT 'ledger', coalesce(max(last), 0) FROM chunks")
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    connection.execute(ENTRIES)
+    for statement in filter(str.strip, names.TABLES.split(";")):
+        connection.execute(statement)  # in this transaction, which executescript would end
+    old = connection.execute("SELECT position, at_ms, body FROM entries ORDER BY position")
+    while rows := old.fetchmany(UPGRADE_ENTRIES):
+        for _, run in groupby(enumerate(rows), lambda one: (one[1][0] - one[0], one[1][1])):  # no hole, one time
+            entries = [row for _, row in run]
+            before, at_ms = entries[0][0] - 1, entries[0][1]
+            bodies = list(map(itemgetter(2), entries))
+            connection.executemany(INSERT_CHUNK, chunks.rows(bodies, before, at_ms))
+    connection.execute("DROP TABLE entries")
+    # Its ledger was written with every append: it is right up to the end.
+    connection.execute("INSERT INTO consumers SELECT 'ledger', coalesce(max(last), 0) FROM chunks")
+
+
+def _name_seqs(connection: sqlite3.Connection) -> None:
+    """The seqs that count as had because of a row, which until now only its sentence told.
+
+    A conflict and what a store refuses never did, nor did a reading that would have opened one more gap. Of a row whose
+    sentence did not name all of them none is told: its readings are then looked at one by one.
+    """
+    connection.execute("ALTER TABLE quarantine ADD COLUMN seqs BLOB NOT NULL DEFAULT x''")
+    connection.execute(quarantine.INDEX)
+    rows = connection.execute(
+        "SELECT number, sentence FROM quarantine WHERE stream != '' AND code NOT IN ('conflict', 'store_refused') "
+        "AND length(sentence) <= ?",
+        (SENTENCE_CUT,),
+    )
+    for number, sentence in rows.fetchall():
+        told = (one for one in sentence.split("; ") if NOT_KEPT not in one)
+        seqs = {int(found[1]) for one in told if (found := SEQ_TOLD.match(one))}
+        packed = array("Q", sorted(seqs)).tobytes()
+        connection.execute("UPDATE quarantine SET seqs = ? WHERE number = ?", (packed, number))
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -18,7 +18,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,10 @@ import msgspec
 from adapters.log import chunks, names
 from adapters.log.chunks import Chunk
 from adapters.log.log_file import INSERT_CHUNK, LogFault, Place, Transaction, connect, open_log, refusal, used_bytes
+from adapters.log.quarantine import BYTES_MAX, DEVICE_BYTES_MAX, Change, QuarantineFull, QuarantineTable
 from adapters.log.tail import Tail
-from contract.ports import LedgerRow, LogFull, Quarantined
+from contract.ports import LedgerRow, LogFull
+from contract.quarantine import Quarantined, Settled
 from contract.records import Entry, Reading, Record, Telemetry, encode
 
 logger = logging.getLogger("log")
@@ -37,8 +38,6 @@ logger = logging.getLogger("log")
 __all__ = ["LogFault", "SqliteLog"]
 
 DAY_MS = 86_400_000
-QUARANTINE_BYTES_MAX = 512_000_000  # and never more than a quarter of the file's bound
-QUARANTINE_ROW_BYTES = 512  # of a row beside its payload: topic, sentence, names, index
 SPACE_WANTED = 0.9  # of bytes_max: above it, cut drops what is read though it is not old
 CUT_CHUNKS = 32  # a step of cutting, so that appends wait for it a moment only
 VACUUM_PAGES = 2_000  # given back to the disk in a step
@@ -59,11 +58,21 @@ class SqliteLog:
     """Implements contract.ports.Log. Raises LogFault when the file cannot be opened."""
 
     def __init__(
-        self, path: Path, *, bytes_max: int, days_max: int, quarantine_bytes_max: int = QUARANTINE_BYTES_MAX
+        self,
+        path: Path,
+        *,
+        bytes_max: int,
+        days_max: int,
+        quarantine_bytes_max: int = BYTES_MAX,
+        quarantine_device_bytes_max: int = DEVICE_BYTES_MAX,
     ) -> None:
         self.path = path
         self._bytes_max, self._days_max = bytes_max, days_max
-        self._quarantine_bytes_max = min(quarantine_bytes_max, bytes_max // 4)
+        self.quarantine_rows = QuarantineTable(
+            self._fetch,
+            bytes_max=min(quarantine_bytes_max, bytes_max // 4),
+            device_bytes_max=quarantine_device_bytes_max,
+        )
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []  # for reading; as many as threads ever read at one time
         self._is_closed = False
@@ -91,8 +100,7 @@ class SqliteLog:
             if self._recent.is_full:  # the log comes from an earlier layout
                 self._write_names(entry.position - 1)
             self._recent.add([entry.record], entry.position - 1)
-        size = "SELECT coalesce(sum(length(payload) + ?), 0) FROM quarantine"
-        self._quarantine_bytes = int(ask(size, (QUARANTINE_ROW_BYTES,)).fetchone()[0])
+        self.quarantine_rows.load(self._writer)
 
     # -- appending
 
@@ -103,12 +111,13 @@ class SqliteLog:
         *,
         ledger: Iterable[LedgerRow] = (),
         quarantine: Iterable[Quarantined] = (),
+        settled: Iterable[Settled] = (),
         counts: Mapping[str, int] | None = None,
         once: str = "",
     ) -> int:
         bodies = [encode(record) for record in records]
         ledger_rows = _packed(ledger)
-        turned_away = list(quarantine)
+        change = Change()
         with self._lock:
             at_ms = max(at_ms, self._last_at_ms)
             last = self._last + len(bodies)
@@ -119,7 +128,8 @@ class SqliteLog:
                 if writes_names := self._recent.is_full:
                     self._recent.write(connection, upto=self._last)
                 connection.executemany(UPSERT_LEDGER, ledger_rows)
-                grown, new = self._put_away(connection, turned_away, is_once=bool(once))
+                self.quarantine_rows.settle(connection, settled, change)
+                new = self._put_away(connection, quarantine, change, is_once=bool(once))
                 counts = {**(counts or {}), **({once: new} if once else {})}
                 if counts:
                     connection.executemany(
@@ -133,7 +143,7 @@ class SqliteLog:
             self._recent.add(records, self._last)
             self._tail.append(self._last, at_ms, records)
             self._last, self._last_at_ms = last, at_ms if bodies else self._last_at_ms
-            self._quarantine_bytes += grown
+            self.quarantine_rows.committed(change)
             for name, value in counts.items():
                 self._counts[name] = self._counts.get(name, 0) + value
         for tell in self.on_append:
@@ -154,48 +164,18 @@ class SqliteLog:
             )
 
     def _put_away(
-        self, connection: sqlite3.Connection, turned_away: Sequence[Quarantined], *, is_once: bool
-    ) -> tuple[int, int]:
-        """Byte-identical messages of one fault are one row, counted, but for those that are handed over again (`once`).
-
-        Returns by how many bytes the quarantine grew, and by how many rows. Raises LogFull where one more has no room.
-        """
-        grown = new = 0
-        for one in turned_away:
-            digest = blake2b(f"{one.topic}\0{one.code}\0{one.seq}\0".encode() + one.payload, digest_size=16).digest()
-            counted = connection.execute(
-                "UPDATE quarantine SET count = count + ? WHERE digest = ?", (0 if is_once else one.count, digest)
-            ).rowcount
-            if counted:
-                continue
-            if self._quarantine_bytes + grown >= self._quarantine_bytes_max:
-                raise self._quarantine_full()
-            connection.execute(
-                "INSERT INTO quarantine (digest, topic, payload, code, sentence, received_at_ms, device, stream, seq, "
-                "count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    digest,
-                    one.topic,
-                    one.payload,
-                    one.code,
-                    one.sentence,
-                    one.received_at_ms,
-                    one.device,
-                    one.stream,
-                    one.seq,
-                    one.count,
-                ),
-            )
-            grown += len(one.payload) + QUARANTINE_ROW_BYTES
-            new += 1
-        return grown, new
-
-    def _quarantine_full(self) -> LogFull:
-        more = "" if self._quarantine_bytes_max == QUARANTINE_BYTES_MAX else ", or allow the log more ([log] bytes_max)"
-        return LogFull(
-            f"{self.path}: the quarantine holds {self._quarantine_bytes} bytes, {self._quarantine_bytes_max} allowed; "
-            f"find the device that sends what cannot be read (console, health page){more}"
-        )
+        self, connection: sqlite3.Connection, rows: Iterable[Quarantined], change: Change, *, is_once: bool
+    ) -> int:
+        """Returns how many rows are new. Raises LogFull where one more has no room."""
+        try:
+            return self.quarantine_rows.put_away(connection, rows, change, is_once=is_once)
+        except QuarantineFull:
+            table = self.quarantine_rows
+            raise LogFull(
+                f"{self.path}: the quarantine holds {table.bytes} bytes, {table.bytes_max} allowed; look at it (nabd "
+                "quarantine list, or the console's page), then replay or drop what is in it, or allow more "
+                "([quarantine] bytes_max, at most a quarter of [log] bytes_max)"
+            ) from None
 
     # -- reading
 
@@ -251,26 +231,7 @@ class SqliteLog:
         return [_ledger_decoder.decode(body) for (body,) in rows]
 
     def quarantine(self, limit: int, before: int | None = None) -> Sequence[Quarantined]:
-        rows = self._fetch(
-            "SELECT topic, payload, code, sentence, received_at_ms, device, stream, seq, count, number FROM quarantine "
-            "WHERE number < ? ORDER BY number DESC LIMIT ?",
-            (2**62 if before is None else before, limit),
-        )
-        return [
-            Quarantined(
-                topic=topic,
-                payload=payload,
-                code=code,
-                sentence=sentence,
-                received_at_ms=received_at_ms,
-                device=device,
-                stream=stream,
-                seq=seq,
-                count=count,
-                number=number,
-            )
-            for topic, payload, code, sentence, received_at_ms, device, stream, seq, count, number in rows
-        ]
+        return self.quarantine_rows.page(limit, before=before)
 
     def counts(self) -> Mapping[str, int]:
         with self._lock:

@@ -24,6 +24,7 @@ from contract.wire.packets import ProtocolFault
 
 PACKET_BYTES_MAX = 65536 + 256  # so that ingest, not the broker, says too_large
 UNACKNOWLEDGED_MAX = 100  # messages on the way to one connection, whatever its settings say
+STARTS_MAX = 3
 FILES_RESERVED = 256  # descriptors for everything that is no connection
 
 logger = logging.getLogger("mqtt")
@@ -57,11 +58,26 @@ class EmbeddedBroker:
         return self._broker is not None and self._broker.is_running
 
     def start(self, timeout_s: float = 10.0) -> None:
-        """Start it and wait until it answers a CONNECT. Raises PortInUse, or BrokerFault when it does not come up."""
+        """Start it and wait until it answers a CONNECT. Raises PortInUse, or BrokerFault when it does not come up.
+
+        One that is killed while it starts is started again, STARTS_MAX times in all: it may die at any moment.
+        """
         if self.running:
             return
         self._port = free_port(self.host, self._wanted_port)
         _allow_files(self.connections_max + FILES_RESERVED)
+        for left in reversed(range(STARTS_MAX)):
+            try:
+                self._start_once(timeout_s)
+            except BrokerFault as fault:
+                if not left:
+                    raise
+                logger.warning("event=broker_start_failed reason=%r next='trying again'", str(fault))
+            else:
+                break
+        logger.info("event=listening broker=embedded host=%s port=%d", self.host, self._port)
+
+    def _start_once(self, timeout_s: float) -> None:
         broker = Broker(
             port=self._port,
             listen=self.host,
@@ -84,7 +100,6 @@ class EmbeddedBroker:
                     "start it again, or name another broker in the settings"
                 )
             time.sleep(0.02)
-        logger.info("event=listening broker=embedded host=%s port=%d", self.host, self._port)
 
     def answers(self) -> bool:
         """Does it answer a CONNECT now?"""

@@ -54,6 +54,12 @@ def device_of(row: Row[Any]) -> Device:
     )
 
 
+def on_asset(device: Device, facts: Row[Any]) -> Device:
+    """A device as if it sat on this row of assets."""
+    return msgspec.structs.replace(device, commune=facts.commune, zone=facts.zone, asset=facts.asset, name=facts.name,
+        lat=facts.lat, lon=facts.lon, settings=_settings.decode(facts.settings))  # fmt: skip
+
+
 def alarm_row(alarm: Alarm) -> dict[str, Any]:
     return {
         "alarm": alarm.alarm, "rule": alarm.rule, "device": alarm.device, "asset": alarm.asset, "kind": alarm.kind,

@@ -161,3 +161,73 @@ dropped = Table(
     Column("what", String, primary_key=True),
     Column("count", BigInteger, nullable=False),
 )
+
+# Whose readings are counted, and how many are stored of each local day (`date.toordinal()`): contract/tally.py.
+tally_places = Table(
+    "tally_places",
+    metadata,
+    Column("place", Integer, primary_key=True),
+    Column("asset", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("commune", String, nullable=False),
+    Column("zone", String, nullable=False),
+    Index("tally_places_by_name", "asset", "device", "kind", "commune", "zone", unique=True),
+    Index("tally_places_by_device", "device"),
+)
+
+tally_days = Table(
+    "tally_days",
+    metadata,
+    Column("day", Integer, primary_key=True),
+    Column("place", Integer, ForeignKey("tally_places.place"), primary_key=True),
+    Column("stored", BigInteger, nullable=False),
+    Index("tally_days_by_place", "place", "day"),
+    sqlite_with_rowid=False,
+)
+
+# Seqs that are not stored (`closed_ms` is null), or came late.
+tally_gaps = Table(
+    "tally_gaps",
+    metadata,
+    Column("device", String, primary_key=True),
+    Column("stream", String, primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+    Column("from_ms", BigInteger),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("closed_ms", BigInteger),
+    Column("asset", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("commune", String, nullable=False),
+    Column("zone", String, nullable=False),
+    Index("tally_gaps_by_asset", "asset"),
+    Index("tally_gaps_by_opening", "opened_ms"),
+    sqlite_with_rowid=False,
+)
+
+# How far the stored readings of each stream go.
+tally_streams = Table(
+    "tally_streams",
+    metadata,
+    Column("device", String, primary_key=True),
+    Column("stream", String, primary_key=True),
+    Column("floor", BigInteger, nullable=False),
+    Column("next_seq", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("began_ms", BigInteger, nullable=False),
+    Column("heard_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# One row: how far the log has been counted, and when and with which positions of it the count began.
+tally_progress = Table(
+    "tally_progress",
+    metadata,
+    Column("only", Integer, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("began_ms", BigInteger, nullable=False),
+    Column("log_first", BigInteger, nullable=False),
+    Column("log_last", BigInteger, nullable=False),
+)

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from adapters.state import history, rows, schema
 from adapters.state.connecting import readers, writer
+from adapters.state.tally_book import SqliteTallyBook
 from adapters.state.upgrading import StateFault, upgrade
 from contract.decisions import OVER, AlarmState, Decision, IntentState, Lease
 from contract.ports import AlarmChange, AlarmRow, Device, Effects, LeaseStep
@@ -28,6 +29,7 @@ PRUNED_AT_ONCE = 5_000
 """Rows deleted in one transaction, so that a commit never waits long for a prune."""
 
 NAMES_AT_ONCE = 500
+FOREVER_MS = 2**53
 
 __all__ = ["SqliteState", "StateFault"]
 
@@ -41,6 +43,7 @@ class SqliteState:
         self._write_lock = threading.Lock()
         self._writer = writer(self.path)
         self._readers = readers(self.path)
+        self.tally = SqliteTallyBook(self._writing, self._reading)
         try:
             with self._writer.begin() as connection:
                 upgrade(connection, self.path)
@@ -156,6 +159,22 @@ class SqliteState:
     def device(self, device: str) -> Device | None:
         row = self._first(_devices().where(schema.devices.c.device == device))
         return rows.device_of(row) if row else None
+
+    def device_at(self, device: str, at_ms: int) -> tuple[Device | None, int, int]:
+        """A device as it was bound at that moment, with the facts its asset has now, and from when until before when
+        that holds. Before its first binding it counts as it was bound first. None when it is not registered."""
+        known = self.device(device)
+        bindings = schema.bindings.c
+        query = select(bindings.asset, bindings.from_ms, bindings.until_ms).where(bindings.device == device)
+        start_ms = 0
+        for bound in self._all(query.order_by(bindings.binding)):
+            until_ms = FOREVER_MS if bound.until_ms is None else bound.until_ms
+            if start_ms <= at_ms < until_ms and (bound.from_ms <= at_ms or start_ms == 0):
+                facts = self._first(select(schema.assets).where(schema.assets.c.asset == bound.asset))
+                asked = rows.on_asset(known, facts) if known is not None and facts is not None else known
+                return asked, min(at_ms, bound.from_ms), until_ms
+            start_ms = until_ms
+        return known, at_ms, at_ms + 1  # it sat on nothing then
 
     def bindings(self, asset: str) -> Sequence[tuple[str, int, int | None]]:
         bindings = schema.bindings.c

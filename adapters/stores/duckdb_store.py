@@ -22,25 +22,28 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from adapters.stores.duckdb_downsampling import DuckAggregates
+from adapters.stores.duckdb_reading import DuckReader
 from adapters.stores.duckdb_tables import (
     FIXED,
     LATER,
     LOST,
+    NULLABLE,
     PREFIX,
     Row,
     arrow,
     insert_batch,
     quoted,
     replace_loss,
+    sentence,
     span_of,
     sql_type,
-    stored_readings,
     table,
     touches,
 )
-from contract.kind import Kind, Kinds, Metric, MetricType, Value
+from contract.kind import Kind, Kinds, Value
 from contract.losses import Loss
-from contract.ports import LATEST_WITHIN_MS, PutAway, StoredReading, StoreFault
+from contract.ports import PutAway, StoredReading, StoreFault
 from contract.records import Entry, Telemetry
 
 SCHEMA = 1
@@ -51,7 +54,7 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": THREADS,
     "autoinstall_known_extensions": False,  # nothing is fetched from the internet
 }
-HISTORY_ROWS = 5_000  # fetched at one time
+COPIED_MS = 2**53  # history that is copied in is over, whenever that is
 COPY = "nabd_copy"  # the name of a copy while it is made
 
 
@@ -65,6 +68,8 @@ class DuckStore:
         self.passed_over = 0  # readings of kinds that are not loaded any more
         self._columns: dict[str, dict[str, bool]] = {}  # kind → metric column → is it text?
         self._copied: dict[str, tuple[int, int]] = {}  # kind → when the first and last copied reading were measured
+        self.aggregates = DuckAggregates(str(path), kinds, self._write_lock, self.cursor)
+        self._reader = DuckReader(str(path), kinds, self.cursor, self.aggregates.exact_ms)
         self._open()
 
     def _open(self) -> None:
@@ -78,7 +83,7 @@ class DuckStore:
             [(position,)] = self._ask("SELECT position FROM position")
         except duckdb.Error as error:
             self._connection.close()
-            raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)}); restore it from a backup") from None
+            raise StoreFault(f"{self.path}: cannot be read ({sentence(error)}); restore it from a backup") from None
         except StoreFault:
             self._connection.close()
             raise
@@ -89,12 +94,12 @@ class DuckStore:
         return self._position
 
     def lost(self) -> Loss | None:
-        rows = self._fetch("SELECT first, last FROM lost", [])
+        rows = self._reader.fetch("SELECT first, last FROM lost")
         return Loss(first=int(rows[0][0]), last=int(rows[0][1])) if rows else None
 
     def keep_loss(self, loss: Loss | None) -> None:
         with self._write_lock:
-            self._insert({}, None, loss=(loss,))
+            self._insert({}, None, COPIED_MS, loss=(loss,))
 
     def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: PutAway | None = None) -> int:
         """There is nothing that DuckDB would never take: nothing is put away."""
@@ -111,7 +116,7 @@ class DuckStore:
                 raise StoreFault(
                     f"{self.path}: the log holds a value of another type than its kind says ({error})"
                 ) from None
-            stored = self._insert(batches, news[-1].position)
+            stored = self._insert(batches, news[-1].position, stored_at_ms)
             self._position = news[-1].position
             offered = sum(int(batch.num_rows) for batch in batches.values())
             self.passed_over += sum(map(_readings_of, news)) - offered
@@ -121,12 +126,14 @@ class DuckStore:
         self,
         batches: Mapping[str, pa.Table],
         position: int | None,
+        now_ms: int,
         *,
         copied: bool = False,
         loss: tuple[Loss | None] | None = None,
     ) -> int:
         """All of it or nothing; closing a cursor ends a transaction that a fault left open. How many rows were new."""
         stored, spans = 0, dict(self._copied)
+        marked: dict[str, Sequence[tuple[int, str]]] = {}
         try:
             with closing(self._connection.cursor()) as cursor:
                 cursor.begin()
@@ -135,6 +142,7 @@ class DuckStore:
                     cursor.register("batch", batch)
                     stored += insert_batch(cursor, kind, span, once=copied or touches(self._copied.get(kind), span))
                     cursor.unregister("batch")
+                    marked[kind] = self.aggregates.note(cursor, kind, batch, span, now_ms)
                     if copied:
                         known = spans.get(kind, span)
                         spans[kind] = min(known[0], span[0]), max(known[1], span[1])
@@ -146,8 +154,10 @@ class DuckStore:
                 cursor.commit()
         except duckdb.Error as error:
             self._is_broken = isinstance(error, (duckdb.FatalException, duckdb.InternalException))
-            raise StoreFault(f"{self.path}: cannot be written ({_sentence(error)})") from None
+            raise StoreFault(f"{self.path}: cannot be written ({sentence(error)})") from None
         self._copied = spans
+        for kind, marks in marked.items():
+            self.aggregates.marks.add(kind, marks)
         return stored
 
     def readings(
@@ -161,85 +171,64 @@ class DuckStore:
         asset: str | None = None,
         every_ms: int | None = None,
         limit: int = 10_000,
+        without: int = 0,
     ) -> Sequence[tuple[int, Value]]:
-        """Raw values, or one a step: the mean of a number, the last of a counter, a boolean or an enum.
+        """Raw values, or one a step: the mean of a number or a boolean, the last of a counter or an enum.
 
-        A step is named by its first millisecond. Raises KeyError for a kind or metric there is none of, StoreFault.
+        A step is named by its first millisecond; where raw readings are gone, so is what is left of them.
+        Raises KeyError for a kind or metric there is none of, StoreFault.
         """
-        column = quoted(self._kinds[kind].metrics[metric].name)
-        wheres = ["measured_at_ms >= ?", "measured_at_ms < ?", f"{column} IS NOT NULL"]
-        arguments: list[Any] = [start_ms, end_ms]
-        for name, value in (("device", device), ("asset", asset)):
-            if value is not None:
-                wheres.append(f"{name} = ?")
-                arguments.append(value)
-        source = f"FROM {table(kind)} WHERE {' AND '.join(wheres)}"
-        if every_ms is None:
-            query = f"SELECT measured_at_ms, {column} {source} ORDER BY measured_at_ms, stream, seq LIMIT ?"
-        else:
-            value = _per_step(self._kinds[kind].metrics[metric], column)
-            query = f"SELECT measured_at_ms // ? * ? AS step, {value} {source} GROUP BY step ORDER BY step LIMIT ?"
-            arguments[:0] = [every_ms, every_ms]
-        return [(int(at), value) for at, value in self._fetch(query, [*arguments, limit])]
+        sources = {"device": device, "asset": asset}
+        return self._reader.readings(kind, metric, (start_ms, end_ms), sources, every_ms, limit, without)
+
+    def marks(
+        self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
+    ) -> Sequence[tuple[int, int]]:
+        return self._reader.marks(kind, device, (start_ms, end_ms), limit)
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
-        for kind in self._kinds.values():
-            metrics = list(kind.metrics)
-            columns = ", ".join(map(quoted, metrics))
-            rows = self._fetch(
-                f"SELECT device, measured_at_ms, {columns} FROM {table(kind.name)} "  # noqa: S608  # the kinds' names
-                f"WHERE measured_at_ms >= (SELECT max(measured_at_ms) - ? FROM {table(kind.name)}) "
-                "QUALIFY row_number() OVER (PARTITION BY device ORDER BY measured_at_ms DESC, seq DESC) = 1",
-                [LATEST_WITHIN_MS],
-            )
-            for device, measured_at_ms, *values in rows:
-                known = {name: value for name, value in zip(metrics, values, strict=True) if value is not None}
-                yield device, kind.name, int(measured_at_ms), known
+        return self._reader.latest()
 
     def count(self) -> int:
-        tables = self._fetch("SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, ?)", [PREFIX])
-        return sum(int(self._fetch(f"SELECT count(*) FROM {quoted(name)}", [])[0][0]) for (name,) in tables)  # noqa: S608
+        return self._reader.count()
 
     # -- history
 
+    def columns(self, kind: str) -> Mapping[str, bool]:
+        """The metrics that this kind's table has a column of, lost ones too: is it a text? Raises KeyError."""
+        return self._columns[kind]
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """For the modules beside this one, which close it at once; a closed store raises duckdb.Error."""
+        return self._connection.cursor()
+
     def span(self) -> tuple[int, int] | None:
-        bounds = [
-            self._fetch(f"SELECT min(measured_at_ms), max(measured_at_ms) FROM {table(kind)}", [])[0]  # noqa: S608
-            for kind in self._kinds
-        ]
-        known = [(int(first), int(last)) for first, last in bounds if first is not None]
-        return (min(first for first, _ in known), max(last for _, last in known)) if known else None
+        return self._reader.span()
 
     def held(self, start_ms: int, end_ms: int) -> Mapping[str, int]:
-        where = "WHERE measured_at_ms >= ? AND measured_at_ms < ?"
-        return {
-            kind: int(self._fetch(f"SELECT count(*) FROM {table(kind)} {where}", [start_ms, end_ms])[0][0])  # noqa: S608
-            for kind in self._kinds
-        }
+        return {kind: self._reader.held(kind, self._from_ms(kind, start_ms), end_ms) for kind in self._kinds}
 
     def history(self, start_ms: int, end_ms: int) -> Iterator[StoredReading]:
         for kind in self._kinds:
-            columns = [*(name for name, _, _ in FIXED), *self._columns[kind]]
-            query = (
-                f"SELECT {', '.join(map(quoted, columns))} FROM {table(kind)} "  # noqa: S608  # the kinds' names
-                "WHERE measured_at_ms >= ? AND measured_at_ms < ? ORDER BY measured_at_ms, device, stream, seq"
-            )
-            try:
-                with closing(self._connection.cursor()) as cursor:
-                    found = cursor.execute(query, [start_ms, end_ms])
-                    while rows := found.fetchmany(HISTORY_ROWS):
-                        yield from stored_readings(kind, columns, rows)
-            except duckdb.Error as error:
-                raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)})") from None
+            yield from self._reader.history(kind, self._columns[kind], self._from_ms(kind, start_ms), end_ms)
+
+    def _from_ms(self, kind: str, start_ms: int) -> int:
+        """Late readings of a time that is gone are no history: they stand in its aggregates."""
+        return max(start_ms, self.aggregates.raw_from_ms(kind))
 
     def take(self, readings: Sequence[StoredReading]) -> int:
+        """Of a time whose raw readings are gone, none is taken: it may count in the aggregates already."""
         with self._write_lock:
+            readings = [one for one in readings if not self._is_gone(one.record)]
             try:
                 self._widen(readings)
                 batches = self._batches((one.received_at_ms, one.stored_at_ms, one.record) for one in readings)
             except (pa.ArrowException, duckdb.Error) as error:
-                raise StoreFault(f"{self.path}: cannot take these readings ({_sentence(error)})") from None
-            return self._insert(batches, None, copied=True)
+                raise StoreFault(f"{self.path}: cannot take these readings ({sentence(error)})") from None
+            return self._insert(batches, None, COPIED_MS, copied=True)
+
+    def _is_gone(self, record: Telemetry) -> bool:
+        return record.readings[0].measured_at_ms < self.aggregates.raw_from_ms(record.kind)
 
     def _widen(self, readings: Sequence[StoredReading]) -> None:
         """A column for each metric that its kind has lost, and that these still have."""
@@ -265,24 +254,16 @@ class DuckStore:
                 cursor.execute(f"ATTACH '{target}' AS {COPY}")
                 try:
                     cursor.execute(f"COPY FROM DATABASE {quoted(name)} TO {COPY}")
-                    [(position,)] = cursor.execute(f"SELECT position FROM {COPY}.position").fetchall()  # noqa: S608
+                    [(position,)] = cursor.execute(f"SELECT position FROM {COPY}.position").fetchall()
                 finally:
                     cursor.execute(f"DETACH {COPY}")
         except duckdb.Error as error:
-            raise StoreFault(f"{self.path}: cannot be copied to {path} ({_sentence(error)})") from None
+            raise StoreFault(f"{self.path}: cannot be copied to {path} ({sentence(error)})") from None
         return int(position)
 
     def close(self) -> None:
         with self._write_lock:
             self._connection.close()
-
-    def _fetch(self, query: str, arguments: list[Any]) -> list[Any]:
-        """With a cursor of its own, gone afterwards: one left open would hold on to a file that must be reopened."""
-        try:
-            with closing(self._connection.cursor()) as cursor:
-                return list(cursor.execute(query, arguments).fetchall())
-        except duckdb.Error as error:
-            raise StoreFault(f"{self.path}: cannot be read ({_sentence(error)})") from None
 
     def _batches(self, found: Iterable[Row]) -> dict[str, pa.Table]:
         rows: dict[str, list[tuple[Any, ...]]] = {}
@@ -307,6 +288,7 @@ class DuckStore:
                         record.commune,
                         record.zone,
                         record.group,
+                        reading.device_at_ms,
                     )
                 )
                 measured.append(reading.values)
@@ -336,14 +318,15 @@ class DuckStore:
                 f"or move the file away and let the log fill a new one"
             )
         for kind in self._kinds.values():
-            fixed = ", ".join(f"{name} {sql} NOT NULL" for name, sql, _ in FIXED)
+            fixed = ", ".join(f"{name} {sql}{'' if name in NULLABLE else ' NOT NULL'}" for name, sql, _ in FIXED)
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table(kind.name)} ({fixed})")
-            for name in LATER:
-                connection.execute(f"ALTER TABLE {table(kind.name)} ADD COLUMN IF NOT EXISTS {name} VARCHAR DEFAULT ''")
+            for name, sql in LATER.items():
+                connection.execute(f"ALTER TABLE {table(kind.name)} ADD COLUMN IF NOT EXISTS {name} {sql}")
             for metric in kind.metrics.values():
                 column = f"{quoted(metric.name)} {sql_type(metric)}"
                 connection.execute(f"ALTER TABLE {table(kind.name)} ADD COLUMN IF NOT EXISTS {column}")
             self._columns[kind.name] = self._metric_columns(kind)
+        self.aggregates.open(connection)
         self._copied = {kind: (first, last) for kind, first, last in self._ask("SELECT * FROM copied")}
         connection.commit()
 
@@ -364,26 +347,16 @@ class DuckStore:
 def _rows_of(entries: Iterable[Entry], stored_at_ms: int) -> Iterator[Row]:
     for entry in entries:
         if isinstance(entry.record, Telemetry):
-            yield entry.at_ms, stored_at_ms, entry.record
+            yield entry.record.came_at_ms or entry.at_ms, stored_at_ms, entry.record
 
 
 def _readings_of(entry: Entry) -> int:
     return len(entry.record.readings) if isinstance(entry.record, Telemetry) else 0
 
 
-def _per_step(metric: Metric, column: str) -> str:
-    if metric.type is MetricType.NUMBER:
-        return f"avg({column})"
-    return f"arg_max({column}, (measured_at_ms, seq))"
-
-
 def _opening_sentence(path: Path, error: duckdb.Error) -> str:
     if "lock" in str(error):
-        return f"{path}: is open in another process ({_sentence(error)}); stop that one first"
+        return f"{path}: is open in another process ({sentence(error)}); stop that one first"
     if "not a valid DuckDB" in str(error):
         return f"{path}: is no DuckDB database; name the right file, or restore it from a backup"
-    return f"{path}: cannot be opened ({_sentence(error)}); make room on the disk, or restore it from a backup"
-
-
-def _sentence(error: Exception) -> str:
-    return str(error).splitlines()[0].removesuffix(".")
+    return f"{path}: cannot be opened ({sentence(error)}); make room on the disk, or restore it from a backup"

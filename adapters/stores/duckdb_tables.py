@@ -28,10 +28,17 @@ FIXED: tuple[tuple[str, str, Any], ...] = (
     ("commune", "VARCHAR", pa.string()),
     ("zone", "VARCHAR", pa.string()),
     ("group_name", "VARCHAR", pa.string()),
+    ("device_at_ms", "BIGINT", pa.int64()),
 )
 LOST = "CREATE TABLE IF NOT EXISTS lost (first BIGINT NOT NULL, last BIGINT NOT NULL)"
 """No row, or the one loss that nobody has accepted."""
-LATER = ("commune", "zone", "group_name")  # columns that older files lack
+LATER = {  # columns that older files lack, with what they are then
+    "commune": "VARCHAR DEFAULT ''",
+    "zone": "VARCHAR DEFAULT ''",
+    "group_name": "VARCHAR DEFAULT ''",
+    "device_at_ms": "BIGINT",
+}
+NULLABLE = frozenset(("device_at_ms",))
 
 Row = tuple[int, int, Telemetry]
 """(received_at_ms, stored_at_ms, the record)"""
@@ -47,11 +54,11 @@ def arrow(columns: Mapping[str, bool], rows: list[tuple[Any, ...]], values: list
 
 def insert_batch(cursor: duckdb.DuckDBPyConnection, kind: str, span: tuple[int, int], *, once: bool) -> int:
     """Insert the registered `batch`; `once`: only what is not there under its name. How many rows."""
-    insert = f"INSERT INTO {table(kind)} BY NAME SELECT * FROM batch"  # noqa: S608  # a kind's name
+    insert = f"INSERT INTO {table(kind)} BY NAME SELECT * FROM batch"  # a kind's name
     arguments: list[Any] = []
     if once:
         insert += (
-            f" WHERE NOT EXISTS (SELECT 1 FROM {table(kind)} AS known WHERE known.measured_at_ms BETWEEN ? AND ? "  # noqa: S608
+            f" WHERE NOT EXISTS (SELECT 1 FROM {table(kind)} AS known WHERE known.measured_at_ms BETWEEN ? AND ? "
             "AND known.measured_at_ms = batch.measured_at_ms AND known.device = batch.device "
             "AND known.stream = batch.stream AND known.seq = batch.seq)"
         )
@@ -90,7 +97,8 @@ def stored_readings(kind: str, columns: Sequence[str], rows: Sequence[Sequence[A
     """Rows of all columns, the fixed ones first, as what they hold."""
     count = len(FIXED)
     for row in rows:
-        measured_at_ms, received_at_ms, stored_at_ms, device, asset, stream, seq, boot, quality, *place = row[:count]
+        measured_at_ms, received_at_ms, stored_at_ms, device, asset, stream, seq, boot, quality = row[:9]
+        *place, device_at_ms = row[9:count]
         commune, zone, group = (text or "" for text in place)
         values = {name: value for name, value in zip(columns[count:], row[count:], strict=True) if value is not None}
         yield StoredReading(
@@ -105,6 +113,11 @@ def stored_readings(kind: str, columns: Sequence[str], rows: Sequence[Sequence[A
                 commune=commune,
                 zone=zone,
                 group=group,
-                readings=(Reading(seq, measured_at_ms, values, quality),),
+                readings=(Reading(seq, measured_at_ms, values, quality, device_at_ms),),
             ),
         )
+
+
+def sentence(error: Exception) -> str:
+    """The first line of what a library says."""
+    return str(error).splitlines()[0].removesuffix(".")

@@ -24,7 +24,7 @@ from contract.records import Entry, Reading, Telemetry
 
 HEADS_MAX = 50_000  # devices whose beginning of a line is kept; past it, all are made anew
 
-FIELDS = ("stream", "boot", "received_at_ms", "stored_at_ms", "quality", "seq")
+FIELDS = ("stream", "boot", "received_at_ms", "stored_at_ms", "quality", "seq", "device_at_ms")
 """What a reading is, beside its tags and time; every other field is a metric."""
 
 _ODD_IN_TAG = re.compile(r"[%\\\x00-\x1f\x7f]")
@@ -108,7 +108,8 @@ class LineMaker:
             if head is None or head[0] != facts:
                 head = self._make_head(record.device, facts)
             _, text, counted_from = head
-            start = f"{text}boot={record.boot},received_at_ms={entry.at_ms},stored_at_ms={stored_at_ms},quality="
+            received_at_ms = record.came_at_ms or entry.at_ms
+            start = f"{text}boot={record.boot},received_at_ms={received_at_ms},stored_at_ms={stored_at_ms},quality="
             batch.firsts.append(len(gathered))
             batch.entries.append(entry)
             gathered.extend(readings)
@@ -140,7 +141,7 @@ class LineMaker:
         else:
             fields, comma = encoded[3:-2].decode().replace('":', "=").replace(',"', ",").split('},{"'), ","
         return [  # the time is that of `at_ns`, without a call for every reading
-            f"{start}{one.quality},seq={one.seq}{comma}{field} "
+            f"{start}{one.quality},seq={one.seq}{_said(one)}{comma}{field} "
             f"{one.measured_at_ms * NS_PER_MS + (digits + one.seq) % NS_PER_MS}"
             for start, one, field, digits in zip(batch.starts, batch.readings, fields, batch.digits, strict=True)
         ]
@@ -170,12 +171,18 @@ class LineMaker:
         return head
 
 
+def _said(reading: Reading) -> str:
+    """The field of what the device itself said, where that is not the point's time."""
+    return "" if reading.device_at_ms is None else f",device_at_ms={reading.device_at_ms}"
+
+
 def find(batch: Batch, number: int) -> tuple[Telemetry, Reading, int]:
     """Whose line this is, and when it was received."""
     place = bisect_right(batch.firsts, number) - 1
     entry = batch.entries[place]
     assert isinstance(entry.record, Telemetry), "nothing else is gathered"
-    return entry.record, entry.record.readings[number - batch.firsts[place]], entry.at_ms
+    record = entry.record
+    return record, record.readings[number - batch.firsts[place]], record.came_at_ms or entry.at_ms
 
 
 def point_line(point: Point) -> str:

@@ -5,6 +5,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -122,6 +123,13 @@ class InfluxLink:
             finally:
                 response.close()
 
+    def delete(self, measurement: str, start_ns: int, end_ns: int) -> None:
+        """Delete the points of a measurement from one time to another. Raises StoreFault."""
+        with self._faults():
+            deleting: Any = self._client.delete_api()
+            start, stop = (_rfc3339(at_ns) for at_ns in (start_ns, end_ns - 1))  # which is deleted, too
+            deleting.delete(start, stop, f'_measurement="{measurement}"', bucket=self.bucket, org=self._org)
+
     def keeps_s(self) -> int:
         """The bucket's retention period in s; 0 for ever, and when the token may not ask. Raises StoreFault."""
         with self._faults():
@@ -207,6 +215,11 @@ def _dispose(client: Any, api: Any) -> None:
     """At the latest when the process ends: left to the end of the interpreter, the client prints a traceback."""
     client.close()
     api.rest_client = None
+
+
+def _rfc3339(at_ns: int) -> str:
+    seconds, ns = divmod(at_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns:09d}Z"
 
 
 def _body(error: ApiException) -> bytes | str:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from adapters.stores.influx_lines import FIELDS, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
+from adapters.stores.spans import RAW, Reach, Span, is_mean, plan
+from contract.aggregates import FIVE_MINUTES_MS
 from contract.annals import NS_PER_MS
 from contract.kind import Kind, Kinds, Metric, MetricType, Value
 from contract.ports import LATEST_WITHIN_MS, StoredReading
@@ -25,10 +27,19 @@ class Chosen(NamedTuple):
     source: str  # FROM … WHERE …, without the bounds of time
     start_ns: int
     end_ns: int
+    of: str  # … AND …, of which device and asset
 
     def within(self, start_ns: int | None = None, end_ns: int | None = None) -> str:
         start_ns, end_ns = self.start_ns if start_ns is None else start_ns, self.end_ns if end_ns is None else end_ns
         return f"{self.source} AND time >= {start_ns} AND time < {end_ns}"
+
+
+class Part(NamedTuple):
+    """What one source gives to a step: the sum of a number, the last of everything else."""
+
+    order: tuple[int, int]  # when the last was, and its seq
+    number: int  # of values
+    value: Value
 
 
 class InfluxReader:
@@ -53,17 +64,90 @@ class InfluxReader:
         return {}
 
     def choose(
-        self, kind: str, metric: str, start_ms: int, end_ms: int, device: str | None, asset: str | None
+        self,
+        kind: str,
+        metric: str,
+        start_ms: int,
+        end_ms: int,
+        device: str | None,
+        asset: str | None,
+        without: int = 0,
     ) -> Chosen:
         known = self._kinds[kind].metrics[metric]
-        wheres = [_is_there(known)]
-        wheres += [
-            f'"{tag}" = {text(tag_text(value))}'
+        of = "".join(
+            f' AND "{tag}" = {text(tag_text(value))}'
             for tag, value in (("device", device), ("asset", asset))
             if value is not None
-        ]
-        source = f"FROM {name(kind)} WHERE {' AND '.join(wheres)}"
-        return Chosen(known, source, *_bounds_ns(start_ms, end_ms))
+        )
+        source = f"FROM {name(kind)} WHERE {' AND '.join((_is_there(known), *_without(without)))}{of}"
+        return Chosen(known, source, *bounds_ns(start_ms, end_ms), of)
+
+    def readings(
+        self,
+        kind: str,
+        metric: str,
+        bounds_ms: tuple[int, int],
+        sources: tuple[str | None, str | None],
+        every_ms: int | None,
+        limit: int,
+        reach: Reach,
+        without: int = 0,
+    ) -> list[tuple[int, Value]]:
+        """`sources`: device and asset. `reach`: what there is of the kind. `without`: if set, raw readings alone."""
+        spans = plan(*bounds_ms, every_ms, reach, is_raw=without != 0)
+        if not spans:
+            return []
+        if all(span.width_ms == RAW for span in spans):
+            chosen = self.choose(kind, metric, spans[0].start_ms, spans[-1].end_ms, *sources, without)
+            return self.raw(chosen, limit) if every_ms is None else self.steps(chosen, every_ms, limit)
+        told: list[tuple[int, Value]] = []
+        steps: dict[int, Part] = {}
+        for span in spans:
+            chosen = self.choose(kind, metric, span.start_ms, span.end_ms, *sources)
+            if every_ms is None:
+                more = self.raw(chosen, limit - len(told)) if span.width_ms == RAW else self._left(kind, chosen, span)
+                told = (told + more)[:limit]
+            else:
+                for step, part in self._parts(kind, chosen, span, every_ms):
+                    steps[step] = _joined(chosen.metric, steps.get(step), part)
+        if every_ms is None:
+            return told
+        has_mean = is_mean(self._kinds[kind].metrics[metric])
+        values = {step: float(part.value) / part.number if has_mean else part.value for step, part in steps.items()}
+        return sorted(values.items())[:limit]
+
+    def _left(self, kind: str, chosen: Chosen, span: Span) -> list[tuple[int, Value]]:
+        """What is left of values whose readings are gone: one a bucket and place."""
+        is_number = chosen.metric.type is MetricType.NUMBER
+        rows = self._buckets(kind, chosen, span, "sum" if is_number else "last")
+        if is_number:
+            return [(at_ms, float(total) / count) for at_ms, count, total, _ in rows]
+        return [(at_ms, _value(value)) for at_ms, _, value, _ in rows]
+
+    def _parts(self, kind: str, chosen: Chosen, span: Span, every_ms: int) -> Iterator[tuple[int, "Part"]]:
+        column, has_mean = name(chosen.metric.name), is_mean(chosen.metric)
+        if span.width_ms != RAW:
+            for at_ms, count, value, last_ms in self._buckets(kind, chosen, span, "sum" if has_mean else "last"):
+                yield at_ms - at_ms % every_ms, Part((last_ms, 0), count, _value(value))
+        elif has_mean:
+            group = f"GROUP BY time({every_ms}ms) fill(none)"
+            for at_ns, total, count in _whole(
+                self._rows(f"SELECT sum({column}), count({column}) {chosen.within()} {group}")
+            ):
+                yield _ms(at_ns), Part((0, 0), count, float(total))
+        else:
+            for at_ns, value, seq in _whole(self._rows(f'SELECT {column}, "seq" {chosen.within()}')):
+                at_ms = _ms(at_ns)
+                yield at_ms - at_ms % every_ms, Part((at_ms, seq), 1, _value(value))
+
+    def _buckets(self, kind: str, chosen: Chosen, span: Span, part: str) -> list[tuple[int, int, Any, int]]:
+        """(its beginning, count, sum or last as `part` says, when the last was), in order of time."""
+        metric, width = chosen.metric.name, "5m" if span.width_ms == FIVE_MINUTES_MS else "1h"
+        columns = ", ".join(name(f"{metric}.{cell}") for cell in ("count", part, "last_ms"))
+        source = f"FROM {name(f'{kind}_{width}')} WHERE {name(f'{metric}.count')} > 0{chosen.of}"
+        start_ns, end_ns = bounds_ns(span.start_ms, span.end_ms)
+        rows = self._rows(f"SELECT {columns} {source} AND time >= {start_ns} AND time < {end_ns}")
+        return [(_ms(at_ns), int(count), value, int(last_ms)) for at_ns, count, value, last_ms in _whole(rows)]
 
     def raw(self, chosen: Chosen, limit: int) -> list[tuple[int, Value]]:
         columns = f'SELECT {name(chosen.metric.name)}, "stream", "seq"'
@@ -75,9 +159,15 @@ class InfluxReader:
         ordered = sorted((_ms(at_ns), stream, seq, value) for at_ns, value, stream, seq in _whole(rows))
         return [(at_ms, _value(value)) for at_ms, _, _, value in ordered[:limit]]
 
+    def marks(self, kind: str, device: str, start_ms: int, end_ms: int, limit: int) -> list[tuple[int, int]]:
+        where = f'AND "device" = {text(tag_text(device))} AND "quality" > 0'
+        rows = self._rows(f'SELECT "quality", "stream", "seq" {within(kind, start_ms, end_ms)} {where} LIMIT {limit}')
+        ordered = sorted((_ms(at_ns), stream, seq, int(bits)) for at_ns, bits, stream, seq in _whole(rows))
+        return [(at_ms, bits) for at_ms, _, _, bits in ordered]
+
     def steps(self, chosen: Chosen, every_ms: int, limit: int) -> list[tuple[int, Value]]:
         column = name(chosen.metric.name)
-        if chosen.metric.type is MetricType.NUMBER:
+        if is_mean(chosen.metric):
             means = self._rows(
                 f"SELECT mean({column}) {chosen.within()} GROUP BY time({every_ms}ms) fill(none) LIMIT {limit}"
             )
@@ -119,23 +209,18 @@ class InfluxReader:
         ends: list[int] = []
         for kind in self._kinds:
             for end in ("first", "last"):
-                found = self._rows(f'SELECT {end}("seq") FROM {name(kind)}')  # noqa: S608  # a kind's name
+                found = self._rows(f'SELECT {end}("seq") FROM {name(kind)}')  # a kind's name
                 ends += [_ms(row[0]) for row in found]
         return (min(ends), max(ends)) if ends else None
 
-    def held(self, start_ms: int, end_ms: int) -> dict[str, int]:
-        counts = {}
-        for kind in self._kinds:
-            rows = self._rows(f'SELECT count("seq") {_within(kind, start_ms, end_ms)}')
-            counts[kind] = sum(int(row[1]) for row in rows)
-        return counts
+    def held(self, kind: str, start_ms: int, end_ms: int) -> int:
+        return sum(int(row[1]) for row in self._rows(f'SELECT count("seq") {within(kind, start_ms, end_ms)}'))
 
-    def history(self, start_ms: int, end_ms: int) -> Iterator[StoredReading]:
-        for kind in self._kinds.values():
-            for series in self._link.ask(f"SELECT * {_within(kind.name, start_ms, end_ms)}"):
-                for row in series.values:
-                    known = {key: value for key, value in zip(series.columns, row, strict=True) if value is not None}
-                    yield _stored(kind, known)
+    def history(self, kind: str, start_ms: int, end_ms: int) -> Iterator[StoredReading]:
+        for series in self._link.ask(f"SELECT * {within(kind, start_ms, end_ms)}"):
+            for row in series.values:
+                known = {key: value for key, value in zip(series.columns, row, strict=True) if value is not None}
+                yield _stored(self._kinds[kind], known)
 
     def _rows(self, query: str) -> Iterator[list[Any]]:
         for series in self._link.ask(query):
@@ -147,7 +232,8 @@ def _stored(kind: Kind, known: dict[str, Any]) -> StoredReading:
     tags = [tag_value(known.pop(tag, "")) for tag in ("device", "asset", "commune", "zone", kind.group or "group")]
     device, asset, commune, zone, group = tags
     at_ms, stream = _ms(known.pop("time")), known.pop("stream", "")
-    boot, received_at_ms, stored_at_ms, quality, seq = (int(known.pop(field, 0)) for field in FIELDS[1:])
+    boot, received_at_ms, stored_at_ms, quality, seq = (int(known.pop(field, 0)) for field in FIELDS[1:6])
+    said_ms = known.pop(FIELDS[6], None)
     values = {metric: _value(value) for metric, value in known.items()}
     return StoredReading(
         received_at_ms=received_at_ms,
@@ -161,7 +247,7 @@ def _stored(kind: Kind, known: dict[str, Any]) -> StoredReading:
             commune=commune,
             zone=zone,
             group=group,
-            readings=(Reading(seq, at_ms, values, quality),),
+            readings=(Reading(seq, at_ms, values, quality, None if said_ms is None else int(said_ms)),),
         ),
     )
 
@@ -181,13 +267,26 @@ def _is_there(metric: Metric) -> str:
     return f"{column} != ''" if metric.type is MetricType.ENUM else f"({column} >= 0 OR {column} < 0)"
 
 
-def _bounds_ns(start_ms: int, end_ms: int) -> tuple[int, int]:
+def _without(mask: int) -> list[str]:
+    """Conditions that no bit of `mask` is set. Fields are floats, and InfluxQL knows bits of integers only."""
+    return [f'"quality" % {2 * bit} < {bit}' for bit in (1 << n for n in range(mask.bit_length())) if mask & bit]
+
+
+def bounds_ns(start_ms: int, end_ms: int) -> tuple[int, int]:
     return min(max(start_ms, 0) * NS_PER_MS, NS_MAX), min(max(end_ms, 0) * NS_PER_MS, NS_MAX)
 
 
-def _within(kind: str, start_ms: int, end_ms: int) -> str:
-    start_ns, end_ns = _bounds_ns(start_ms, end_ms)
+def within(kind: str, start_ms: int, end_ms: int) -> str:
+    start_ns, end_ns = bounds_ns(start_ms, end_ms)
     return f"FROM {name(kind)} WHERE time >= {start_ns} AND time < {end_ns}"
+
+
+def _joined(metric: Metric, one: Part | None, other: Part) -> Part:
+    if one is None:
+        return other
+    if is_mean(metric):
+        return Part(other.order, one.number + other.number, float(one.value) + float(other.value))
+    return max(one, other, key=lambda part: part.order)
 
 
 def _last_of_steps(rows: Iterator[list[Any]], every_ms: int) -> Iterator[tuple[int, Value]]:

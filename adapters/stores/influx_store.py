@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from adapters.stores.influx_aggregates import InfluxAggregates
 from adapters.stores.influx_lines import Batch, LineMaker, WrongType, find, point_line
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_reading import InfluxReader
@@ -20,8 +21,9 @@ from adapters.stores.influx_refused import Refused, deliver
 from contract.annals import Point, RefusedPoint
 from contract.kind import Kinds, Value
 from contract.losses import Loss
-from contract.ports import PutAway, Quarantined, StoredReading, StoreFault
-from contract.records import Entry
+from contract.ports import PutAway, StoredReading, StoreFault
+from contract.quarantine import Quarantined
+from contract.records import Entry, Telemetry
 from contract.wire import topics
 
 LINES_MAX = 5_000  # in a request
@@ -29,6 +31,8 @@ POSITION = "nabd_position"
 LOST = "nabd_lost"
 POSITION_AT_NS = 7_258_118_400_000_000_000  # the year 2200
 REFUSED = "store_refused"
+RETENTION = "retention policy"  # in the server's sentence about a point that is older than its bucket keeps
+COPIED_MS = 2**53  # history that is copied in is over, whenever that is
 _STORED_AT = re.compile(r",stored_at_ms=\d+,")
 
 
@@ -51,12 +55,13 @@ class InfluxStore:
         log: str = "log",
         ca_file: str = "",
     ) -> None:
-        self._link = InfluxLink(url, org, bucket, token, timeout_s, ca_file)
-        self.where = self._link.where
+        self.link = InfluxLink(url, org, bucket, token, timeout_s, ca_file)
+        self.where = self.link.where
         self._kinds, self._log = kinds, log
-        self._reader = InfluxReader(self._link, kinds)
+        self._reader = InfluxReader(self.link, kinds)
         self._maker = LineMaker(kinds)
         self._write_lock = threading.Lock()
+        self.aggregates = InfluxAggregates(self.link, kinds, self._write_lock, self._deliver_kept, self._deliver)
         self.passed_over = 0  # readings of kinds that are not loaded any more
 
     # -- writing
@@ -77,19 +82,35 @@ class InfluxStore:
         if not entries:
             return 0
         with self._write_lock:
+            self.aggregates.open()
             offered = self._maker.add(entries, stored_at_ms)
             lines, refused = self._send()
             if refused:
                 self._put_away(refused, put_away)
+            records = (entry.record for entry in entries)
+            self.aggregates.note((one for one in records if isinstance(one, Telemetry)), stored_at_ms)
             self._move(entries[-1].position)
             self.passed_over += offered - lines
         return lines - len(refused)
+
+    def again(self, lines: Sequence[bytes], stored_at_ms: int) -> Sequence[str]:
+        texts = [
+            _STORED_AT.sub(f",stored_at_ms={stored_at_ms},", line.decode("utf-8", "replace"), count=1) for line in lines
+        ]
+        told = [""] * len(texts)
+        with self._write_lock:
+            self.aggregates.open()
+            for at in range(0, len(texts), LINES_MAX):
+                for one in deliver(self.link.post, texts[at : at + LINES_MAX]):
+                    told[at + one.number] = f"{self.where} refuses this line for good: {one.sentence}"
+            self.aggregates.note_lines(line for line, fault in zip(texts, told, strict=True) if not fault)
+        return told
 
     def record(self, points: Sequence[Point]) -> Sequence[RefusedPoint]:
         lines = [point_line(point) for point in points]
         refused = []
         for at in range(0, len(lines), LINES_MAX):
-            for one in deliver(self._link.post, lines[at : at + LINES_MAX]):
+            for one in deliver(self.link.post, lines[at : at + LINES_MAX]):
                 sentence = f"{self.where}: refuses {one.line[:200]!r}: {one.sentence}"
                 refused.append(RefusedPoint(point=points[at + one.number], sentence=sentence))
         return refused
@@ -113,7 +134,7 @@ class InfluxStore:
         refused = []
         for batch, lines in made:
             for at in range(0, len(lines), LINES_MAX):
-                found = deliver(self._link.post, lines[at : at + LINES_MAX])
+                found = deliver(self.link.post, lines[at : at + LINES_MAX])
                 refused += [(batch, one._replace(number=at + one.number)) for one in found]
         return sum(len(lines) for _, lines in made), refused
 
@@ -148,8 +169,8 @@ class InfluxStore:
         Raises StoreFault with what is wrong and the remedy.
         """
         self.position()
-        deliver(self._link.post, [""])
-        return self._link.keeps_s()
+        deliver(self.link.post, [""])
+        return self.link.keeps_s()
 
     # -- reading
 
@@ -164,15 +185,21 @@ class InfluxStore:
         asset: str | None = None,
         every_ms: int | None = None,
         limit: int = 10_000,
+        without: int = 0,
     ) -> Sequence[tuple[int, Value]]:
-        """Raw values, or one a step: the mean of a number, the last of a counter, a boolean or an enum.
+        """Raw values, or one a step: the mean of a number or a boolean, the last of a counter or an enum.
 
-        A step is named by its first millisecond. Raises KeyError for a kind or metric there is none of, StoreFault.
+        A step is named by its first millisecond; where raw readings are gone, so is what is left of them.
+        Raises KeyError for a kind or metric there is none of, StoreFault.
         """
-        chosen = self._reader.choose(kind, metric, start_ms, end_ms, device, asset)
-        if every_ms is None:
-            return self._reader.raw(chosen, limit)
-        return self._reader.steps(chosen, every_ms, limit)
+        self._kinds[kind].metrics[metric]
+        reach = self.aggregates.reach(kind)
+        return self._reader.readings(kind, metric, (start_ms, end_ms), (device, asset), every_ms, limit, reach, without)
+
+    def marks(
+        self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
+    ) -> Sequence[tuple[int, int]]:
+        return self._reader.marks(kind, device, self._from_ms(kind, start_ms), end_ms, limit)
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         return self._reader.latest()
@@ -186,19 +213,41 @@ class InfluxStore:
         return self._reader.span()
 
     def held(self, start_ms: int, end_ms: int) -> Mapping[str, int]:
-        return self._reader.held(start_ms, end_ms)
+        return {kind: self._reader.held(kind, self._from_ms(kind, start_ms), end_ms) for kind in self._kinds}
 
     def history(self, start_ms: int, end_ms: int) -> Iterator[StoredReading]:
-        return self._reader.history(start_ms, end_ms)
+        for kind in self._kinds:
+            yield from self._reader.history(kind, self._from_ms(kind, start_ms), end_ms)
+
+    def _from_ms(self, kind: str, start_ms: int) -> int:
+        """Late readings of a time that is gone are no history: they stand in its aggregates."""
+        return max(start_ms, self.aggregates.reach(kind).raw_ms)
 
     def take(self, readings: Sequence[StoredReading]) -> int:
+        """Of a time whose raw readings are gone, none is taken: it may count in the aggregates already."""
         with self._write_lock:
+            self.aggregates.open()
+            readings = [one for one in readings if not self._is_gone(one.record)]
             for one in readings:
                 self._maker.add([Entry(0, one.received_at_ms, one.record)], one.stored_at_ms)
             lines, refused = self._send()
             if refused:
                 self._put_away(refused, None)
+            self.aggregates.note((one.record for one in readings), COPIED_MS)
         return lines
 
+    def _is_gone(self, record: Telemetry) -> bool:
+        return record.readings[0].measured_at_ms < self.aggregates.raw_from_ms(record.kind)
+
+    def _deliver(self, lines: Sequence[str]) -> None:
+        for refused in deliver(self.link.post, list(lines)):
+            raise StoreFault(f"{self.where}: refuses {refused.line[:200]!r}: {refused.sentence}")
+
+    def _deliver_kept(self, lines: Sequence[str]) -> None:
+        """The same for what goes by itself with its time: beyond the bucket's retention period it is gone already."""
+        for refused in deliver(self.link.post, list(lines)):
+            if RETENTION not in refused.sentence.lower():
+                raise StoreFault(f"{self.where}: refuses {refused.line[:200]!r}: {refused.sentence}")
+
     def close(self) -> None:
-        self._link.close()
+        self.link.close()

@@ -15,6 +15,7 @@ from console.live import LiveDevice
 from console.markup import Html, code, h, isolated
 from console.pages.charts import Chart
 from console.pages.frame import Frame, card, empty
+from console.pages.gap_words import GapWords, Whole, read_whole
 from console.pages.pieces import Pieces
 from contract.decisions import Decision, IntentState, Lease, Rank, Step
 from contract.kind import Kind
@@ -22,6 +23,7 @@ from contract.ports import AlarmRow, LedgerRow
 
 AUDIT_SHOWN = 40
 RANGES_SHOWN = 6
+WHOLE_EVERY_S = 5.0
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -52,11 +54,13 @@ class AssetPage:
         self.asset = asset
         self.desk, self.language = frame.desk, frame.language
         self.pieces = Pieces(self.desk, self.language)
+        self.gap_words = GapWords(self.desk, self.language)
         live = self._live()
         frame.title(live.facts.name or asset)
         self._head = ui.html("", sanitize=False)
         with ui.element("div").classes("columns"):
             with ui.element("div").classes("span-8 stack"):
+                self._identity = ui.html("", sanitize=False)
                 self._now = ui.html("", sanitize=False)
                 self._chart = Chart(frame, asset)
                 self._alarms = ui.html("", sanitize=False)
@@ -83,7 +87,12 @@ class AssetPage:
         self._facts.content = self._facts_html(live, kind, past)
         self._alarms.content = self._alarms_html(past)
         self._audit.content = self._audit_html(kind, past)
-        self._ledger.content = self._ledger_html(past)
+        device = live.facts.device
+        whole = await self.desk.shared(
+            ("whole", self.asset), lambda: read_whole(self.desk, self.asset, device), WHOLE_EVERY_S
+        )
+        self._ledger.content = self._ledger_html(past, whole)
+        self._identity.content = self.gap_words.identity_html(whole.alarms, device, whole.memories)
         await self._chart.refresh()
 
     # -- cards
@@ -248,13 +257,14 @@ class AssetPage:
             ),
         )  # fmt: skip
 
-    def _ledger_html(self, past: Past) -> Html:
+    def _ledger_html(self, past: Past, whole: Whole) -> Html:
         text = self.language.text
         if not past.streams:
             body = h("p", text("asset.no_ledger"), class_="muted")
         else:
             newest = sorted(past.streams, key=lambda row: -row.seen_at_ms)[:3]
-            body = h("div", [self._stream_html(row) for row in newest], class_="stack")
+            week, gaps = self.gap_words.week_html(whole.week), self.gap_words.gaps_html(whole)
+            body = h("div", week, gaps, [self._stream_html(row) for row in newest], class_="stack")
         return card(body, title=text("asset.ledger"), symbol="fact_check")
 
     def _stream_html(self, row: LedgerRow) -> Html:

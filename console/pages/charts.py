@@ -1,11 +1,11 @@
-"""A metric over a day or a week. Where nothing was measured the line is broken: a gap is never drawn as a value.
+"""A metric over a day, a week, a month or a year. Where nothing was measured the line is broken: a gap is no value.
 
 Times stand on the axis in the site's zone, whatever the browser's; in Arabic time runs from right to left.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from nicegui import events, ui
 
@@ -15,14 +15,39 @@ from console.markup import Html, h
 from console.pages.frame import Frame, quoted
 from contract.kind import Kind, Metric, MetricType, Value
 from contract.ports import StoreFault
+from contract.quality import DOUBTFUL, about, words
+from contract.records import Quality
 
 DAY_MS = 86_400_000
-RANGES = {"day": (DAY_MS, None), "week": (7 * DAY_MS, 1_800_000)}
+RANGES = {
+    "day": (DAY_MS, None),
+    "week": (7 * DAY_MS, 1_800_000),
+    "month": (30 * DAY_MS, 7_200_000),
+    "year": (365 * DAY_MS, DAY_MS),
+}
 READINGS_MAX = 6_000
 REFRESH_EVERY = 10
 PATIENCE_S = 1.5  # a page must not wait for a slow store: it has more to show than this
 GAP_PERIODS = 2.5
-INK, LINE, AXIS = "#0d9488", "#8fa39d55", "#7d918b"
+INK, LINE, AXIS, DOUBT = "#0d9488", "#8fa39d55", "#7d918b", "#d97706"
+SHOWN_MARKS = ~int(Quality.LATE)  # that a reading came late says nothing against its value
+
+
+class Rows(NamedTuple):
+    """What a chart draws."""
+
+    values: list[tuple[int, Value]]
+    marks: list[tuple[int, int]]  # (measured_at_ms, quality) of readings that something is known against
+
+    def marked(self) -> dict[str, list[tuple[int, Value]]]:
+        """Word of a mark → the values that have it."""
+        known = dict(self.values)
+        found: dict[str, list[tuple[int, Value]]] = {}
+        for at_ms, bits in self.marks:
+            if at_ms in known:
+                for word in words(bits & SHOWN_MARKS):
+                    found.setdefault(word, []).append((at_ms, known[at_ms]))
+        return found
 
 
 class Chart:
@@ -40,7 +65,7 @@ class Chart:
             for name, metric in self.kind.metrics.items()
             if metric.type is not MetricType.ENUM
         }
-        self._metric, self._range = next(iter(metrics)), "day"
+        self._metric, self._range, self._hides = next(iter(metrics)), "day", False
         text = self.language.text
         with ui.element("section").classes("card"):
             with ui.element("div").classes("card-head"):
@@ -49,6 +74,7 @@ class Chart:
                     ui.select(metrics, value=self._metric, on_change=self._choose_metric).props(
                         f'outlined dense options-dense aria-label="{text("chart.metric")}"'
                     )
+                    ui.switch(text("chart.hide"), on_change=self._choose_hides).props("dense")
                     ui.toggle(
                         {name: text(f"chart.{name}") for name in RANGES}, value="day", on_change=self._choose_range
                     ).props('no-caps unelevated dense padding="5px 12px"')
@@ -63,6 +89,10 @@ class Chart:
         self._range = event.value
         await self._draw()
 
+    async def _choose_hides(self, event: events.ValueChangeEventArguments[bool | None]) -> None:
+        self._hides = bool(event.value)
+        await self._draw()
+
     async def refresh(self) -> None:
         if self._round % REFRESH_EVERY == 0:
             await self._draw()
@@ -71,21 +101,22 @@ class Chart:
     async def _draw(self) -> None:
         metric = self.kind.metrics[self._metric]
         name = self._range
-        key = ("chart", self.asset, metric.name, name)
+        hides = self._hides
+        key = ("chart", self.asset, metric.name, name, hides)
         try:
             async with asyncio.timeout(PATIENCE_S):  # the question itself goes on, and its answer is there next time
                 rows = await self.desk.shared(
-                    key, lambda: read_rows(self.desk, self.asset, self.kind, metric, name), 5.0
+                    key, lambda: read_rows(self.desk, self.asset, self.kind, metric, name, hides=hides), 5.0
                 )
         except (StoreFault, TimeoutError) as fault:
             self._note.content = self._away_html(fault)
             self._drawn = None
             self._round = -1  # ask again at the next refresh
             return
-        if rows == self._drawn:
+        if (rows, hides) == self._drawn:
             return
-        self._drawn = rows
-        self._note.content = h("p", self.language.text("chart.empty"), class_="muted small") if not rows else ""
+        self._drawn = rows, hides
+        self._note.content = h("p", self.language.text("chart.empty"), class_="muted small") if not rows.values else ""
         self._chart.options.clear()
         self._chart.options.update(self._options(metric, rows))
         self._chart.update()
@@ -96,13 +127,13 @@ class Chart:
         sentence = h("div", h("bdi", str(fault), dir="ltr"), class_="small") if str(fault) else None
         return h("div", text("chart.away"), sentence, class_="faults", data_store="away")
 
-    def _options(self, metric: Metric, rows: list[tuple[int, Value]]) -> dict[str, Any]:
+    def _options(self, metric: Metric, rows: Rows) -> dict[str, Any]:
         factor, _, decimals = SHOWN.get(metric.unit, (1.0, metric.unit, 2))
         length_ms, every_ms = RANGES[self._range]
         now_ms = self.desk.platform.clock.now_ms()
         rtl = self.language.direction == "rtl"
         gap_ms = GAP_PERIODS * max(self.kind.period_s * 1000, every_ms or 0)
-        data = broken(rows, gap_ms, factor, self._shift)
+        data = broken(rows.values, gap_ms, factor, self._shift)
         stepped = metric.name in self.kind.targets or metric.type is MetricType.BOOLEAN
         return {
             "useUTC": True,
@@ -145,7 +176,17 @@ class Chart:
                     "lineStyle": {"color": INK, "width": 2},
                     "itemStyle": {"color": INK},
                     "areaStyle": {"color": INK, "opacity": 0.10},
-                }
+                },
+                *(
+                    {
+                        "name": self.language.word("quality", word),
+                        "type": "scatter",
+                        "symbolSize": 7,
+                        "data": [[self._shift(at_ms), round(float(value) * factor, 4)] for at_ms, value in marked],
+                        "itemStyle": {"color": DOUBT},
+                    }
+                    for word, marked in rows.marked().items()
+                ),
             ],
         }
 
@@ -164,15 +205,21 @@ class Chart:
         return ms + utc_offset_ms(ms, self.desk.zone)
 
 
-def read_rows(desk: Desk, asset: str, kind: Kind, metric: Metric, name: str) -> list[tuple[int, Value]]:
+def read_rows(desk: Desk, asset: str, kind: Kind, metric: Metric, name: str, *, hides: bool = False) -> Rows:
+    """The values of a range; `hides`: without those in doubt. Means of a step have no marks of their own."""
     length_ms, every_ms = RANGES[name]
     now_ms = desk.platform.clock.now_ms()
     live = desk.platform.live.asset(asset)
-    rows = desk.platform.store.readings(
-        kind=kind.name, metric=metric.name, start_ms=now_ms - length_ms, end_ms=now_ms + 1,
-        device=live.facts.device if live else None, every_ms=every_ms, limit=READINGS_MAX,
+    store, device = desk.platform.store, live.facts.device if live else None
+    start_ms, end_ms = now_ms - length_ms, now_ms + 1
+    rows = store.readings(
+        kind=kind.name, metric=metric.name, start_ms=start_ms, end_ms=end_ms, device=device, every_ms=every_ms,
+        limit=READINGS_MAX, without=about(metric, DOUBTFUL) if hides else 0,
     )  # fmt: skip
-    return list(rows)
+    if device is None or every_ms is not None:
+        return Rows(list(rows), [])
+    marks = store.marks(kind=kind.name, device=device, start_ms=start_ms, end_ms=end_ms, limit=READINGS_MAX)
+    return Rows(list(rows), [(at_ms, about(metric, bits)) for at_ms, bits in marks])
 
 
 def broken(

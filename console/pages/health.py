@@ -14,7 +14,7 @@ from console.pages.pieces import CLICKS, Pieces, button, cell, table
 from console.pages.registration import Registration
 from console.platform import DeferredDevice
 from console.troubles import troubles
-from contract.ports import Quarantined
+from contract.quarantine import Quarantined
 
 CREDENTIAL_COMMANDS = (
     "nabd devices add ID --kind KIND --commune COMMUNE --credentials node.json",
@@ -129,6 +129,10 @@ class HealthPage:
             tile(text("health.clock"), h("span", f"×{speed:g}", class_="num", dir="ltr"),
                  self._origin(origin) if origin else text("health.real_time")),
         ]  # fmt: skip
+        off = int(health.figures.get("clocks_off", 0))
+        if off:
+            alike = number(health.figures.get("clocks_off_alike", 0))
+            tiles.append(tile(text("health.clocks_off"), number(off), text("health.clocks_off_under", n=alike), "warn"))
         tiles += [
             tile(self.language.word("consumer", name), number(health.lag[name]),
                  text("health.stands_still" if CONSUMERS.get(name) in still else "health.lag_under"),
@@ -196,7 +200,7 @@ class HealthPage:
         text = self.language.text
         if not gaps:
             body = empty("task_alt", text("empty.no_gaps"), text("empty.no_gaps_advice"))
-            return card(body, title=text("health.gaps"), symbol="rule")
+            return card(body, title=text("health.gaps"), symbol="rule", end=self._completeness_link())
         names = [text(f"gaps.{name}") for name in ("device", "missing", "gone", "ranges")]
         rows = [
             h(
@@ -211,7 +215,11 @@ class HealthPage:
             for gap in gaps
         ]
         return card(h("p", text("gaps.means"), class_="muted small"), table(names, rows), title=text("health.gaps"),
-                    symbol="rule")  # fmt: skip
+                    symbol="rule", end=self._completeness_link())  # fmt: skip
+
+    def _completeness_link(self) -> Html:
+        label = self.language.text("completeness.link")
+        return h("a", label, href=f"{self.frame.root}/completeness", class_="end")
 
     def _quarantine_html(self, rows: list[Quarantined]) -> Html:
         text = self.language.text
@@ -220,7 +228,8 @@ class HealthPage:
             return card(body, title=text("health.quarantine"), symbol="report")
         names = [text(f"quarantine.{name}") for name in ("when", "from", "code", "payload")]
         lines = [self._quarantine_row(row, names) for row in rows]
-        return card(table(names, lines), title=text("health.quarantine"), symbol="report")
+        more = h("a", text("quarantine.to_page"), href=f"{self.frame.root}/quarantine", class_="press")
+        return card(table(names, lines), title=text("health.quarantine"), symbol="report", end=more)
 
     def _quarantine_row(self, row: Quarantined, names: list[str]) -> Html:
         text = self.language.text

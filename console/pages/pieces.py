@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from console.because import because
 from console.conditions import Condition
 from console.desk import Desk
-from console.documents import quality_words
 from console.explain import explain
 from console.language import Language, local
 from console.live import Contact, Latest, LiveDevice
@@ -15,6 +14,7 @@ from console.wishes import Wish
 from contract.decisions import Alarm, AlarmState, Severity, Step
 from contract.kind import Kind, Metric
 from contract.ports import AlarmRow, Device
+from contract.quality import words as quality_words
 
 SUMMARY_VALUES = 3
 STEP_TAGS = {

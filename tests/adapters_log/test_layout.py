@@ -81,6 +81,8 @@ def plain_file(path: Path, records: Sequence[Record]) -> None:
     ((last, at_ms, ends, _),) = chunks.rows(bodies, 0, 7)
     with sqlite3.connect(path) as file:
         file.execute(log_file.INSERT_CHUNK, (last, at_ms, ends, b"".join(bodies)))
+        file.execute("DROP INDEX quarantine_by")
+        file.execute("ALTER TABLE quarantine DROP COLUMN seqs")
         file.execute("PRAGMA user_version = 2")
     file.close()
 

@@ -10,7 +10,8 @@ from random import Random
 import pytest
 
 from adapters.log.sqlite_log import LogFault, SqliteLog
-from contract.ports import LedgerRow, LogFull, Quarantined
+from contract.ports import LedgerRow, LogFull
+from contract.quarantine import Quarantined
 from contract.records import Reading, Record, Registered, Telemetry, Tick
 
 DAY_MS = 86_400_000
@@ -284,7 +285,7 @@ def test_a_full_quarantine_still_counts_what_it_holds_already(tmp_path: Path) ->
     """A retained message that nobody can read comes again at every connection."""
     log = SqliteLog(tmp_path / "log.db", bytes_max=10**8, days_max=30, quarantine_bytes_max=2_000)
     log.append([], 1, quarantine=[turned_away(b"a" * 1_000), turned_away(b"b" * 1_000)])
-    with pytest.raises(LogFull, match="find the device"):
+    with pytest.raises(LogFull, match="replay or drop what is in it"):
         log.append(ticks(1), 1, quarantine=[turned_away(b"c")])
     assert log.append(ticks(1), 1, quarantine=[turned_away(b"a" * 1_000)]) == 1
     assert [row.count for row in log.quarantine(10)] == [1, 2]

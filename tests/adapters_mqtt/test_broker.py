@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from adapters.mqtt.broker import EmbeddedBroker, PortInUse, answers
+from adapters.mqtt.broker import BrokerFault, EmbeddedBroker, PortInUse, answers
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,37 @@ def test_it_starts_again_after_a_stop(broker: EmbeddedBroker) -> None:
     broker.stop()
     broker.start()
     assert answers("127.0.0.1", broker.port)
+
+
+@pytest.mark.parametrize(("deaths", "comes_up"), [(1, True), (2, True), (3, False)])
+def test_one_that_is_killed_while_it_starts_is_started_again(
+    deaths: int, comes_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A platform that gave up would be down until somebody starts it again."""
+    left = deaths
+    popen = subprocess.Popen
+
+    def start_and_kill(*arguments: Any, **named: Any) -> "subprocess.Popen[bytes]":
+        nonlocal left
+        process = popen(*arguments, **named)
+        if left:
+            left -= 1
+            process.kill()
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start_and_kill)
+    broker = EmbeddedBroker(port=0, connections_max=50)
+    try:
+        if comes_up:
+            broker.start()
+            assert broker.running
+            assert broker.answers()
+        else:
+            with pytest.raises(BrokerFault, match=r"did not start on 127.0.0.1:.*exited with code -9"):
+                broker.start()
+            assert not broker.running
+    finally:
+        broker.stop()
 
 
 def test_it_listens_on_loopback_only(broker: EmbeddedBroker) -> None:

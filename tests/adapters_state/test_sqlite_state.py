@@ -395,3 +395,18 @@ def test_what_the_disk_refuses_is_an_oserror_that_names_the_file(tmp_path: Path)
     with pytest.raises(OSError, match=r"the state database cannot be read: .*state\.db: no such table"):
         state.position()
     state.close()
+
+
+def test_a_device_is_known_on_the_asset_it_sat_on_at_any_moment(state: SqliteState) -> None:
+    state.commit(Effects(registered=[(100, registered("node-1", "lamp-1", zone="center"))]), 1)
+    state.commit(Effects(registered=[(200, registered("node-1", "lamp-2", zone="riad"))]), 2)
+    state.commit(Effects(registered=[(300, registered("node-2", "lamp-2", zone="riad"))]), 3)
+    at = {ms: state.device_at("node-1", ms)[0] for ms in (50, 100, 199, 200, 299, 300)}
+    found = {ms: (one.asset, one.zone) if one else None for ms, one in at.items()}
+    first, second = ("lamp-1", "center"), ("lamp-2", "riad")
+    assert found == {50: first, 100: first, 199: first, 200: second, 299: second, 300: ("", "")}
+    assert [state.device_at("node-1", ms)[1:] for ms in (50, 150, 250, 300)] == [
+        (50, 200), (100, 200), (200, 300), (300, 301),
+    ]  # fmt: skip
+    assert state.device_at("node-2", 400)[1:] == (300, 2**53)
+    assert state.device_at("node-9", 100)[0] is None

@@ -192,7 +192,7 @@ def test_a_file_from_before_commune_zone_and_group_gains_them_and_keeps_its_read
     with duckdb.connect(str(path)) as connection:
         connection.execute("DROP TABLE copied")
         for kind in KINDS:
-            for column in ("commune", "zone", "group_name"):
+            for column in ("commune", "zone", "group_name", "device_at_ms"):
                 connection.execute(f"ALTER TABLE readings_{kind} DROP COLUMN {column}")
     store = DuckStore(path, KINDS)
     store.write([telemetry(2, 2, place=("berkane", "centre", "c-12"))], AT_MS)

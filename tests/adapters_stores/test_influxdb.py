@@ -10,10 +10,12 @@ import pytest
 
 from adapters.stores.influx_store import InfluxStore
 from contract.annals import Point
-from contract.ports import Quarantined, StoreFault
+from contract.ports import StoreFault
+from contract.quarantine import Quarantined
 from contract.records import Telemetry
 from stand.between import Answer, Between, between
 from stand.influxdb import InfluxServer
+from tests.adapters_stores.aggregating import aggregates, drain
 from tests.adapters_stores.conftest import KINDS, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry
 
@@ -179,7 +181,7 @@ def test_a_token_that_may_only_read_or_is_of_another_bucket_is_named(influx: Inf
 
 def test_a_bucket_or_organisation_there_is_none_of_is_named(influx: InfluxServer) -> None:
     with closing(InfluxStore(influx.url, influx.org, "nowhere", influx.token, KINDS)) as store:
-        refuses(store, '404 (bucket "nowhere" not found)', "make the organisation and the bucket")
+        refuses(store, "bucket nowhere", "cannot be read: there is none", "make the bucket")
         with pytest.raises(StoreFault, match="cannot be read: there is none"):
             store.position()
     with closing(InfluxStore(influx.url, "nobody", "nabd", influx.token, KINDS)) as store:
@@ -221,6 +223,33 @@ def test_of_a_batch_that_is_refused_in_part_the_rest_is_stored_and_each_refused_
     assert one.payload.startswith(b"street_light,asset=pole-1,device=lamp-1 stream=")
     assert b"power_w=5.0" in one.payload
     assert "field type conflict" in one.sentence
+
+
+def test_what_was_refused_is_stored_once_when_the_server_takes_it_and_says_why_while_it_does_not(
+    influx: InfluxServer, influx_bucket: str
+) -> None:
+    """A bucket that keeps a day only, and then a year."""
+    name = f"{influx_bucket}-kept"
+    bucket_id = influx.add_bucket(name, keep_s=86_400)
+    old = [telemetry(n, n, at_ms=influx.now_ms() - 10 * 86_400_000 + n) for n in range(1, 6)]
+    with closing(InfluxStore(influx.url, influx.org, name, influx.token, KINDS)) as store:
+        away: list[Quarantined] = []
+        store.write(old, AT_MS, away.extend)
+        lines = [one.payload for one in away]
+        assert len(lines) == 5
+        assert all("refuses this line for good" in told for told in store.again(lines, AT_MS))
+        assert store.count() == 0
+        influx.api(
+            "PATCH", f"/api/v2/buckets/{bucket_id}", retentionRules=[{"type": "expire", "everySeconds": 365 * 86_400}]
+        )
+        for _ in range(2):
+            assert store.again(lines, AT_MS + 7) == [""] * 5
+        found = sorted(store.history(0, 2**53), key=lambda one: one.record.readings[0].seq)
+        assert [one.record.readings[0].seq for one in found] == [1, 2, 3, 4, 5]
+        assert {one.stored_at_ms for one in found} == {AT_MS + 7}
+        drain(store, influx.now_ms())
+        five, hours = aggregates(store)
+        assert [sum(float(row.cells["readings"]) for row in rows) for rows in (five, hours)] == [5, 5]
 
 
 def test_without_a_place_for_it_what_is_refused_moves_nothing(

@@ -2,16 +2,18 @@
 
 import threading
 from collections.abc import Iterable
+from functools import partial
 from itertools import groupby
 
 import msgspec
 import pytest
 
 from adapters.stores.duckdb_store import DuckStore
+from contract.aggregates import HOUR_MS
 from contract.kind import Metric, MetricType
 from contract.losses import Loss
 from contract.ports import Store, StoredReading, StoreFault
-from contract.records import Reading, Telemetry
+from contract.records import Entry, Reading, Telemetry
 from tests.adapters_stores.conftest import KINDS, OpenStore
 from tests.adapters_stores.entries import AT_MS, telemetry, tick
 
@@ -130,7 +132,7 @@ def test_readings_are_chosen_by_time_device_asset_and_number(open_store: OpenSto
     assert powers(store, device="lamp-9") == []
 
 
-def test_a_step_holds_the_mean_of_numbers_and_the_last_of_everything_else(open_store: OpenStore) -> None:
+def test_a_step_holds_the_mean_of_numbers_and_the_last_of_words_and_counters(open_store: OpenStore) -> None:
     store = open_store()
     start = AT_MS - AT_MS % 60_000
     for n, (power, energy, by) in enumerate([(10.0, 5.0, "lease"), (20.0, 8.0, "safe"), (60.0, 9.0, "local")], 1):
@@ -140,6 +142,21 @@ def test_a_step_holds_the_mean_of_numbers_and_the_last_of_everything_else(open_s
     assert powers(store, metric="energy_wh", every_ms=60_000) == [(start, 8.0), (start + 60_000, 9.0)]
     assert powers(store, metric="level_by", every_ms=60_000) == [(start, "safe"), (start + 60_000, "local")]
     assert powers(store, every_ms=60_000, limit=1) == [(start, 15.0)]
+
+
+def test_a_step_of_a_boolean_is_the_share_of_readings_that_said_yes(open_store: OpenStore) -> None:
+    store = open_store()
+    start = AT_MS - AT_MS % HOUR_MS
+    for n in range(1, 300):
+        store.write(
+            [telemetry(n, n, {"open": float(n % 4 == 0)}, kind="irrigation_valve", at_ms=start + n * 900_000)], 0
+        )
+    asked = {"kind": "irrigation_valve", "metric": "open", "every_ms": 4 * HOUR_MS}
+    before = powers(store, **asked)
+    assert before[1] == (start + 4 * HOUR_MS - start % (4 * HOUR_MS), 0.25)
+    while store.aggregates.downsample(AT_MS + 300 * HOUR_MS):
+        pass
+    assert powers(store, **asked) == before
 
 
 def test_a_closed_store_says_so_by_a_store_fault(open_store: OpenStore) -> None:
@@ -302,3 +319,52 @@ def test_what_a_store_lacks_is_remembered_until_it_is_accepted(open_store: OpenS
     assert store.lost() is None
     store = open_store()
     assert (store.lost(), store.position()) == (None, 9)
+
+
+def test_what_a_replay_stores_says_when_it_came_first(open_store: OpenStore) -> None:
+    store, entry = open_store(), telemetry(9, 1)
+    replayed = msgspec.structs.replace(entry.record, came_at_ms=AT_MS - 86_400_000)
+    store.write([msgspec.structs.replace(entry, record=replayed)], AT_MS)
+    [one] = store.history(0, 2**53)
+    assert (one.received_at_ms, one.stored_at_ms) == (AT_MS - 86_400_000, AT_MS)
+
+
+DOUBTED = (0, 4, 8, 12, 16, 40, 64, 127)
+
+
+def doubted() -> Entry:
+    """A reading a second, each with another quality, its number as its power."""
+    readings = tuple(
+        Reading(n, AT_MS + n * 1000, {"power_w": float(n)}, bits, AT_MS - n if bits & 32 else None)
+        for n, bits in enumerate(DOUBTED, 1)
+    )
+    record = telemetry(1, 1).record
+    assert isinstance(record, Telemetry)
+    return Entry(1, AT_MS, msgspec.structs.replace(record, readings=readings))
+
+
+@pytest.mark.parametrize("without", [0, 4, 8, 24, 32, 127])
+def test_readings_are_filtered_by_what_is_known_against_them(open_store: OpenStore, without: int) -> None:
+    store = open_store()
+    store.write([doubted()], AT_MS)
+    wanted = [float(n) for n, bits in enumerate(DOUBTED, 1) if not bits & without]
+    assert [value for _, value in powers(store, without=without)] == wanted
+    [(_, mean)] = powers(store, without=without, every_ms=3_600_000)
+    assert mean == pytest.approx(sum(wanted) / len(wanted))
+
+
+def test_the_readings_that_something_is_known_against_are_told(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write([doubted(), telemetry(2, 50, device="lamp-2")], AT_MS)
+    wanted = [(AT_MS + n * 1000, bits) for n, bits in enumerate(DOUBTED, 1) if bits]
+    asked = partial(store.marks, kind="street_light", device="lamp-1")
+    assert asked(start_ms=0, end_ms=2**53) == wanted
+    assert asked(start_ms=AT_MS + 3000, end_ms=AT_MS + 5000) == wanted[1:3]
+    assert asked(start_ms=0, end_ms=2**53, limit=2) == wanted[:2]
+
+
+def test_what_the_device_said_is_stored_beside_the_time_it_was_given(open_store: OpenStore) -> None:
+    store = open_store()
+    store.write([doubted()], AT_MS)
+    said = {one.record.readings[0].seq: one.record.readings[0].device_at_ms for one in store.history(0, 2**53)}
+    assert said == {n: AT_MS - n if bits & 32 else None for n, bits in enumerate(DOUBTED, 1)}

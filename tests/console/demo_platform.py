@@ -11,11 +11,15 @@ import argparse
 import asyncio
 import math
 import random
+import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
+from adapters.state.sqlite_state import SqliteState
 from console.app import create_app
 from console.live import LiveView
 from console.platform import Platform
@@ -33,10 +37,12 @@ from contract.decisions import (
     Step,
     identify,
 )
+from contract.extracts import Extracts
 from contract.kind import Value, check_settings
 from contract.kind_file import load_kinds
 from contract.over_limit import OverLimit
-from contract.ports import Effects, LedgerRow, Log, Quarantined, State, Store
+from contract.ports import Effects, LedgerRow, Log, State, Store
+from contract.quarantine import Quarantined
 from contract.records import (
     Acknowledged,
     Quality,
@@ -51,7 +57,8 @@ from contract.records import (
 )
 from contract.site import Site, Street, Zone
 from nabd.ports import listen
-from tests.console.fakes import FakeClock, MemoryLog, MemoryState, MemoryStore, Waiting
+from nabd.tally import TallyKeeper
+from tests.console.fakes import FakeClock, MemoryLog, MemoryQuarantine, MemoryState, MemoryStore, Waiting
 
 START_MS = 1_795_458_000_000  # 2026-11-23T18:20:00Z
 HOUR_MS = 3_600_000
@@ -116,6 +123,7 @@ class DemoCity:
         self.store: Any
         self.state: Any
         self.log, self.store, self.state = rooms or (MemoryLog(), MemoryStore(), MemoryState())
+        self.extracts: Extracts | None = None
         self.live = LiveView(self.kinds)
         self.waiting = [Waiting("lamp-new-1", "street_light", START_MS - 2 * HOUR_MS, START_MS, 41)]
         self.levels: dict[str, float] = {}
@@ -129,9 +137,13 @@ class DemoCity:
         self.refuse: Callable[[Record], Awaitable[int]] | None = None  # a log that cannot be written
         self.behind = 3  # entries the store is behind
         self.needs_credentials = False
+        self._folder = TemporaryDirectory()  # gone with the city
+        book = self.state if isinstance(self.state, SqliteState) else SqliteState(Path(self._folder.name, "state.db"))
+        self.tally = TallyKeeper(self.log, book.tally, self.clock, self.site.timezone)
         self._seq: dict[str, int] = {}
         self._later: list[tuple[int, Record]] = []
         self.holes = {"lamp-003": ((1, 40), (46, 120))}
+        self.lost = {"lamp-006": range(5, 9)}  # never came; the first of them is gone, the last could not be read
         for number in range(1, lights + 1):
             self._place(f"lamp-{number:03}", "street_light", number, {"circuit": f"c{number % 4 + 1}"})
         for number in range(1, max(2, lights // 5) + 1):
@@ -144,12 +156,14 @@ class DemoCity:
         return Platform(
             version="0.1.0", kinds=self.kinds, sites=(self.site,), clock=self.clock, log=self.log, store=self.store,
             state=self.state, live=self.live, submit=self.submit, deferred=lambda: list(self.waiting),
-            ledger=self._ledger, totals=lambda: {"missing": 5, "gone": 0}, health=self._health,
+            quarantine=self.log.quarantine_rows if isinstance(self.log, MemoryLog) else MemoryQuarantine(),
+            tally=self.tally, ledger=self._ledger, totals=lambda: {"missing": 5, "gone": 0}, health=self._health,
             rules=lambda: [
                 {"name": "lamp_failed", "group": "lighting", "kind": "street_light", "for_ms": 600_000,
                  "when": "level > 0.2 and power_w < 0.5 * rated_power_w * level", "severity": "major"},
             ],
             needs_credentials=self.needs_credentials,
+            extracts=self.extracts,
         )  # fmt: skip
 
     # -- feeding
@@ -228,10 +242,13 @@ class DemoCity:
         assert live is not None
         seq = self._seq[device] = self._seq.get(device, 0) + 1
         values = self._values(device, live.facts.kind, measured_at_ms)
+        if seq in self.lost.get(device, ()):
+            return
         quality = int(Quality.CLOCK_HELD) if device == "lamp-005" else 0
         self.append(
             Telemetry(device=device, asset=live.facts.asset, kind=live.facts.kind, stream="9f3c01aa", boot=3,
-                      readings=(Reading(seq, measured_at_ms, values, quality),)),
+                      readings=(Reading(seq, measured_at_ms, values, quality),), commune=live.facts.commune,
+                      zone=live.facts.zone),
             at_ms=at_ms,
         )  # fmt: skip
 
@@ -362,7 +379,9 @@ class DemoCity:
 
     def _ledger(self, device: str) -> Sequence[LedgerRow]:
         have = self.holes.get(device, ((1, self._seq.get(device, 0)),))
-        gone = ((41, 42),) if device in self.holes else ()
+        gone: tuple[tuple[int, int], ...] = ((41, 42),) if device in self.holes else ()
+        if device in self.lost:
+            have, gone = ((1, 4), (8, self._seq[device])), ((5, 5),)
         return [LedgerRow(device=device, stream="9f3c01aa", have=have, gone=gone, seen_at_ms=self.clock.now_ms())]
 
     def _health(self) -> dict[str, object]:
@@ -379,11 +398,15 @@ async def serve(port: int, *, speed: float, lights: int, ailing: bool) -> None:
         city.told |= AILING
         city.needs_credentials = True
     listener = listen("127.0.0.1", port, "--port")
-    await Server(create_app(city.platform()), listener).start()
+    server = Server(create_app(city.platform()), listener)
+    await server.start()
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)
-    while True:
+    ended = asyncio.Event()  # not killed half-way, so that the city's folder goes with it
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    while not ended.is_set():
         await asyncio.sleep(0.5)
         city.step(0.1)
+    await server.stop()
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from contract.decisions import AlarmState, Decision, IntentState, Lease
 from contract.kind import Value
-from contract.ports import AlarmRow, Device, Effects, LedgerRow, Quarantined
+from contract.ports import AlarmRow, Device, Effects, LedgerRow
+from contract.quarantine import ALL, Quarantined, QuarantineUse, Replayed, Settled, Wanted
 from contract.records import Entry, Reading, Record, Telemetry
 
 
@@ -37,10 +38,60 @@ class FakeClock:
         self._now_ms += ms
 
 
+class MemoryQuarantine:
+    """Its rows, and what a person does with them: a replay stores what has the code `mended`, all else stays."""
+
+    def __init__(self) -> None:
+        self.held: list[Quarantined] = []
+        self.full: tuple[tuple[str, int], ...] = ()
+        self.acts: list[tuple[str, list[int], str]] = []
+
+    def page(self, limit: int, *, before: int | None = None, wanted: Wanted = ALL) -> Sequence[Quarantined]:
+        rows = [row for row in reversed(self.held) if before is None or row.number < before]
+        return [row for row in rows if _is_wanted(row, wanted)][:limit]
+
+    def behind(self, after: int, limit: int, wanted: Wanted = ALL) -> Sequence[Quarantined]:
+        return [row for row in self.held if row.number > after and _is_wanted(row, wanted)][:limit]
+
+    def rows(self, numbers: Sequence[int]) -> Sequence[Quarantined]:
+        return [row for row in self.held if row.number in numbers]
+
+    def count(self, wanted: Wanted = ALL) -> int:
+        return sum(_is_wanted(row, wanted) for row in self.held)
+
+    def has_room(self, row: Quarantined, beside_bytes: int = 0) -> bool:
+        return True
+
+    def use(self) -> QuarantineUse:
+        size = sum(row.size_bytes for row in self.held)
+        return QuarantineUse(rows=len(self.held), bytes=size, bytes_max=10**6, device_bytes_max=10**5, full=self.full)
+
+    async def replay(self, numbers: Sequence[int], by: str) -> Sequence[Replayed]:
+        self.acts.append(("replay", sorted(numbers), by))
+        told = [
+            Replayed(number=row.number, device=row.device, readings=1, stays=False, sentence="stored")
+            if row.code == "mended"
+            else Replayed(number=row.number, device=row.device, stays=True, code=row.code, sentence=row.sentence)
+            for row in self.rows(numbers)
+        ]
+        self.held = [row for row in self.held if row.number not in numbers or row.code != "mended"]
+        return told
+
+    async def drop(self, numbers: Sequence[int], by: str) -> int:
+        self.acts.append(("drop", sorted(numbers), by))
+        before = len(self.held)
+        self.held = [row for row in self.held if row.number not in numbers]
+        return before - len(self.held)
+
+
+def _is_wanted(row: Quarantined, wanted: Wanted) -> bool:
+    return wanted.code in ("", row.code) and wanted.device in ("", row.device) and row.received_at_ms >= wanted.since_ms
+
+
 class MemoryLog:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.rows: list[Quarantined] = []
+        self.quarantine_rows = MemoryQuarantine()
         self.counters: dict[str, int] = {}
 
     def append(
@@ -50,13 +101,15 @@ class MemoryLog:
         *,
         ledger: Iterable[LedgerRow] = (),
         quarantine: Iterable[Quarantined] = (),
+        settled: Iterable[Settled] = (),
         counts: Mapping[str, int] | None = None,
         once: str = "",
     ) -> int:
         assert not once, "no consumer runs here"
+        assert not settled, "nothing is replayed here"
         for record in records:
             self.entries.append(Entry(len(self.entries) + 1, at_ms, record))
-        self.rows += quarantine
+        self.quarantine_rows.held += quarantine
         for name, value in (counts or {}).items():
             self.counters[name] = self.counters.get(name, 0) + value
         return len(self.entries)
@@ -80,8 +133,7 @@ class MemoryLog:
         return ()
 
     def quarantine(self, limit: int, before: int | None = None) -> Sequence[Quarantined]:
-        rows = [row for row in reversed(self.rows) if before is None or row.number < before]
-        return rows[:limit]
+        return self.quarantine_rows.page(limit, before=before)
 
     def counts(self) -> Mapping[str, int]:
         return dict(self.counters)
@@ -105,6 +157,7 @@ class MemoryLog:
 class MemoryStore:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], list[tuple[int, Value]]] = {}
+        self.qualities: dict[tuple[str, int], int] = {}  # (device, measured_at_ms) → what is known against the reading
         self._position = 0
 
     def position(self) -> int:
@@ -117,6 +170,8 @@ class MemoryStore:
             if isinstance(entry.record, Telemetry):
                 for reading in entry.record.readings:
                     written += 1
+                    if reading.quality:
+                        self.qualities[entry.record.device, reading.measured_at_ms] = reading.quality
                     for metric, value in reading.values.items():
                         self.rows.setdefault((entry.record.device, metric), []).append((reading.measured_at_ms, value))
         return written
@@ -132,14 +187,26 @@ class MemoryStore:
         asset: str | None = None,
         every_ms: int | None = None,
         limit: int = 10_000,
+        without: int = 0,
     ) -> Sequence[tuple[int, Value]]:
-        rows = sorted(row for row in self.rows.get((device or asset or "", metric), ()) if start_ms <= row[0] < end_ms)
+        thing = device or asset or ""
+        rows = sorted(
+            row
+            for row in self.rows.get((thing, metric), ())
+            if start_ms <= row[0] < end_ms and not self.qualities.get((thing, row[0]), 0) & without
+        )
         if every_ms is None:
             return rows[:limit]
         steps: dict[int, list[float]] = {}
         for at_ms, value in rows:
             steps.setdefault(at_ms - at_ms % every_ms, []).append(float(value))
         return [(at_ms, sum(values) / len(values)) for at_ms, values in sorted(steps.items())][:limit]
+
+    def marks(
+        self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
+    ) -> Sequence[tuple[int, int]]:
+        found = ((at_ms, bits) for (name, at_ms), bits in self.qualities.items() if name == device)
+        return sorted(row for row in found if start_ms <= row[0] < end_ms)[:limit]
 
     def latest(self) -> Iterable[tuple[str, str, int, Mapping[str, Value]]]:
         return ()

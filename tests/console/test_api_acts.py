@@ -306,6 +306,14 @@ def test_health_is_503_when_the_store_is_far_behind(client: ApiClient, city: Dem
     assert any("behind" in reason for reason in client.get("/healthz").json()["reasons"])
 
 
+def test_how_far_aggregates_are_behind_is_told(client: ApiClient, city: DemoCity) -> None:
+    city.told["aggregates"] = {"hours_behind": 3, "seconds_behind": 7200, "steps": 9, "rows_retired": 4}
+    assert client.get("/healthz").json()["aggregates"] == city.told["aggregates"]
+    lines = client.get("/metrics").text.splitlines()
+    assert "nabd_aggregates_hours_behind 3.0" in lines
+    assert "nabd_aggregates_rows_retired_total 4.0" in lines
+
+
 def test_what_was_left_out_is_told_and_counted(client: ApiClient, city: DemoCity) -> None:
     assert client.get("/healthz").json()["left_out"] == {}
     city.told["left_out"] = {"store_passed_over": 3, "recorder_refused": 2}
@@ -360,12 +368,13 @@ def test_the_api_describes_itself_without_scripts_from_elsewhere(client: ApiClie
 
 
 def test_a_copy_of_the_store_says_where_it_lies_and_a_store_that_is_a_service_has_none(city: DemoCity) -> None:
-    platform = city.platform()
     for copy, said in (
         (lambda: (7, "copy/a1/store.duckdb"), {"position": 7, "path": "copy/a1/store.duckdb"}),
         (None, {"position": None, "path": None}),
     ):
-        with closing(ApiClient(create_app(dataclasses.replace(platform, copy_store=copy), pages=False))) as client:
+        with closing(
+            ApiClient(create_app(dataclasses.replace(city.platform(), copy_store=copy), pages=False))
+        ) as client:
             assert client.post("/api/v1/store/copy", json={}).json() == said
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from contract.ports import Quarantined
-from contract.records import Reading, Telemetry
+from contract.quarantine import Quarantined
+from contract.records import Entry, Quality, Reading, Telemetry
 from tests.console.client import ApiClient
 from tests.console.demo_platform import SILENT, START_MS, DemoCity
 
@@ -195,6 +195,33 @@ def test_readings_have_metric_unit_and_times_in_utc(client: ApiClient) -> None:
     assert times == sorted(times)
     assert times[-1] == "2026-11-23T18:19:40.000Z"
     assert "next" not in document
+
+
+def temperatures(client: ApiClient, **more: str) -> Any:
+    parameters = {"metric": "temperature_c", **more}
+    return client.get("/api/v1/devices/lamp-005/readings", params=parameters)
+
+
+def test_readings_are_filtered_by_their_marks_and_the_marks_are_told(client: ApiClient, city: DemoCity) -> None:
+    """Of lamp-005 every reading has the mark of a held clock; one more is a spike."""
+    record = Telemetry(
+        device="lamp-005", asset="pole-005", kind="street_light", stream="9f3c01aa", boot=1,
+        readings=(Reading(9001, START_MS - 1000, {"temperature_c": 90.0, "power_w": 1.0}, int(Quality.RATE)),),
+    )  # fmt: skip
+    city.store.write([Entry(10**9, START_MS, record)], START_MS)
+    whole = temperatures(client).json()
+    spike = [at for at, value in whole["readings"] if value == 90.0]
+    assert [at for at, words in whole["marks"] if words == ["rate"]] == spike
+    assert len(whole["marks"]) == len(whole["readings"])
+    assert temperatures(client, quality="good").json()["readings"] == []
+    assert [at for at, _ in temperatures(client, quality="rate").json()["readings"]] == spike
+    assert temperatures(client, quality="rate,clock_held").json()["readings"] == whole["readings"]
+    others = [row for row in whole["readings"] if row[0] not in spike]
+    assert temperatures(client, quality="clock_held").json()["readings"] == others
+    power = {"metric": "power_w", "quality": "good"}
+    [row] = client.get("/api/v1/devices/lamp-005/readings", params=power).json()["readings"]
+    assert row == [spike[0], 1.0], "nobody said how fast a power may change"
+    assert "is not good, nor one or more of" in problem(temperatures(client, quality="bad"), 422, "invalid")["detail"]
 
 
 def test_readings_lie_from_start_to_before_end(client: ApiClient) -> None:

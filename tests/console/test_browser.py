@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("/", "/assets", "/assets/pole-001", "/assets/valve-001", "/assets/pole-013", "/assets/absent", "/alarms",
-         "/commands", "/health")  # fmt: skip
+         "/commands", "/health", "/quarantine", "/completeness", "/completeness?by=asset&days=31",
+         "/assets/pole-006")  # fmt: skip
 LANGUAGES = {"ar": ("rtl", "التجهيزات"), "fr": ("ltr", "Équipements"), "en": ("ltr", "Assets")}
 LEVEL = '[data-metric="level"]'
 
@@ -265,3 +266,52 @@ def test_the_theme_is_switched_and_remembered(browser: Browser) -> None:
     browser.until(lambda: browser.script(dark) is not was_dark, "nothing changes")
     browser.open("/en/health")
     browser.until(lambda: browser.script(dark) is not was_dark, "the choice is forgotten")
+
+
+def test_a_row_of_the_quarantine_is_found_looked_at_replayed_and_dropped_with_a_name(browser: Browser) -> None:
+    browser.open("/en/health")
+    browser.click('a.press[href="/en/quarantine"]')
+    rows = "return document.querySelectorAll('tr[data-row]').length"
+    browser.until(lambda: browser.script(rows) == 3, "the three rows are not listed")
+    browser.type('input[aria-label="Device"]', "valve-001")
+    browser.until(lambda: browser.script(rows) == 1, "the filter finds something else")
+    browser.click('[data-act="look"]')
+    browser.until(lambda: "ff fe 00" in browser.text(".dialog .payload"), "the bytes are not shown as hex")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "Nothing is stored twice" in browser.text(".dialog"), "it is not said what a replay does")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "please fill this in" in browser.text(".dialog .faults"), "an empty name is not refused")
+    browser.type(".dialog input", "Amina")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "Rows that stay here: 1" in browser.text("body"), "nobody says what became of it")
+    browser.click(".filters .q-btn.text-negative")
+    browser.until(lambda: "This cannot be taken back" in browser.text(".dialog"), "a drop does not ask")
+    assert "1 row" in browser.text(".dialog h2")
+    browser.click(".dialog .buttons .q-btn:last-child")
+    browser.until(lambda: "Nothing matches" in browser.text(".card"), "it is still there")
+    browser.open("/fr/quarantine")
+    browser.until(lambda: browser.script(rows) == 2, "others went with it")
+
+
+def test_gaps_are_told_in_words_with_their_times(browser: Browser) -> None:
+    browser.open("/en/assets/pole-006")
+    browser.until(lambda: "2 readings missing between" in browser.text(".gaps"), "the gap is not told")
+    told = browser.text(".gaps")
+    assert "The device may still send them." in told
+    assert "1 reading gone between" in told
+    assert "The device no longer holds them." in told
+    assert "1 reading could not be read" in told
+
+
+def test_completeness_is_found_from_health_and_by_asset_the_worst_stands_first(browser: Browser) -> None:
+    browser.open("/en/health")
+    browser.until(lambda: "day by day" in browser.text("body"), "no way to the completeness")
+    browser.open("/en/completeness?by=asset&days=7")
+    browser.until(lambda: len(browser.script("return [...document.querySelectorAll('tbody tr')]")) > 2, "no rows")
+    rows = browser.script("return [...document.querySelectorAll('tbody tr')].map(row => row.innerText)")
+    assert "Altogether" in rows[0]
+    assert "pole-006" in rows[1]
+    assert "of these unreadable 1" in rows[1]
+    assert "100" in rows[2]
+    browser.open("/fr/completeness?by=day")
+    browser.until(lambda: "23/11/2026" in browser.text("body"), "no days")

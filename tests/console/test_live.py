@@ -39,12 +39,13 @@ def test_the_newest_value_of_each_metric_is_kept_with_its_times_and_quality() ->
     feed = Feeder()
     feed.lamp()
     feed.reading({"level": 1.0, "power_w": 60.0}, T0, T0 + 5)
-    feed.reading({"level": 0.5}, T0 + 1000, T0 + 1005, int(Quality.RATE))
+    feed.reading({"level": 0.5, "temperature_c": 90.0}, T0 + 1000, T0 + 1005, int(Quality.RATE | Quality.CLOCK_HELD))
     latest = feed.view.latest("pole-1")
     assert (latest["level"].value, latest["level"].measured_at_ms, latest["level"].received_at_ms) == (
         0.5, T0 + 1000, T0 + 1005,
     )  # fmt: skip
-    assert latest["level"].quality == Quality.RATE
+    assert latest["temperature_c"].quality == Quality.RATE | Quality.CLOCK_HELD
+    assert latest["level"].quality == Quality.CLOCK_HELD, "nobody said how fast a level may change"
     assert latest["power_w"].measured_at_ms == T0
 
 
@@ -54,6 +55,23 @@ def test_late_readings_never_replace_newer_ones() -> None:
     feed.reading({"level": 1.0}, T0, T0)
     feed.reading({"level": 0.2}, T0 - 60_000, T0 + 10, int(Quality.LATE))
     assert feed.view.latest("pole-1")["level"].value == 1.0
+
+
+def test_a_replayed_reading_is_no_sign_of_life() -> None:
+    feed = Feeder()
+    feed.lamp()
+    feed.reading({"level": 1.0}, T0, T0)
+    day_ms = 86_400_000
+    feed(
+        Telemetry(device="lamp-1", asset="pole-1", kind="street_light", stream="0a0a0a0a", boot=0,
+                  readings=(Reading(2, T0 + 1, {"power_w": 3.0}, int(Quality.LATE)),), came_at_ms=T0 + 5),
+        T0 + day_ms,
+    )  # fmt: skip
+    live = feed.view.asset("pole-1")
+    assert live is not None
+    assert (live.heard_at_ms, live.contact(T0 + day_ms)) == (T0 + 5, Contact.LOST)
+    assert live.values["power_w"].received_at_ms == T0 + 5
+    assert live.boot == 1
 
 
 def test_unknown_zero_and_no_contact_are_three_things() -> None:

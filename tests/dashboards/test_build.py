@@ -17,7 +17,6 @@ from contract.kind import LANGUAGES, Kind, Labels, Metric, MetricType
 from contract.kind_file import load_kinds
 from contract.quantity import UNITS
 from contract.records import Quality
-from dashboards import data_health
 from dashboards.build import build, contents, text
 from dashboards.generated import differing, generated, write
 from dashboards.units import GRAFANA
@@ -167,11 +166,13 @@ def test_variables_are_chained_many_at_once_and_all_at_first() -> None:
     assert all(one["multi"] and one["includeAll"] and one["current"]["value"] == ["$__all"] for one in variables[:3])
 
 
-def test_the_lists_of_qualities_are_those_that_have_the_bit() -> None:
+def test_each_mark_of_a_reading_is_counted_by_its_bit() -> None:
     (panel,) = [panel for panel in panels(DOCUMENTS["nabd-data-en"]) if "wary" in panel["title"]]
-    for target, bit in zip(panel["targets"], data_health.TROUBLES.values(), strict=True):
-        listed = {int(value) for value in re.findall(r'"quality" = (\d+)', target["query"])}
-        assert listed == {value for value in range(1 << len(Quality)) if value & bit}
+    assert len(panel["targets"]) == len(Quality)
+    for target, flag in zip(panel["targets"], Quality, strict=True):
+        [(modulus, least)] = re.findall(r'"quality" % (\d+) >= (\d+)', target["query"])
+        counted = {value for value in range(1 << len(Quality)) if value % int(modulus) >= int(least)}
+        assert counted == {value for value in range(1 << len(Quality)) if value & flag}
 
 
 def labels(name: str) -> Labels:

@@ -11,6 +11,7 @@ from contract.kind_file import load_kinds
 from nabd.process import PlatformProcess
 from stand.influxdb import InfluxServer
 from tests.e2e.conftest import City, Nabd
+from tests.e2e.test_quarantine import publish, start_narrow, telemetry
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
@@ -84,7 +85,9 @@ def test_nothing_that_was_kept_is_missing_in_an_influxdb_that_was_killed_and_awa
     page = city.ask(f"/en/assets/{city.get('devices', limit=1, kind='street_light')['items'][0]['asset']}")
     assert page.status_code == 200, "the page has more to show than the history"
     assert "The history cannot be read at the moment" in page.text
-    assert "store: InfluxDB at" in city.ask("/en/health").text
+    shown = city.ask("/en/health").text
+    assert "The store of readings stands still" in shown
+    assert "InfluxDB at" in shown
     eventually(lambda: city.get("ledger")["accepted"] > before + 50, "readings are kept meanwhile")
     server.start()
     eventually(lambda: not reasons(platform), "it catches up by itself", 60)
@@ -131,3 +134,34 @@ def test_the_doctor_looks_at_the_server_the_token_and_the_bucket(city: City, nab
     token.write_text(good)
     server.kill()
     says("WRONG", "cannot be reached", "[influxdb] url", code=1)
+
+
+def test_what_influxdb_refused_and_what_nobody_could_read_is_stored_once_by_a_replay(
+    city: City, server: InfluxServer, nabd: Nabd
+) -> None:
+    """A bucket that keeps a day refuses what is older; a kind whose file is wrong, what is true."""
+
+    def keep(days: int) -> None:
+        rules = [{"type": "expire", "everySeconds": days * 86_400, "shardGroupDurationSeconds": 86_400}]
+        server.api("PATCH", f"/api/v2/buckets/{server.bucket_id}", retentionRules=rules)
+
+    keep(1)
+    child, client = start_narrow(city)
+    publish(city, telemetry(1, 50.0), telemetry(2, 50.0, age_ms=5 * 86_400_000), telemetry(3, 900.0))
+    codes = {"store_refused", "out_of_range"}
+    eventually(
+        lambda: {row["code"] for row in client.get("quarantine")["items"]} == codes, "both rows of the quarantine", 60
+    )
+    assert child.stop() == 0
+    city.up()
+    data = ("--data", str(city.data))
+    done = nabd("quarantine", "replay", "--all", *data)
+    assert "1 readings stored, 1 rows stay" in done.stdout
+    assert "refuses this line for good" in done.stdout
+    keep(365)
+    done = nabd("quarantine", "replay", "--all", *data)
+    assert "1 readings stored, 0 rows stay" in done.stdout, done.stdout + done.stderr
+    assert city.get("quarantine")["total"] == 0
+    names = {("lamp-1", "9f3c01aa", seq) for seq in (1, 2, 3)}
+    eventually(lambda: set(stored_names(server)) == names, "each of them is stored")
+    assert len(stored_names(server)) == 3

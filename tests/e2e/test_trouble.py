@@ -186,11 +186,11 @@ def test_what_cannot_be_made_again_from_a_log_that_was_cut_is_refused_or_told_un
     refused(up(nabd, city.data), "state.db: is missing", f"log.db begins at {first}", "nabd data restore")
     assert not (city.data / "state.db").exists(), "no empty one takes its place"
     (city.data / "state.db").write_bytes(whole)
-    platform = city.up()
+    platform = city.start()
     lacks = f"store: lacks what the log held from position 1 to {first - 1}"
     eventually(lambda: any(lacks in reason for reason in platform.client.health()["reasons"]), "it is told")
     assert platform.stop() == 0
-    platform = city.up()
+    platform = city.start()
     eventually(lambda: any(lacks in reason for reason in platform.client.health()["reasons"]), "and told again")
     done = nabd("data", "accept-loss", "--data", str(city.data))
     assert (done.returncode, done.stdout) == (

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.log.sqlite_log import SqliteLog
+from contract.kind import Kinds
 from contract.kind_file import load_kinds
 from contract.ports import Device, LedgerRow, Message
 from contract.records import Record, Telemetry
@@ -52,20 +53,28 @@ def device(name: str, kind: str = "street_light") -> Device:
 class IngestHouse:
     """lamp-1 to lamp-3 are street lights, valve-1 a valve; others are not registered."""
 
-    def __init__(self, folder: Path, *, bytes_max: int = 100_000_000) -> None:
+    def __init__(
+        self, folder: Path, *, bytes_max: int = 100_000_000, device_bytes_max: int = 8_000_000, kinds: Kinds = KINDS
+    ) -> None:
         self.path = folder / "log.db"
-        self.bytes_max = bytes_max
+        self.bytes_max, self.device_bytes_max = bytes_max, device_bytes_max
+        self.kinds = kinds
         self.clock = HandClock()
         known = [device("lamp-1"), device("lamp-2"), device("lamp-3"), device("valve-1", "irrigation_valve")]
         self.devices = {one.device: one for one in known}
-        self.log = SqliteLog(self.path, bytes_max=bytes_max, days_max=30)
-        self.pipeline = Pipeline(KINDS, self.devices.get, self.log, self.clock)
+        self.open()
 
-    def restart(self) -> None:
-        """As after a crash: everything in memory is gone."""
+    def open(self) -> None:
+        self.log = SqliteLog(
+            self.path, bytes_max=self.bytes_max, days_max=30, quarantine_device_bytes_max=self.device_bytes_max
+        )
+        self.pipeline = Pipeline(self.kinds, self.devices.get, self.log, self.clock)
+
+    def restart(self, kinds: Kinds | None = None) -> None:
+        """As after a crash: everything in memory is gone. `kinds`: with corrected ones."""
         self.log.close()
-        self.log = SqliteLog(self.path, bytes_max=self.bytes_max, days_max=30)
-        self.pipeline = Pipeline(KINDS, self.devices.get, self.log, self.clock)
+        self.kinds = kinds or self.kinds
+        self.open()
 
     def hear(self, *payloads: Any, device: str = "lamp-1", channel: str = "telemetry") -> Outcome:
         """One batch of messages of one device."""

@@ -5,7 +5,7 @@ import random
 
 from contract.kind_file import load_kinds
 from contract.ports import Message
-from ingest.pipeline import INTERNAL
+from contract.quarantine import INTERNAL_ERROR as INTERNAL
 from tests.ingest.house import IngestHouse, birth, reported, telemetry, will, without_clock
 
 SEED = 20_261_124

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from contract.clocks import Skew
 from contract.ports import LedgerRow
-from ingest.ledger import BOOTS_MAX, GONE_MAX, RANGES_MAX, STREAMS_MAX, Ledger, Stream
+from ingest.ledger import BOOTS_MAX, GONE_MAX, RANGES_MAX, SKEWS_MAX, STREAMS_MAX, Ledger, Stream
 
 SEQS = st.integers(1, 60)
 
@@ -120,15 +121,30 @@ def test_gaps_gone_long_ago_are_forgotten_beyond_the_bound_and_counted() -> None
     assert stream.missing_count() == 0
 
 
-def test_the_offset_of_a_boot_is_fixed_once_and_old_boots_are_forgotten() -> None:
+def test_old_boots_and_old_skews_are_forgotten() -> None:
     stream = Stream("a", "00000001")
-    stream.fix_boot(7, 100)
-    stream.fix_boot(7, 999)
-    assert stream.boots[7] == 100
-    for boot in range(8, 8 + BOOTS_MAX):
+    for boot in range(7, 8 + BOOTS_MAX):
         stream.fix_boot(boot, boot)
-    assert len(stream.boots) == BOOTS_MAX
+        stream.date_roughly(boot, None)
+        stream.fix_skew(Skew(boot, "synced", 1, boot))
+    assert (len(stream.boots), len(stream.rough), len(stream.skews)) == (BOOTS_MAX, BOOTS_MAX, SKEWS_MAX)
     assert 7 not in stream.boots
+    assert 7 not in stream.rough
+    assert stream.ahead_ms(7, "synced", 1) == 0
+    assert stream.ahead_ms(BOOTS_MAX, "synced", 1) == BOOTS_MAX
+
+
+def test_of_the_skews_of_a_clock_the_last_one_before_a_reading_holds() -> None:
+    stream = Stream("a", "00000001")
+    stream.fix_skew(Skew(3, "synced", 1, 500))
+    stream.fix_skew(Skew(3, "synced", 10, 0))
+    stream.fix_skew(Skew(3, "held", 1, 7))
+    told = [stream.ahead_ms(3, clock, seq) for clock, seq in (("synced", 9), ("synced", 10), ("held", 10))]
+    assert told == [500, 0, 7]
+    assert stream.ahead_ms(4, "synced", 20) == 0
+    stream.fix_skew(Skew(3, "synced", 1, 900))
+    assert [stream.ahead_ms(3, "synced", seq) for seq in (9, 10)] == [900, 900]
+    assert Stream.from_row(stream.row()).skews == stream.skews
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["00000001", "00000002"]), SEQS, SEQS)))

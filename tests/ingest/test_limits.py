@@ -20,7 +20,7 @@ LIMITS = Limits(readings_per_period=20, messages_per_minute=30, streams_per_day=
 @pytest.fixture
 def limited(tmp_path: Path) -> Iterator[IngestHouse]:
     house = IngestHouse(tmp_path)
-    house.pipeline = Pipeline(KINDS, house.devices.get, house.log, house.clock, LIMITS)
+    house.pipeline = Pipeline(KINDS, house.devices.get, house.log, house.clock, limits=LIMITS)
     yield house
     house.log.close()
 

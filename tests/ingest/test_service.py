@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from contract.ports import LogFull, Message
+from contract.quarantine import Quarantined
 from ingest.pipeline import Outcome
 from ingest.service import IngestService
 from tests.ingest.house import STREAM, IngestHouse, device, message, telemetry
@@ -210,3 +211,28 @@ def test_it_listens_only_while_the_broker_is_there(house: IngestHouse) -> None:
         assert not scene.service.listening
 
     run(play, house)
+
+
+def test_a_replay_comes_between_two_batches_and_answers_the_streams_it_changed(house: IngestHouse) -> None:
+    """Also while nothing can be kept of what arrives."""
+    payload = json.dumps(telemetry(1, 2)).encode()
+    row = Quarantined(topic="nabd/1/lamp-1/telemetry", payload=payload, code="internal_error", sentence="once",
+        received_at_ms=house.clock.now_ms(), device="lamp-1")  # fmt: skip
+    house.log.append([], house.clock.now_ms(), quarantine=[row])
+
+    async def play(scene: Scene) -> None:
+        [told] = await scene.service.replay([1], "amina")
+        assert (told.readings, told.stays) == (2, False)
+        await until(lambda: scene.receiver.published)
+        assert await scene.service.drop([1], "amina") == 0
+
+    scene = run(play, house)
+    assert scene.receiver.published[0][1]["upto"] == 2
+
+
+def test_a_replay_after_the_end_is_refused_and_changes_nothing(house: IngestHouse) -> None:
+    async def play(scene: Scene) -> None: ...
+
+    scene = run(play, house)
+    with pytest.raises(OSError, match="ingest has stopped"):
+        asyncio.run(scene.service.drop([1], "amina"))

@@ -6,17 +6,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from adapters.stores.duckdb_store import DuckStore
 from adapters.stores.influx_store import InfluxStore
+from contract.aggregates import Gone
 from contract.kind_file import load_kinds
 from contract.ports import StoredReading, StoreFault
 from contract.records import Entry, Reading, Telemetry
 from nabd import copying
 from nabd.cli import cli
 from stand.influxdb import InfluxServer
+from tests.adapters_stores.aggregating import aggregates, drain, retire
 
 KINDS = load_kinds()
 DAY_MS = 86_400_000
@@ -218,6 +221,37 @@ def test_a_city_that_changes_its_store_stores_what_the_log_still_has_once(tmp_pa
         store.write(found[10:], START_MS)
         store.write(entries(31, 35), START_MS)
         assert (store.count(), store.position()) == (35, 35)
+
+
+def test_what_is_left_of_readings_that_are_gone_moves_too(tmp_path: Path) -> None:
+    keep = msgspec.structs.replace(KINDS["street_light"].keep, raw_ms=DAY_MS)
+    short = {**KINDS, "street_light": msgspec.structs.replace(KINDS["street_light"], keep=keep)}
+    source = DuckStore(tmp_path / "old.duckdb", short)
+    source.write(entries(1, 30), START_MS)
+    now_ms = START_MS + 10 * DAY_MS + DAY_MS // 6
+    drain(source, now_ms)
+    retire(source, now_ms)
+    assert 0 < source.held(0, 2**53)["street_light"] < 20
+    asked = {"kind": "street_light", "metric": "power_w", "start_ms": 0, "end_ms": 2**53}
+    wanted = source.readings(**asked, every_ms=DAY_MS), aggregates(source)  # type: ignore[arg-type]
+    source.close()
+    for _ in range(2):
+        done = copy(tmp_path, f"duckdb:{tmp_path / 'old.duckdb'}", f"duckdb:{tmp_path / 'new.duckdb'}")
+        assert done.exit_code == 0, done.output
+        with closing(DuckStore(tmp_path / "new.duckdb", short)) as target:
+            drain(target, now_ms)
+            assert (target.readings(**asked, every_ms=DAY_MS), aggregates(target)) == wanted  # type: ignore[arg-type]
+
+
+def test_aggregates_are_not_put_beside_readings_that_may_be_theirs(tmp_path: Path) -> None:
+    for name, first in (("old", 1), ("new", 2)):
+        with closing(DuckStore(tmp_path / f"{name}.duckdb", KINDS)) as store:
+            store.write(entries(first, 30), START_MS)
+            if name == "old":
+                store.aggregates.take_gone("street_light", Gone(START_MS + 5 * DAY_MS, 0))
+    done = copy(tmp_path, f"duckdb:{tmp_path / 'old.duckdb'}", f"duckdb:{tmp_path / 'new.duckdb'}")
+    assert done.exit_code != 0
+    assert "copy into a new store" in done.output
 
 
 def test_a_file_that_is_no_store_is_told_to_be_none(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from adapters.log.sqlite_log import SqliteLog
 from adapters.state.sqlite_state import SqliteState
 from contract.kind_file import load_kinds
 from contract.ports import Effects, SnapshotFault
-from contract.records import Registered
+from contract.records import Conflicted, Reading, Registered, Telemetry
 from nabd.deciding import Decider, Registry
 from rules.engine import Engine
+from rules.identity import RULE
 from tests.rules.story import SITE
 from tests.waiting import eventually
 
@@ -96,3 +97,32 @@ def test_a_snapshot_of_another_form_is_refused_at_the_start_instead_of_half_rest
     state.close()
     with pytest.raises(SnapshotFault, match="not a snapshot of the"):
         City(tmp_path)
+
+
+def test_two_nodes_under_one_identity_are_an_alarm_that_a_crash_changes_nothing_of(tmp_path: Path) -> None:
+    """From conflicts that ingest noted; also when the snapshot is one of before, which knows of no such watch."""
+    city = City(tmp_path)
+    kinds = load_kinds()
+    old = msgspec.msgpack.encode((Engine(kinds, SITE).snapshot(), Arbiter(kinds, SITE.timezone).snapshot()))
+    city.decider.stop()
+    city.state.commit(Effects(), 0, old)
+    city.close()
+    city = City(tmp_path)
+    city.register("bin-1")
+    reading = Reading(1, city.clock.now_ms(), {"fill_level": 0.5})
+    telemetry = Telemetry(
+        device="bin-1", asset="bin-1", kind="waste_bin", stream="9f3c01aa", boot=1, readings=(reading,)
+    )
+    city.log.append([telemetry], city.clock.now_ms())
+    for _ in range(3):
+        position = city.log.append([Conflicted(device="bin-1", stream="9f3c01aa", seq=1)], city.clock.now_ms())
+    city.decider.wait_for(position).result(10.0)
+    _, (row,) = city.state.alarms(open_only=True, asset="bin-1")
+    assert (row.alarm.rule, row.alarm.device) == (RULE, "bin-1")
+    city.state.full = True  # no snapshot at the end: the next start decides the same entries again
+    city.decider.stop()
+    city.close()
+    again = City(tmp_path)
+    again.decider.stop()  # when all that is there is decided
+    assert [one.alarm for one in again.state.alarms()[1]] == [row.alarm]
+    again.close()

@@ -3,6 +3,8 @@
 import json
 import logging
 
+import pytest
+
 from nabd.logs import BURST_MAX, BURST_S, REMEMBERED_MAX, JsonFormatter, KeyValueFormatter, RateLimit
 
 
@@ -53,3 +55,9 @@ def test_a_line_says_when_how_bad_where_and_what_in_either_form() -> None:
         "room": "ingest",
         "message": "event=holding reason=full",
     }
+
+
+@pytest.mark.parametrize("formatter", [KeyValueFormatter(), JsonFormatter()])
+def test_a_line_that_wants_no_trace_is_written_without_one(formatter: logging.Formatter) -> None:
+    record = logging.getLogger("room").makeRecord("room", logging.ERROR, "", 0, "event=full", (), False)  # type: ignore[arg-type]
+    assert "event=full" in formatter.format(record)

@@ -12,7 +12,8 @@ from adapters.log.sqlite_log import SqliteLog
 from adapters.stores.influx_store import InfluxStore
 from contract.kind_file import load_kinds
 from contract.losses import Loss
-from contract.ports import LogFull, PutAway, Quarantined, Store, StoreFault
+from contract.ports import LogFull, PutAway, Store, StoreFault
+from contract.quarantine import Quarantined
 from contract.records import Entry, Reading, Telemetry, Tick
 from nabd import consumers
 from nabd.consumers import StoreWriter

@@ -1,9 +1,10 @@
 """Alarms over time: `for`, `keep_for`, unknown values, late readings, windows and silence."""
 
+import msgspec
 import pytest
 
 from contract.decisions import AlarmState, identify
-from contract.records import Reading, RulesLoaded
+from contract.records import Quality, Reading, RulesLoaded
 from rules.engine import Engine
 from tests.rules.story import KINDS, LATE, SITE, H, M, S, Story, at, rule, telemetry
 
@@ -215,6 +216,15 @@ def test_a_late_reading_ends_silence_because_it_was_heard() -> None:
     assert silent(story) is False
 
 
+def test_a_replayed_reading_ends_no_silence_because_it_was_said_long_ago() -> None:
+    story = lamp(rule("mute", "silent(1h)"))
+    story.ticks(at(14))
+    reading = Reading(900, at(11), {"level": 1.0}, LATE)
+    story.apply(msgspec.structs.replace(telemetry("lamp-1", "street_light", reading), came_at_ms=at(11)), at(14))
+    story.tick(at(14, 0, 10))
+    assert silent(story) is True
+
+
 def test_a_device_that_was_never_heard_is_silent_from_its_registration() -> None:
     story = lamp(rule("mute", "silent(1h)"))
     story.ticks(at(12, 50))
@@ -384,3 +394,35 @@ def test_an_engine_without_rules_decides_nothing() -> None:
     story.read("lamp-1", at(12), level=1.0)
     story.tick(at(12, 0, 10))
     assert (story.alarms, story.intents, story.ends) == ([], [], [])
+
+
+def doubting() -> Story:
+    hot, mean = "temperature_c > 60 degC", "avg(temperature_c, 10m) > 60 degC"
+    return lamp(
+        rule("hot", hot),
+        rule("mean", mean),
+        rule("hot_in_doubt", hot, "doubtful: true"),
+        rule("mean_in_doubt", mean, "doubtful: true"),
+        rule("drawing", "power_w > 50"),
+    )
+
+
+def test_values_that_are_not_credible_count_only_for_a_rule_that_asks_for_them() -> None:
+    """The other values of the same reading count as ever: nobody said how fast a power may change."""
+    story = doubting()
+    outcome = story.read("lamp-1", at(12), quality=int(Quality.RATE), temperature_c=80.0, power_w=90.0)
+    assert {alarm.rule for alarm in outcome.alarms} == {"hot_in_doubt", "mean_in_doubt", "drawing"}
+    restored = Engine(KINDS, SITE)
+    restored.restore(story.engine.snapshot())
+    story.engine = restored
+    outcome = story.read("lamp-1", at(12, 1), temperature_c=70.0)
+    assert {alarm.rule for alarm in outcome.alarms} == {"hot", "mean"}
+    outcome = story.read("lamp-1", at(12, 2), quality=int(Quality.RATE), temperature_c=-30.0)
+    assert {(alarm.rule, alarm.state) for alarm in outcome.alarms} == {
+        ("hot_in_doubt", RESOLVED), ("mean_in_doubt", RESOLVED)
+    }  # fmt: skip
+
+
+def test_a_reading_whose_time_is_not_known_is_seen_by_no_rule() -> None:
+    outcome = doubting().read("lamp-1", at(12), quality=int(Quality.DATED_ROUGHLY), temperature_c=80.0, power_w=90.0)
+    assert outcome.alarms == []

@@ -12,6 +12,7 @@ from contract.ports import SnapshotFault
 from contract.records import (
     DeviceLog,
     Entry,
+    Quality,
     Reading,
     Record,
     Registered,
@@ -22,6 +23,8 @@ from contract.records import (
 )
 from rules.engine import Engine
 from tests.rules.story import KINDS, LATE, SITE, TEXT, H, M, S, Story, at, rule
+
+RATE, ROUGH = int(Quality.RATE), int(Quality.DATED_ROUGHLY)
 
 FIRST = rule("mute", "silent(10m)")
 RULES = f"""
@@ -71,6 +74,7 @@ def telemetry(draw: st.DrawFn, now_ms: int) -> Telemetry:
     for seq in range(draw(st.integers(1, 2))):
         age_ms = draw(st.sampled_from([0, 3 * S, 40 * S, 9 * M, -20 * S]))
         quality = LATE if age_ms > 2 * M else 0
+        quality |= draw(st.sampled_from([0, 0, 0, RATE, ROUGH]))
         readings.append(Reading(seq, now_ms - age_ms, draw(VALUES[DEVICES[device]]), quality))
     return Telemetry(
         device=device, asset=device, kind=DEVICES[device], stream="00000001", boot=1, readings=tuple(readings)

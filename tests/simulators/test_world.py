@@ -78,6 +78,20 @@ def test_no_value_changes_faster_than_its_kind_believes() -> None:
                         assert change <= rate * 300, (fault, asset.asset, name, before[name], value)
 
 
+def test_no_metric_that_must_move_stands_still_as_long_as_its_kind_calls_stuck() -> None:
+    kinds, world = load_kinds(), small_world(START_MS)
+    for asset in world.assets:
+        must_move = {name: metric.stuck_after_ms for name, metric in kinds[asset.kind].metrics.items()}
+        thing = world.thing(asset, START_MS)
+        since: dict[str, tuple[int, float | None]] = dict.fromkeys(must_move, (START_MS, None))
+        for at_ms in range(START_MS, START_MS + 3 * 86_400_000, 600_000):
+            thing.advance(at_ms, {"level": 1.0, "open": 0.0})
+            for name, value in thing.measure().items():
+                if value != since[name][1]:
+                    since[name] = (at_ms, value)
+                assert not must_move[name] or at_ms - since[name][0] < must_move[name], (asset.asset, name)
+
+
 def test_registrations_are_complete_and_places_differ() -> None:
     kinds = load_kinds()
     world = city(7)

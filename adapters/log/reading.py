@@ -1,0 +1,111 @@
+"""Reads the log's file beside the process that writes it, or while nobody does: nothing of it is changed.
+
+Every question is answered whole: a reader that stays in a transaction would keep the write-ahead log growing.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from adapters.log import chunks
+from adapters.log.log_file import BUSY_MS, SCHEMA, LogFault
+from contract.ports import LedgerRow
+from contract.records import Entry
+
+PAGE = 1_000  # rows of ledger and quarantine in one question
+READ_CHUNKS = 16
+
+_ledger_row = msgspec.msgpack.Decoder(LedgerRow)
+
+
+class LogReader:
+    """Everything here raises LogFault."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._faults():
+            if not path.is_file():
+                raise LogFault(f"{path}: is not there; restore it from a backup")
+            self._file = sqlite3.connect(
+                f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_MS / 1000, isolation_level=None
+            )
+            self._file.execute("PRAGMA query_only = ON")
+            [(version,)] = self._file.execute("PRAGMA user_version").fetchall()
+        if version != SCHEMA:
+            self._file.close()
+            raise LogFault(f"{path}: log schema {version}, this Nabd reads {SCHEMA}; start it once with nabd up")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def consumers(self) -> dict[str, int]:
+        with self._faults():
+            return dict(self._file.execute("SELECT name, position FROM consumers").fetchall())
+
+    def first(self) -> int:
+        """The position of the oldest entry; 0 when there is none."""
+        for entry in self.entries(0):
+            return entry.position
+        return 0
+
+    def last(self) -> int:
+        """The position of the newest entry; 0 when there is none."""
+        with self._faults():
+            return int(self._file.execute("SELECT coalesce(max(last), 0) FROM chunks").fetchone()[0])
+
+    def entries(self, after: int) -> Iterator[Entry]:
+        """Those behind position `after`, to the end as it is when that is reached."""
+        while True:
+            with self._faults():
+                rows = self._file.execute(
+                    "SELECT last, at_ms, ends, bodies FROM chunks WHERE last > ? ORDER BY last LIMIT ?",
+                    (after, READ_CHUNKS),
+                ).fetchall()
+                found = [entry for row in rows for entry in chunks.Chunk(row).entries(after)]
+            if not found:
+                return
+            yield from found
+            after = found[-1].position
+
+    def ledger(self) -> Iterator[LedgerRow]:
+        """Every row; those of a page are of one moment."""
+        device, stream = "", ""
+        while True:
+            with self._faults():
+                rows = self._file.execute(
+                    "SELECT body FROM ledger WHERE (device, stream) > (?, ?) ORDER BY device, stream LIMIT ?",
+                    (device, stream, PAGE),
+                ).fetchall()
+                found = [_ledger_row.decode(body) for (body,) in rows]
+            if not found:
+                return
+            yield from found
+            device, stream = found[-1].device, found[-1].stream
+
+    def turned_away(self) -> Iterator[tuple[str, str, int]]:
+        """(device, stream, seq) of every reading in the quarantine that has a name."""
+        number = 0
+        while True:
+            with self._faults():
+                rows = self._file.execute(
+                    "SELECT number, device, stream, seq FROM quarantine WHERE number > ? AND seq IS NOT NULL "
+                    "ORDER BY number LIMIT ?",
+                    (number, PAGE),
+                ).fetchall()
+            if not rows:
+                return
+            for number, device, stream, seq in rows:  # noqa: B007  # the last number is where the next page begins
+                yield device, stream, seq
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.DatabaseError, msgspec.MsgspecError, OSError) as error:
+            raise LogFault(
+                f"{self.path}: cannot be read ({error}); mend its mode, or restore it from a backup"
+            ) from None

@@ -1,0 +1,57 @@
+"""From what a question is answered: raw readings where there are any and it is worth it, aggregates for the rest.
+
+The spans of a plan follow one another without a hole and without an overlap. Where raw readings are gone a span begins
+at the first millisecond of a bucket; everywhere else it holds exactly what was asked for.
+"""
+
+from typing import NamedTuple
+
+from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS
+from contract.kind import DAY_MS, Metric, MetricType
+
+RAW = 0
+LONG_MS = 2 * DAY_MS
+"""Over a shorter time raw readings are as quickly asked."""
+
+
+class Span(NamedTuple):
+    width_ms: int  # RAW, FIVE_MINUTES_MS or HOUR_MS
+    start_ms: int
+    end_ms: int
+
+
+class Reach(NamedTuple):
+    """From when on a store has what of a kind; multiples of an hour."""
+
+    raw_ms: int  # raw readings
+    five_minutes_ms: int
+    exact_ms: int  # up to when every aggregate is what its readings say
+
+
+def is_mean(metric: Metric) -> bool:
+    """A step of it is a mean: of a number, and of a boolean, whose mean is the share of readings that said yes."""
+    return metric.type in (MetricType.NUMBER, MetricType.BOOLEAN)
+
+
+def plan(start_ms: int, end_ms: int, every_ms: int | None, reach: Reach, *, is_raw: bool = False) -> list[Span]:
+    """Spans in order of time; empty ones are left out. `is_raw`: no aggregate can answer, only what is left of raw."""
+    if is_raw:
+        start_ms = max(start_ms, reach.raw_ms)
+        return [Span(RAW, start_ms, end_ms)] if start_ms < end_ms else []
+    spans = []
+    coarsest = FIVE_MINUTES_MS
+    if every_ms is not None and every_ms % HOUR_MS == 0:
+        coarsest = HOUR_MS
+    early_ms = reach.raw_ms if coarsest == HOUR_MS else min(reach.raw_ms, reach.five_minutes_ms)
+    spans.append(Span(HOUR_MS, start_ms - start_ms % HOUR_MS, min(end_ms, early_ms)))
+    at_ms = max(start_ms, early_ms)
+    spans.append(Span(FIVE_MINUTES_MS, at_ms - at_ms % FIVE_MINUTES_MS, min(end_ms, reach.raw_ms)))
+    at_ms = max(start_ms, reach.raw_ms)
+    if every_ms is not None and every_ms % coarsest == 0:
+        first_ms, last_ms = at_ms + -at_ms % coarsest, min(end_ms, reach.exact_ms)
+        last_ms -= last_ms % coarsest
+        if last_ms - first_ms >= LONG_MS:
+            spans += [Span(RAW, at_ms, first_ms), Span(coarsest, first_ms, last_ms)]
+            at_ms = last_ms
+    spans.append(Span(RAW, at_ms, end_ms))
+    return [span for span in spans if span.start_ms < span.end_ms]

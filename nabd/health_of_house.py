@@ -1,0 +1,88 @@
+"""How the rooms of a running platform are: one answer for /healthz, /metrics, every page and the recorder."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from adapters.mqtt.receiver import Receiver
+from ingest.pipeline import Pipeline
+from ingest.service import IngestService
+from nabd import losing
+from nabd.broker_guard import BrokerGuard
+from nabd.consumers import LiveFeeder, StoreWriter
+from nabd.data_folder import DataFolder
+from nabd.deciding import Decider
+from nabd.downsampler import Downsampler
+from nabd.recorder import Recorder
+from nabd.tally import TallyKeeper
+
+if TYPE_CHECKING:
+    from adapters.stores.duckdb_store import DuckStore
+    from adapters.stores.influx_store import InfluxStore
+
+
+class Rooms(Protocol):
+    """Who is asked. They are looked up at each call: some come into being while a house is opened."""
+
+    folder: DataFolder
+    store: "DuckStore | InfluxStore"
+    receiver: Receiver
+    pipeline: Pipeline
+    ingest: IngestService
+    decider: Decider
+    writer: StoreWriter
+    downsampler: Downsampler
+    live_feeder: LiveFeeder
+    tally: TallyKeeper
+    recorder: Recorder | None
+    guard: BrokerGuard | None
+
+
+class HealthOfHouse:
+    """Any thread."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def totals(self) -> dict[str, int]:
+        pipeline = self._rooms.pipeline
+        return {"missing": pipeline.missing_total(), "gone": pipeline.gone_total()}
+
+    def told(self) -> dict[str, object]:
+        """As `console.platform.Platform.health` describes it."""
+        rooms = self._rooms
+        origin = rooms.folder.format.clock
+        return {
+            "connected": rooms.receiver.connected,
+            "faults": self._faults(),
+            "consumers": {
+                "decider": rooms.decider.position,
+                "store": rooms.writer.position,
+                "live": rooms.live_feeder.position,
+                "tally": rooms.tally.position,
+            },
+            "left_out": {
+                "store_passed_over": rooms.store.passed_over,
+                **(rooms.recorder.left_out() if rooms.recorder is not None else {}),
+            },
+            "aggregates": rooms.downsampler.figures(),
+            "clock": {
+                "city_origin_ms": origin.city_origin_ms,
+                "real_origin_ms": origin.real_origin_ms,
+                "speed": origin.speed,
+            },
+            **rooms.ingest.status(),
+        }
+
+    def _faults(self) -> list[str]:
+        rooms = self._rooms
+        faults = (
+            ("decider", rooms.decider.fault),
+            ("store", rooms.writer.fault),
+            ("store", losing.sentence(rooms.writer.lost)),
+            ("downsampler", rooms.downsampler.fault),
+            ("live view", rooms.live_feeder.fault),
+            ("tally", rooms.tally.fault),
+            ("recorder", rooms.recorder.fault if rooms.recorder is not None else ""),
+            ("broker", rooms.guard.fault if rooms.guard is not None else rooms.receiver.fault),
+            ("clocks", rooms.pipeline.clocks().fault),
+        )
+        return [f"{name}: {fault}" for name, fault in faults if fault]

@@ -1,0 +1,64 @@
+"""What people do with the quarantine, brought to the room that can: ingest, or the store that had refused something."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from contract.ports import Clock, Log, Store
+from contract.quarantine import STORE_REFUSED, Quarantined, Replayed, Retaker, Settled
+from contract.records import QuarantineAct
+from ingest.service import IngestService
+
+
+class Quarantining:
+    """Implements console.platform.QuarantineActs."""
+
+    def __init__(self, ingest: IngestService, log: Log, store: Store, clock: Clock) -> None:
+        self._ingest, self._log, self._clock = ingest, log, clock
+        self._store = store
+
+    async def replay(self, numbers: Sequence[int], by: str) -> Sequence[Replayed]:
+        rows = await asyncio.to_thread(self._log.quarantine_rows.rows, numbers)
+        refused = [row for row in rows if row.code == STORE_REFUSED]
+        others = [row.number for row in rows if row.code != STORE_REFUSED]
+        told = list(await self._ingest.replay(others, by)) if others else []
+        if refused:
+            told += await asyncio.to_thread(self._offer, refused, by)
+        return sorted(told, key=lambda one: one.number)
+
+    async def drop(self, numbers: Sequence[int], by: str) -> int:
+        return await self._ingest.drop(numbers, by)
+
+    def _offer(self, rows: Sequence[Quarantined], by: str) -> list[Replayed]:
+        """To the store once more: their readings are in the log and count as accepted, only the store lacks them.
+
+        The store first, then the row: a crash between the two offers the same line again, which changes nothing.
+        """
+        retake = getattr(self._store, "again", None)
+        if retake is None:
+            sentence = (
+                "another store refused it; the store of now has it, if the log still held it when that store began"
+            )
+            return [_stays(row, sentence) for row in rows]
+        store: Retaker = self._store  # type: ignore[assignment]  # it has just been asked
+        now_ms = self._clock.now_ms()
+        told = store.again([row.payload for row in rows], now_ms)
+        settled = [
+            Settled(row.number, msgspec.structs.replace(row, sentence=sentence) if sentence else None)
+            for row, sentence in zip(rows, told, strict=True)
+        ]
+        stored = told.count("")
+        devices = ", ".join(sorted({row.device for row in rows})[:5])
+        act = QuarantineAct(act="replay", rows=len(rows), readings=stored, by=by, what=f"{devices}: {STORE_REFUSED}")
+        self._log.append([act], now_ms, settled=settled, counts={"store_refused_stored": stored})
+        return [
+            _stays(row, sentence)
+            if sentence
+            else Replayed(number=row.number, device=row.device, readings=1, stays=False, sentence="stored")
+            for row, sentence in zip(rows, told, strict=True)
+        ]
+
+
+def _stays(row: Quarantined, sentence: str) -> Replayed:
+    return Replayed(number=row.number, device=row.device, stays=True, code=row.code, sentence=sentence)
