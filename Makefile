@@ -46,10 +46,10 @@ generate: $(STAMP) ## Write what is generated from the kinds (the tests check it
 	$(BIN)/python -m nabd.generate
 
 test: $(STAMP) ## The tests that need nothing but PyPI
-	$(BIN)/pytest -n 2 --dist loadfile -m "not services"
+	$(BIN)/pytest -n 3 --dist loadfile -m "not services and not slow"
 
-test-all: $(STAMP) ## Also those that need Mosquitto, Chromium and InfluxDB
-	$(BIN)/pytest -m services
+test-all: $(STAMP) ## The others: those that need Mosquitto, Chromium or InfluxDB, and the slow ones
+	$(BIN)/pytest -m "services or slow"
 
 soak: $(STAMP) ## For hours: 1,000 kills, 1,000,000 readings, 1,000,000 harmed payloads; goes on where it was broken off
 	$(BIN)/python -m tests.crash.soak $(ARGS)

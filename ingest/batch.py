@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,12 +10,20 @@ from contract.ports import Log, Message
 from contract.quarantine import Quarantined, Settled
 from contract.records import Conflicted, Reading, Record, Status, Telemetry
 from contract.wire.messages import AGE_MS_MAX, WireFault
-from ingest.dating import PUNCTUAL_MS, told_at_birth
+from ingest.clocks import PUNCTUAL_MS, told_at_birth
 from ingest.ledger import Ledger, Stream
 
 NO_STREAM = ""  # where the order of a device's messages stands while no birth of it was heard
 HELD = -1  # in place of an index in `quarantine`: it was not put away
 SENTENCE_LENGTH_MAX = 400  # beyond it the further faults of a message are only counted
+
+
+class Heard(NamedTuple):
+    """What a message says of a device that is not registered."""
+
+    stream: str
+    readings: int = 0
+    birth: Status | None = None
 
 
 class Batch:
@@ -36,7 +44,7 @@ class Batch:
         self.kept: dict[tuple[str, str], bool] = {}  # (device, stream) to answer → deferred
         self.replies: list[tuple[str, bytes]] = []
         self.births: dict[str, str] = {}  # devices that came on line → the stream they are born in
-        self.waiting: list[dict[str, Any]] = []  # what to note of devices that are not registered
+        self.heard: list[tuple[str, Heard]] = []  # of devices that are not registered
         self._ledger, self._log = ledger, log
         self._message = Message("", b"")
         self._faults: dict[str, int] = {}  # code → where in `quarantine` the message at hand stands for it

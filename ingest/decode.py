@@ -25,7 +25,7 @@ from contract.wire.messages import (
     WireFault,
     is_stream,
 )
-from ingest.dating import NO_CLOCK
+from ingest.clocks import NO_CLOCK
 from ingest.validate import Validator, excerpt
 
 _is_stream = lru_cache(65_536)(is_stream)  # asked of names of the right length only; thousands of messages tell each
@@ -171,9 +171,10 @@ def decode_telemetry(payload: bytes, validator: Validator | None, reader: JsonRe
             pass  # read exactly below, to name the fault
         else:
             if _is_without_remark(message, payload):
-                if validator.has_booleans or b"null" in payload:
+                nulls = b"null" in payload
+                if nulls or validator.has_booleans:
                     for reading in message.readings:
-                        validator.settle(reading.v)
+                        validator.settle(reading.v, nulls=nulls)
                 return message  # type: ignore[no-any-return]  # it has all that a TelemetryIn has
     try:
         document, duplicates = reader.read(payload)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contract.clocks import Skew
 from contract.ports import LedgerRow
 from contract.records import Telemetry
-from ingest.dating import Lags
+from ingest.clocks import Lags
 
 Ranges = tuple[tuple[int, int], ...]
 """Inclusive, sorted, disjoint, not touching."""

@@ -22,6 +22,7 @@ import msgspec
 
 from contract.over_limit import MESSAGES, READINGS, STREAMS, OverLimit
 from ingest.batch import Batch
+from ingest.decode import TelemetryIn
 
 WINDOWS_MAX = 4  # of one device: the present one, that of a backlog under way, and two between
 DEVICES_MAX = 200_000  # with counts; beyond it the one known longest begins anew
@@ -70,7 +71,7 @@ class Gate:
             counts[key] -= by
         self._undo.clear()
 
-    def takes_message(self, device: str) -> bool:
+    def takes_message(self, batch: Batch, device: str) -> bool:
         """May this registered device's next message of telemetry be read?"""
         limit = self.limits.messages_per_minute
         if not limit:
@@ -79,7 +80,18 @@ class Gate:
         count = counts.get(device, 0) + 1
         counts[device] = count
         self._undo.append((counts, device, 1))
-        return count <= limit or self._leave(device, MESSAGES, count, limit, MINUTE_MS)
+        if count <= limit:
+            return True
+        batch.count("over_limit_messages")
+        return self._leave(device, MESSAGES, count, limit, MINUTE_MS)
+
+    def takes_telemetry(self, batch: Batch, device: str, period_ms: int, telemetry: TelemetryIn) -> bool:
+        """May these readings (at least one) be kept, in the stream they are of?"""
+        newest_ms, readings = telemetry.readings[-1].at, len(telemetry.readings)
+        if not self.takes_readings(device, period_ms, batch.now_ms if newest_ms is None else newest_ms, readings):
+            batch.count("over_limit_readings", readings)
+            return False
+        return self.takes_stream(batch, device, telemetry.stream)
 
     def takes_readings(self, device: str, period_ms: int, measured_at_ms: int, readings: int) -> bool:
         """May a message of so many readings be kept, the newest of them measured then? A window's last message may
@@ -109,7 +121,10 @@ class Gate:
         count = self._streams.get(device, 0) + 1
         self._streams[device] = count
         self._undo.append((self._streams, device, 1))
-        return count <= limit or self._leave(device, STREAMS, count, limit, DAY_MS)
+        if count <= limit:
+            return True
+        batch.count("over_limit_streams")
+        return self._leave(device, STREAMS, count, limit, DAY_MS)
 
     def told(self, now_ms: int) -> Sequence[OverLimit]:
         """Devices that are over a limit now or were lately, the worst first."""

@@ -1,15 +1,17 @@
-"""What becomes of a message: decode → validate → date → deduplicate → append → acknowledge → `kept`.
+"""What becomes of a batch: decode → validate → date → deduplicate → append → acknowledge → `kept`.
 
-Theory of operation. `process` turns a batch of raw messages into one append to the log and says afterwards what to
+Theory of operation. The stages are in the rooms of their names: `decode` and `validate` (in one pass), `dating`,
+`deduplicating`, and `next_in_line`, the short way through the last two; `deferred` is for devices that nobody knows.
+`process` turns a batch of raw messages into one append to the log and says afterwards what to
 acknowledge and which streams to answer. Everything up to the append works on copies (`Batch`); the append is one
 transaction; only after it does the ledger in memory change. So a batch that cannot be appended leaves no trace and may
 be processed again, and a crash at any moment means that messages come again and are recognised. Outcomes are counted
 in readings, durably: received = accepted + duplicate + quarantined + deferred.
 """
 
+import contextlib
 import logging
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,19 +21,21 @@ from contract.kind import Kinds
 from contract.ports import Clock, Device, LedgerRow, Log, Message
 from contract.quarantine import INTERNAL_ERROR as INTERNAL
 from contract.quarantine import Replayed
-from contract.records import Telemetry
+from contract.records import Reading, Telemetry
 from contract.wire import messages, topics
 from contract.wire.messages import BAD_TOPIC, INTEGER_MAX, WireFault
 from ingest.batch import NO_STREAM, Batch
-from ingest.dating import Clocks, fleet_clocks
+from ingest.clocks import Clocks, fleet_clocks
+from ingest.dating import date
 from ingest.decode import JsonReader, TelemetryIn, Unreadable, decode_telemetry
-from ingest.deferred import Deferred, Waiting
+from ingest.deduplicating import Deduplicator
+from ingest.deferred import Deferred, Waiting, defer, welcome
 from ingest.ledger import Ledger
 from ingest.limits import Gate, Limits
-from ingest.order import take_status
-from ingest.readings import Intake, newest_up_ms
+from ingest.next_in_line import take_next
 from ingest.replay import LookupAt, Replay, ReplayFailed
 from ingest.small_channels import SmallChannels
+from ingest.unknown import UnknownMetrics
 from ingest.validate import Validator
 
 logger = logging.getLogger("ingest")
@@ -49,7 +53,6 @@ class Outcome(msgspec.Struct, frozen=True):
     acknowledge: list[Any] = []  # tokens
     kept: list[tuple[str, str, bool]] = []  # (device, stream, deferred) to answer
     replies: list[tuple[str, bytes]] = []  # (topic, payload) to send at once
-    births: list[str] = []  # devices that came on line
     readings: int = 0  # received, whatever became of them
 
 
@@ -70,14 +73,13 @@ class Pipeline:
         self._lookup, self._log, self._clock = lookup, log, clock
         self._ledger = Ledger(log.ledger(), _telemetry_behind(log, log.consumers().get(LEDGER, 0)))
         self.gate = Gate(limits)
-        self._intake = Intake(log)
+        self._deduplicator = Deduplicator(log)
+        self._unknown = UnknownMetrics()
         self._waiting = Waiting()
         self._reader = JsonReader()
         self._small = SmallChannels(self._known, self._reader, clock, self.gate).takers
-        lookup_at = lookup_at or (lambda device, _: (lookup(device), 0, INTEGER_MAX))
-        self._replay = Replay(self._ledger, log, self._intake, self._reader, (lookup_at, self._validators), clock)
-        self._registered: list[Deferred] = []
-        self._registered_lock = threading.Lock()
+        devices = (lookup_at or (lambda device, _: (lookup(device), 0, INTEGER_MAX)), self._validators)
+        self._replay = Replay(self._ledger, log, self._take_readings, self._reader, devices, clock)
 
     # -- the way of a batch
 
@@ -85,10 +87,9 @@ class Pipeline:
         """Keep a batch whole. LogFull and OSError mean that nothing was kept: call again with the same messages."""
         batch = Batch(self._ledger, self._log, self._clock.now_ms())
         self.gate.begin(batch.now_ms, self._clock.monotonic_s())
-        with self._registered_lock:
-            welcomed, self._registered = self._registered, []
+        registered = self._waiting.take_registered()
         try:
-            self._welcome(batch, welcomed)
+            welcome(batch, registered)
             for message in incoming:
                 self._take(batch, message, incoming)
             self._append(batch)
@@ -96,14 +97,12 @@ class Pipeline:
             self.gate.undo()
             for validator in self._validators.values():
                 validator.forget()
-            with self._registered_lock:
-                self._registered[:0] = welcomed
+            self._waiting.put_back(registered)
             raise
         return Outcome(
             acknowledge=[message.token for message in incoming if message.token is not None],
             kept=[(device, stream, deferred) for (device, stream), deferred in batch.kept.items()],
             replies=batch.replies,
-            births=list(batch.births),
             readings=batch.accepted + batch.counts["received"],
         )
 
@@ -128,6 +127,63 @@ class Pipeline:
             sentence = f"Nabd failed to read it ({type(error).__name__}); the bytes are kept"
             batch.turn_away(WireFault(INTERNAL, sentence), device=device)
 
+    def _telemetry(self, batch: Batch, device_id: str, message: Message, incoming: Sequence[Message]) -> None:
+        """A message of readings: decode and validate it, unless its device says too much."""
+        known = self._known(device_id)
+        if known is None:
+            defer(batch, device_id, decode_telemetry(message.payload, None, self._reader))
+            return
+        device, validator = known
+        if not self.gate.takes_message(batch, device_id):
+            return
+        try:
+            telemetry = decode_telemetry(message.payload, validator, self._reader)
+        except Unreadable as fault:
+            self._deduplicator.refuse(batch, device_id, fault)
+            return
+        if telemetry.readings and not self.gate.takes_telemetry(batch, device_id, validator.period_ms, telemetry):
+            return
+        self._take_readings(batch, device, validator, telemetry, lambda: self._beside(message, validator, incoming))
+
+    def _take_readings(
+        self,
+        batch: Batch,
+        device: Device,
+        validator: Validator,
+        telemetry: TelemetryIn,
+        beside: Callable[[], Iterable[TelemetryIn]] = tuple,
+    ) -> None:
+        """Date the readings of a message and keep those that are news. `beside`: see `date`."""
+        news = take_next(batch, device.device, validator.fresh_ms, telemetry)
+        if news is not None:
+            if news:
+                batch.accept(_record(device, validator, telemetry, news))
+            return
+        stream = batch.stream(device.device, telemetry.stream)
+        batch.kept[device.device, telemetry.stream] = False
+        for name, count in telemetry.notes.items():
+            batch.count(name, count)
+        if telemetry.unknown:
+            self._unknown.note(device.device, telemetry.unknown)
+        # What the device no longer holds and never came will not come; what it sends it holds, whatever it says.
+        oldest = min((given.seq for given in telemetry.readings), default=telemetry.oldest)
+        batch.count("gone", stream.add_gone(min(oldest, telemetry.oldest)))
+        readings = date(batch, stream, validator.fresh_ms, telemetry, beside)
+        for faulty in telemetry.faulty:
+            self._deduplicator.turn_away(batch, stream, faulty)
+        try:
+            self._deduplicator.accept_news(batch, stream, readings)
+        finally:  # what is in the stream is in a record, even when a fault of ours ends the message half-way
+            if batch.at_hand:
+                batch.accept(_record(device, validator, telemetry, sorted(batch.at_hand, key=_seq)))
+
+    def _beside(self, message: Message, validator: Validator, incoming: Sequence[Message]) -> Iterator[TelemetryIn]:
+        """The device's other messages that came with this one."""
+        for other in incoming:
+            if other.topic == message.topic and other is not message:
+                with contextlib.suppress(Unreadable):
+                    yield decode_telemetry(other.payload, validator, self._reader)
+
     def _append(self, batch: Batch) -> None:
         """The one place that keeps: records, quarantine, counters and whatever the log's telemetry does not tell of the
         ledger, in one transaction."""
@@ -142,10 +198,9 @@ class Pipeline:
             )
             self._ledger.grow(batch.ends.values(), batch.now_ms)
             self._ledger.replace(batch.streams.values())
-        for heard in batch.waiting:
-            self._waiting.heard(now_ms=batch.now_ms, **heard)
-            if self._known(heard["device"]) is not None:
-                self.registered(heard["device"])  # while the batch was on its way
+        for device, heard in batch.heard:
+            self._waiting.heard(device, batch.now_ms, heard)
+            self.registered(device)  # if it was while the batch was on its way
 
     def checkpoint(self) -> None:
         """Write the rows that waited, and let go of the log up to here. For the thread of `process`; OSError."""
@@ -186,91 +241,16 @@ class Pipeline:
             self._append(self._replay.drop(rows, by))
         return len(rows)
 
-    # -- telemetry
-
-    def _telemetry(self, batch: Batch, device_id: str, message: Message, incoming: Sequence[Message]) -> None:
-        known = self._known(device_id)
-        if known is None:
-            self._defer(batch, device_id, decode_telemetry(message.payload, None, self._reader))
-            return
-        device, validator = known
-        if not self.gate.takes_message(device_id):
-            batch.count("over_limit_messages")
-            return
-        try:
-            telemetry = decode_telemetry(message.payload, validator, self._reader)
-        except Unreadable as fault:
-            self._intake.refuse(batch, device_id, fault)
-            return
-        if telemetry.readings and not self._takes(batch, device_id, validator, telemetry):
-            return
-        newest_ms = newest_up_ms(telemetry)
-        if newest_ms is not None and telemetry.boot not in batch.stream(device_id, telemetry.stream).boots:
-            newest_ms = self._newest_up_ms(newest_ms, telemetry, message, validator, incoming)
-        self._intake.take(batch, device, validator, telemetry, newest_ms)
-
-    def _takes(self, batch: Batch, device_id: str, validator: Validator, telemetry: TelemetryIn) -> bool:
-        """Is the device within its limits? If not its message is left alone, and the device holds."""
-        newest = telemetry.readings[-1]
-        at_ms = newest.at if newest.at is not None else batch.now_ms
-        if not self.gate.takes_readings(device_id, validator.period_ms, at_ms, len(telemetry.readings)):
-            batch.count("over_limit_readings", len(telemetry.readings))
-            return False
-        if not self.gate.takes_stream(batch, device_id, telemetry.stream):
-            batch.count("over_limit_streams")
-            return False
-        return True
-
-    def _newest_up_ms(
-        self,
-        newest_ms: int,
-        telemetry: TelemetryIn,
-        message: Message,
-        validator: Validator,
-        incoming: Sequence[Message],
-    ) -> int:
-        """Backlog comes with a live message beside it: the newest reading of all at hand dates a boot best."""
-        for other in incoming:
-            if other.topic == message.topic and other is not message:
-                try:
-                    beside = decode_telemetry(other.payload, validator, self._reader)
-                except Unreadable:
-                    continue
-                if (beside.stream, beside.boot) == (telemetry.stream, telemetry.boot):
-                    newest_ms = max(newest_ms, newest_up_ms(beside) or 0)
-        return newest_ms
-
-    def _defer(self, batch: Batch, device: str, telemetry: TelemetryIn) -> None:
-        """Nobody knows the device yet: it holds its readings, and is told so."""
-        readings = len(telemetry.readings) + len(telemetry.faulty)
-        batch.count("received", readings)
-        batch.count("deferred", readings)
-        batch.kept[device, telemetry.stream] = True
-        batch.waiting.append({"device": device, "readings": readings, "stream": telemetry.stream})
-
     # -- registration and questions
 
     def registered(self, device: str) -> None:
         """It is registered now, or its kind is another: the next `process` welcomes it. Any thread."""
-        waiting = self._waiting.take(device) if self._known(device) is not None else None
-        if waiting is not None:
-            with self._registered_lock:
-                self._registered.append(waiting)
+        if self._known(device) is not None:
+            self._waiting.registered(device)
 
     def has_news(self) -> bool:
         """Is there something to process though no message came?"""
-        return bool(self._registered)
-
-    def _welcome(self, batch: Batch, welcomed: Sequence[Deferred]) -> None:
-        """Take over the births of devices registered since, and answer them so that they send what they hold."""
-        for waiting in welcomed:
-            if waiting.birth is not None:
-                stream = batch.stream(waiting.device, waiting.birth.stream)
-                if take_status(stream, waiting.birth):
-                    batch.born(waiting.birth)
-                    batch.records.append(waiting.birth)
-            for name in waiting.streams:
-                batch.kept[waiting.device, name] = False
+        return self._waiting.has_registered
 
     def answer(self, device: str, stream: str, *, deferred: bool) -> tuple[str, bytes]:
         """(topic, payload) of the `kept` that holds for a stream now."""
@@ -301,11 +281,32 @@ class Pipeline:
 
     def unknown_metrics(self, device: str) -> Mapping[str, int]:
         """Metrics that the device sends and its kind does not have: name → how often since the start."""
-        return self._intake.unknown.of(device)
+        return self._unknown.of(device)
 
     def clocks(self) -> Clocks:
         """How many devices' clocks are wrong, and whether they are wrong alike."""
         return fleet_clocks(list(self._ledger.clocks_off.values()), self._ledger.devices)
+
+
+def _record(device: Device, validator: Validator, telemetry: TelemetryIn, readings: Sequence[Reading]) -> Telemetry:
+    """New readings of one message, in the order of their seqs, with what makes some of them not credible."""
+    if validator.credible is not None:
+        readings = validator.credible.mark(device.device, telemetry.stream, readings)
+    return Telemetry(
+        device=device.device,
+        asset=device.asset,
+        kind=device.kind,
+        stream=telemetry.stream,
+        boot=telemetry.boot,
+        readings=tuple(readings),
+        commune=device.commune,
+        zone=device.zone,
+        group=str(device.settings.get(validator.group, "")),
+    )
+
+
+def _seq(reading: Reading) -> int:
+    return reading.seq
 
 
 def _telemetry_behind(log: Log, position: int) -> Iterator[Telemetry]:

@@ -12,7 +12,7 @@ it said how things were then. For the thread of `Pipeline.process` only.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -24,7 +24,6 @@ from contract.wire.messages import AGE_MS_MAX, AHEAD_MS_MAX, CONFLICT, WireFault
 from ingest.batch import Batch
 from ingest.decode import JsonReader, TelemetryIn, decode_telemetry
 from ingest.ledger import Ledger
-from ingest.readings import Intake, newest_up_ms
 from ingest.validate import Validator
 
 logger = logging.getLogger("ingest")
@@ -32,6 +31,9 @@ logger = logging.getLogger("ingest")
 REPLAY, DROP = "replay", "drop"
 NAMES_MAX = 5  # devices and codes that the audit names of one act
 LATE = int(Quality.LATE)
+
+Take = Callable[[Batch, Device, Validator, TelemetryIn, Callable[[], Iterable[TelemetryIn]]], None]
+"""The pipeline's way of a message that is decoded: (batch, device, rules, message, others of the device beside it)."""
 
 LookupAt = Callable[[str, int], tuple[Device | None, int, int]]
 """(device id, Unix ms) → the device on the asset it sat on then, and from when until before when that holds."""
@@ -87,12 +89,12 @@ class Replay:
         self,
         ledger: Ledger,
         log: Log,
-        intake: Intake,
+        take: Take,
         reader: JsonReader,
         devices: tuple[LookupAt, Mapping[str, Validator]],
         clock: Clock,
     ) -> None:
-        self._ledger, self._log, self._intake = ledger, log, intake
+        self._ledger, self._log, self._take = ledger, log, take
         self._reader, self._devices, self._clock = reader, devices, clock
 
     def replay(self, rows: Sequence[Quarantined], by: str, failed: Mapping[int, str]) -> tuple[Batch, list[Replayed]]:
@@ -174,7 +176,7 @@ class Replay:
         stream.take_back(own)
         put_before, records_before = len(batch.quarantine), len(batch.records)
         batch.begin(Message(row.topic, row.payload))
-        self._intake.take(batch, device, validator, part, newest_up_ms(telemetry))
+        self._take(batch, device, validator, part, lambda: (telemetry,))
         self._not_seen(batch, device.device, telemetry.stream)
         readings = _mark(batch, records_before, row.received_at_ms, now_ms - validator.fresh_ms)
         left = batch.quarantine[put_before:]

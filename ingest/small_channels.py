@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contract.ports import Clock, Device, Message
 from contract.records import DeviceLog, Result
 from contract.wire import messages, topics
-from ingest.batch import Batch
+from ingest.batch import Batch, Heard
 from ingest.channels import read_device_log, read_reported, read_result, read_status, read_time_request
 from ingest.decode import JsonReader
 from ingest.limits import Gate
@@ -48,12 +48,11 @@ class SmallChannels:
         batch.count("duplicate_keys", duplicates)
         known = self._known(device_id)
         if known is not None and status.online and not self._gate.takes_stream(batch, device_id, status.stream):
-            batch.count("over_limit_streams")
             return
         if status.online:
             batch.kept[device_id, status.stream] = known is None  # every birth is answered, news or not
         if known is None and status.online:
-            batch.waiting.append({"device": device_id, "stream": status.stream, "birth": status})
+            batch.heard.append((device_id, Heard(status.stream, birth=status)))
         elif known is None:
             batch.count("wills_of_unregistered")
         elif not take_status(batch.ordering(device_id, status), status):

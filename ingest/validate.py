@@ -55,18 +55,18 @@ class Validator:
         if self.credible is not None:
             self.credible.forget()
 
-    def settle(self, values: dict[str, Any]) -> dict[str, Value]:
+    def settle(self, values: dict[str, Any], *, nulls: bool) -> dict[str, Value]:
         """Values as the fast judge leaves them → as they are kept: unknown (null) is absent, booleans are 0.0 or 1.0.
 
-        There is nothing to do where a message says no null and its kind has no booleans. Changes `values` in place
-        and returns it.
+        `nulls`: might there be any? Changes `values` in place and returns it.
         """
-        if None in values.values():
+        if nulls:
             for name in [name for name, value in values.items() if value is None]:
                 del values[name]
         for name in self._booleans:
-            if name in values:
-                values[name] = 1.0 if values[name] else 0.0
+            value = values.get(name)
+            if value is not None:
+                values[name] = 1.0 if value else 0.0
         return values
 
     def judge(self, given: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:

@@ -175,13 +175,11 @@ def kept(stream: str, upto: int, also: "Any" = (), deferred: bool = False) -> by
 
     `deferred`: the device is not registered yet; without it a deferral ends at once.
     """
-    document = {"stream": stream, "upto": upto}  # type: dict[str, Any]
-    ranges = [[first, last] for first, last in also]
-    if ranges:
-        document["also"] = ranges[:ALSO_MAX]
-    if deferred:
-        document["deferred"] = True
-    return _encode(document)
+    # Written by hand, for every device hears it every second or so; a stream is eight hex digits.
+    text = '{"stream":"%s","upto":%d' % (stream, upto)
+    if also:
+        text += ',"also":[' + ",".join(["[%d,%d]" % (first, last) for first, last in tuple(also)[:ALSO_MAX]]) + "]"
+    return (text + (',"deferred":true}' if deferred else "}")).encode()
 
 
 def lease(version: int, issued: int, targets: "Any") -> bytes:

@@ -7,12 +7,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import City
 from tests.e2e.test_command_line import Nabd
 from tests.e2e.test_three_nodes import stored_names
 from tests.waiting import eventually
 
 
+@pytest.mark.slow
 def test_a_backup_during_traffic_restores_everything_kept_before_it(city: City, nabd: Nabd, tmp_path: Path) -> None:
     city.up("--speed", "600", "--start", "2026-11-24T18:00:00Z")
     fleet = city.run(

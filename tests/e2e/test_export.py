@@ -86,6 +86,7 @@ def looks_whole(city: City, nabd: Nabd, tmp_path: Path) -> None:
     assert verified(nabd, city)["good"]
 
 
+@pytest.mark.slow
 def test_everything_comes_out_of_a_city_that_runs_and_of_the_same_city_stopped(
     city: City, nabd: Nabd, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.timeout(300)  # a device sends again after a minute
 SEED = 20261124
 
 
+@pytest.mark.slow
 def test_every_reading_is_stored_once_in_the_end_though_the_platform_is_killed_again_and_again(city: City) -> None:
     random_ = random.Random(SEED)
     print(f"seed {SEED}")

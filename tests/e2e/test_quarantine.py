@@ -100,6 +100,7 @@ def start_narrow(city: City) -> Any:
     return child, client
 
 
+@pytest.mark.slow
 def test_after_the_kind_is_corrected_a_replay_stores_each_reading_once_though_the_platform_is_killed(
     city: City, nabd: Nabd
 ) -> None:

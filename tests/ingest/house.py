@@ -9,7 +9,7 @@ from adapters.log.sqlite_log import SqliteLog
 from contract.kind import Kinds
 from contract.kind_file import load_kinds
 from contract.ports import Device, LedgerRow, Message
-from contract.records import Record, Telemetry
+from contract.records import Record, Status, Telemetry
 from ingest.pipeline import Outcome, Pipeline
 
 NOW_MS = 1_795_457_855_400
@@ -79,6 +79,10 @@ class IngestHouse:
     def hear(self, *payloads: Any, device: str = "lamp-1", channel: str = "telemetry") -> Outcome:
         """One batch of messages of one device."""
         return self.pipeline.process([message(payload, device, channel) for payload in payloads])
+
+    def births(self) -> list[str]:
+        """Devices that came on line, as the log tells."""
+        return [record.device for record in self.records() if isinstance(record, Status) and record.online]
 
     def records(self) -> list[Record]:
         return [entry.record for entry in self.log.read(0, 100_000)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contract.clocks import Skew
 from contract.records import Quality, Reading, Telemetry
-from ingest.dating import PUNCTUAL_MS, STEADY_READINGS, fix_clock
+from ingest.clocks import PUNCTUAL_MS, STEADY_READINGS, fix_clock
 from ingest.decode import ReadingIn
 from ingest.ledger import Stream
 from tests.ingest.house import NOW_MS, STREAM, IngestHouse, birth, telemetry, without_clock

@@ -14,6 +14,7 @@ from contract.kind import Kinds
 from contract.quarantine import QuarantineChanged, Quarantined, Replayed, Settled, Wanted
 from contract.records import Quality, QuarantineAct, Telemetry
 from contract.wire.messages import CONFLICT
+from ingest.dating import date
 from tests.ingest.house import KINDS, NOW_MS, STREAM, IngestHouse, birth, message, telemetry, without_clock
 
 BAD_W = 900.0
@@ -193,14 +194,13 @@ def test_nabd_failing_on_one_row_again_holds_up_no_other(house: IngestHouse, mon
     house.hear(of(reading(1, BAD_W)))
     house.hear(of(reading(2, BAD_W)))
     house.restart(KINDS)
-    take = house.pipeline._intake.take
 
-    def fails(batch: Any, device: Any, validator: Any, part: Any, newest: Any) -> None:
+    def fails(batch: Any, stream: Any, fresh_ms: int, part: Any, beside: Any) -> Any:
         if part.readings[0].seq == 1:
             raise ZeroDivisionError
-        take(batch, device, validator, part, newest)
+        return date(batch, stream, fresh_ms, part, beside)
 
-    monkeypatch.setattr(house.pipeline._intake, "take", fails)
+    monkeypatch.setattr("ingest.pipeline.date", fails)
     assert [(told.readings, told.code) for told in replay(house)] == [(0, "internal_error"), (1, "")]
     monkeypatch.undo()
     [row] = rows(house)
