@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 STUBS  := .stubs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format generate test test-all deploy-check systemd-score bench bench-ingest bench-bytes bench-catchup bench-start bench-dashboards soak lock clean
+.PHONY: help setup demo check format generate test test-all deploy-check systemd-score bench bench-ingest bench-bytes bench-catchup bench-start bench-dashboards bench-storm bench-wire soak lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -77,6 +77,12 @@ bench-bytes: $(STAMP) ## Measure bytes a reading on the disk, raw and aggregated
 
 bench-dashboards: $(STAMP) ## Measure every panel's query on thirty days of a thousand devices
 	$(BIN)/python -m bench.dashboards $(ARGS)
+
+bench-storm: $(STAMP) ## Ten thousand devices come back at once, a quarter boots, one chatters, all clocks are wrong
+	$(BIN)/python -m bench.storm $(ARGS)
+
+bench-wire: $(STAMP) ## Count the bytes a device costs on the wire in a day; writes docs/wire-cost.md
+	$(BIN)/python -m bench.wire_page --page docs/wire-cost.md $(ARGS)
 
 lock: $(STAMP) ## Resolve the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt

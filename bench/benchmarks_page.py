@@ -220,5 +220,6 @@ Mosquitto's:
 ```
 {mosquitto}
 ```
-Nabd's: `[mqtt] embedded = false, connections = 4`, `[store] kind = "influxdb"`, otherwise as it comes.
+Nabd's: `[mqtt] embedded = false, connections = 4`, `[store] kind = "influxdb"`, no limits per device (`[ingest]`, each
+0: Telegraf has none), otherwise as it comes.
 """

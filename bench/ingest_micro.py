@@ -10,6 +10,7 @@ from bench.city import percentile
 from contract.kind_file import load_kinds
 from contract.ports import Device, Message
 from ingest.pipeline import Pipeline
+from nabd.settings import Settings, limits_of
 
 NOW_MS = 1_795_457_855_400
 DEVICES = 1_000
@@ -65,7 +66,7 @@ def measure(folder: Path) -> list[str]:
     lines = []
     for readings, messages in ((1, MESSAGES), (16, MESSAGES // 6)):
         log = SqliteLog(folder / f"log-{readings}.db", bytes_max=10**10, days_max=30)
-        pipeline = Pipeline(load_kinds(), devices.get, log, StillClock())
+        pipeline = Pipeline(load_kinds(), devices.get, log, StillClock(), limits=limits_of(Settings()))
         work = batches(messages, readings)
         for name in ("new", "all duplicates"):
             took_s, cpu_s, each = run(work, pipeline)

@@ -15,9 +15,11 @@ from nabd.fault import Refused
 from nabd.process import PlatformProcess, free_port
 from nabd.settings import Settings
 from stand.program import Program, wait_for
+from stand.unlimited import NO_LIMITS
 
 SESSIONS = tuple(f"{CLIENT_ID}-{number}" for number in range(CONNECTIONS))
 SETTINGS = """\
+{no_limits}
 [mqtt]
 embedded = false
 connections = {connections}
@@ -66,6 +68,7 @@ class WholePlatform:
         config = folder / "nabd.toml"
         config.write_text(
             SETTINGS.format(
+                no_limits="\n".join(NO_LIMITS),
                 connections=CONNECTIONS,
                 url=self._influx.url,
                 org=self._influx.org,

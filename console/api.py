@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console import api_acts, api_arrow, api_completeness, api_devices, api_quarantine, metrics, problems
+from console import api_acts, api_arrow, api_completeness, api_devices, api_quarantine, chatter, metrics, problems
 from console.health import quarantine_document, read_health
 from console.parameters import known_parameters, rfc3339
 from console.platform import Platform
@@ -71,6 +71,7 @@ def add_health(app: FastAPI, platform: Platform) -> None:
                 for name in health.consumers
             },
             "left_out": dict(health.left_out),
+            "over_limit": [chatter.document(one) for one in health.over_limit],
             "aggregates": dict(health.aggregates),
             "quarantine": quarantine_document(health.quarantine),
             "devices": len(platform.live),

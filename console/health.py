@@ -7,6 +7,7 @@ import msgspec
 
 from console.language import SPACE, languages
 from console.platform import Platform
+from contract.over_limit import OverLimit
 from contract.quarantine import QuarantineUse
 
 STORE_LAG_MAX = 50_000  # entries behind which the store counts as ill: several minutes of a full city
@@ -23,6 +24,7 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True):
     clock: Mapping[str, float]  # city_origin_ms, real_origin_ms, speed
     consumers: Mapping[str, int]  # name → position
     left_out: Mapping[str, int]  # where → how much was left out there since the start: store_passed_over, …
+    over_limit: tuple[OverLimit, ...]  # devices that say too much: no fault of the platform
     lag: Mapping[str, int]  # name → entries behind the log's end
     log_position: int
     log_bytes: int
@@ -54,6 +56,7 @@ def read_health(platform: Platform) -> HealthView:
         clock=_clock(platform, told.get("clock")),
         consumers=consumers,
         left_out=_numbers(told.get("left_out")),
+        over_limit=_over_limit(told.get("over_limit")),
         lag=lag,
         aggregates=_numbers(told.get("aggregates")),
         log_position=last,
@@ -101,6 +104,11 @@ def quarantine_document(use: QuarantineUse) -> dict[str, Any]:
 
 def _numbers(told: object) -> dict[str, int]:
     return {str(name): int(value) for name, value in told.items()} if isinstance(told, Mapping) else {}
+
+
+def _over_limit(told: object) -> tuple[OverLimit, ...]:
+    given = told if isinstance(told, (list, tuple)) else ()
+    return tuple(one for one in given if isinstance(one, OverLimit))
 
 
 def _holding(told: object) -> str:

@@ -13,9 +13,12 @@ from console.health import read_health
 from console.live import Contact
 from console.platform import Platform
 from contract.decisions import Severity
+from contract.over_limit import WHATS
 
 ALARMS_MAX = 10_000
-INGEST_COUNTERS = frozenset({"messages", "batches", "retries", "kept_sent"})  # since the start of the process
+INGEST_COUNTERS = frozenset(
+    {"messages", "batches", "retries", "kept_sent", "over_limit_untold"}
+)  # since the start of the process
 LEFT_OUT = {
     "store_passed_over": "Readings of kinds that are not loaded, not stored, since the start",
     "recorder_dropped": "Samples for dashboards dropped while the store was away too long, since the start",
@@ -105,6 +108,10 @@ class Figures(Collector):
         yield GaugeMetricFamily("nabd_holding", "Does ingest hold? 1 or 0", value=float(bool(health.holding)))
         yield GaugeMetricFamily("nabd_healthy", "Is all well? 1 or 0", value=float(not health.reasons))
         yield GaugeMetricFamily("nabd_clock_speed", "City seconds per real second", value=self._platform.clock.speed)
+        over = GaugeMetricFamily("nabd_devices_over_limit", "Devices that say too much now", labels=["what"])
+        for what in WHATS:
+            over.add_metric([what], sum(one.what == what for one in health.over_limit))
+        yield over
         use = health.quarantine
         yield GaugeMetricFamily("nabd_quarantine_rows", "Rows of the quarantine now", value=use.rows)
         yield GaugeMetricFamily("nabd_quarantine_bytes", "What the quarantine takes of its room", value=use.bytes)

@@ -51,12 +51,12 @@ Health = Mapping[str, object]
 ``connected`` (bool): the broker is there. ``holding`` (bool or str): ingest keeps nothing at the moment, and why.
 ``faults`` (list of str): sentences on what is wrong. ``consumers`` (name to log position): how far each consumer of the
 log is. ``aggregates`` (name to number): how far the making of aggregates is. ``left_out`` (name to number): what was
-lost on purpose since the start, and where. ``clock`` (``city_origin_ms``, ``real_origin_ms``, ``speed``): what the city
-clock is made from. ``log``: ``bytes_max``; ``full_in_s`` (real seconds until it is full if the slowest consumer reads
-no further, or None); ``ahead_s`` (its time is ahead of the clock); ``ticks_missed``; ``recall_left`` (entries the live
-view is still told of); ``clock_jumps`` since the start and, of the last one, for a while, ``clock_jump_s`` (below zero:
-back) and ``clock_jump_at_ms``. Any further number is a figure of ingest and appears in ``/metrics`` under its own name
-behind ``nabd_ingest_``.
+lost on purpose since the start, and where. ``over_limit`` (list of OverLimit): devices that say too much. ``clock``
+(``city_origin_ms``, ``real_origin_ms``, ``speed``): what the city clock is made from. ``log``: ``bytes_max``;
+``full_in_s`` (real seconds until it is full if the slowest consumer reads no further, or None); ``ahead_s`` (its time
+is ahead of the clock); ``ticks_missed``; ``recall_left`` (entries the live view is still told of); ``clock_jumps``
+since the start and, of the last one, for a while, ``clock_jump_s`` (below zero: back) and ``clock_jump_at_ms``. Any
+further number is a figure of ingest and appears in ``/metrics`` under its own name behind ``nabd_ingest_``.
 """
 
 

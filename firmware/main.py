@@ -19,7 +19,7 @@ IDLE_MS = 1000  # between looks at interlocks, hands and photocell
 LINK_SILENT_MS = 120000  # the link's task has not moved for so long: let the watchdog bite
 MODEL = "nabd-unix" if ON_UNIX else "nabd-esp32"
 VERSION = "0.1.0"
-KEEPALIVE_S = 30
+KEEPALIVE_S, KEEPALIVE_S_MIN, KEEPALIVE_S_MAX = 30, 5, 3600
 # Option → (key of the configuration, type)
 OPTIONS = {
     "--device": ("device", str),
@@ -31,14 +31,15 @@ OPTIONS = {
     "--password-file": ("password", "file"),
     "--speed": ("speed", int),
     "--period-s": ("period_s", int),
+    "--keepalive-s": ("keepalive_s", int),
     "--data": ("data", str),
     "--lat": ("lat", float),
     "--lon": ("lon", float),
     "--utc-offset-min": ("utc_offset_min", int),
 }  # type: dict[str, tuple[str, Any]]
 USAGE = """usage: micropython -m firmware.main --device ID --kind KIND [--host 127.0.0.1] [--port 1883] [--ca FILE]
-  [--user NAME] [--password-file FILE] [--speed 1] [--period-s N] [--data DIR] [--lat DEG --lon DEG]
-  [--utc-offset-min N] [--setting NAME=VALUE]… [--config FILE]"""
+  [--user NAME] [--password-file FILE] [--speed 1] [--period-s N] [--keepalive-s 30] [--data DIR]
+  [--lat DEG --lon DEG] [--utc-offset-min N] [--setting NAME=VALUE]… [--config FILE]"""
 
 
 class Misconfigured(Exception):
@@ -67,7 +68,9 @@ class Node:
         self.agent = Agent(config, KINDS[config["kind"]], stream, board.boot, self._up_ms())
         password = config.get("password")
         username = config.get("username", config["device"] if password else None)
-        session = Session(config["device"], KEEPALIVE_S, username, password, in_flight_max=16)
+        session = Session(
+            config["device"], config.get("keepalive_s", KEEPALIVE_S), username, password, in_flight_max=16
+        )
         chance = Chance(config["device"] + stream + "link")
         self._link = Link(session, config["host"], config["port"], board, self, chance, self._tls(config))
         self._nudge = asyncio.Event()
@@ -252,6 +255,9 @@ def _check(config: "dict[str, Any]") -> None:
         raise Misconfigured("kind: %r is unknown; known: %s" % (config["kind"], ", ".join(sorted(KINDS))))
     if not 1 <= config["speed"] <= 3600:
         raise Misconfigured("speed: %r is not within 1 and 3600" % config["speed"])
+    if not KEEPALIVE_S_MIN <= config.get("keepalive_s", KEEPALIVE_S) <= KEEPALIVE_S_MAX:
+        limits = (config["keepalive_s"], KEEPALIVE_S_MIN, KEEPALIVE_S_MAX)
+        raise Misconfigured("keepalive_s: %r is not within %d and %d" % limits)
 
 
 def _as(option: str, text: str, convert: "Any") -> "Any":

@@ -93,10 +93,7 @@ class Batch:
         key = (device, stream)
         mine = self.streams.get(key)
         if mine is None:
-            known = self._ledger.get(device, stream)
-            if known is None and self._ledger.is_crowded(device):
-                rows = list(self._log.ledger(device, stream))
-                known = self._ledger.recall(rows[0]) if rows else None
+            known = self._find(device, stream)
             mine = known.copy() if known is not None else Stream(device, stream)
             mine.seen_at_ms = self.now_ms
             grown = self.ends.pop(key, None)
@@ -104,6 +101,18 @@ class Batch:
                 mine.grow(grown[1])
             self.streams[key] = mine
         return mine
+
+    def is_new(self, device: str, stream: str) -> bool:
+        """Has nobody heard of this stream yet?"""
+        return (device, stream) not in self.streams and self._find(device, stream) is None
+
+    def _find(self, device: str, stream: str) -> Stream | None:
+        """The ledger's own, brought back from the log where it was put aside."""
+        known = self._ledger.get(device, stream)
+        if known is None and self._ledger.is_crowded(device):
+            rows = list(self._log.ledger(device, stream))
+            known = self._ledger.recall(rows[0]) if rows else None
+        return known
 
     def end(self, key: tuple[str, str]) -> tuple[Stream, int] | None:
         """A stream at whose end nothing is open, and the seq that comes next; None where it is not so simple."""

@@ -31,6 +31,7 @@ from ingest.decode import JsonReader, TelemetryIn, Unreadable, decode_telemetry
 from ingest.deduplicating import Deduplicator
 from ingest.deferred import Deferred, Waiting, defer, welcome
 from ingest.ledger import Ledger
+from ingest.limits import Gate, Limits
 from ingest.next_in_line import take_next
 from ingest.replay import LookupAt, Replay, ReplayFailed
 from ingest.small_channels import SmallChannels
@@ -65,16 +66,18 @@ class Pipeline:
         log: Log,
         clock: Clock,
         lookup_at: LookupAt | None = None,
+        limits: Limits = Limits(),  # noqa: B008  # frozen
     ) -> None:
         """`lookup_at`: how a device was bound at a moment, for what is replayed; without it, as it is now."""
         self._validators = {name: Validator(kind, log.reading) for name, kind in kinds.items()}
         self._lookup, self._log, self._clock = lookup, log, clock
         self._ledger = Ledger(log.ledger(), _telemetry_behind(log, log.consumers().get(LEDGER, 0)))
+        self.gate = Gate(limits)
         self._deduplicator = Deduplicator(log)
         self._unknown = UnknownMetrics()
         self._waiting = Waiting()
         self._reader = JsonReader()
-        self._small = SmallChannels(self._known, self._reader, clock).takers
+        self._small = SmallChannels(self._known, self._reader, clock, self.gate).takers
         devices = (lookup_at or (lambda device, _: (lookup(device), 0, INTEGER_MAX)), self._validators)
         self._replay = Replay(self._ledger, log, self._take_readings, self._reader, devices, clock)
 
@@ -83,6 +86,7 @@ class Pipeline:
     def process(self, incoming: Sequence[Message]) -> Outcome:
         """Keep a batch whole. LogFull and OSError mean that nothing was kept: call again with the same messages."""
         batch = Batch(self._ledger, self._log, self._clock.now_ms())
+        self.gate.begin(batch.now_ms, self._clock.monotonic_s())
         registered = self._waiting.take_registered()
         try:
             welcome(batch, registered)
@@ -90,6 +94,7 @@ class Pipeline:
                 self._take(batch, message, incoming)
             self._append(batch)
         except BaseException:
+            self.gate.undo()
             for validator in self._validators.values():
                 validator.forget()
             self._waiting.put_back(registered)
@@ -123,16 +128,20 @@ class Pipeline:
             batch.turn_away(WireFault(INTERNAL, sentence), device=device)
 
     def _telemetry(self, batch: Batch, device_id: str, message: Message, incoming: Sequence[Message]) -> None:
-        """A message of readings: decode and validate it."""
+        """A message of readings: decode and validate it, unless its device says too much."""
         known = self._known(device_id)
         if known is None:
             defer(batch, device_id, decode_telemetry(message.payload, None, self._reader))
             return
         device, validator = known
+        if not self.gate.takes_message(batch, device_id):
+            return
         try:
             telemetry = decode_telemetry(message.payload, validator, self._reader)
         except Unreadable as fault:
             self._deduplicator.refuse(batch, device_id, fault)
+            return
+        if telemetry.readings and not self.gate.takes_telemetry(batch, device_id, validator.period_ms, telemetry):
             return
         self._take_readings(batch, device, validator, telemetry, lambda: self._beside(message, validator, incoming))
 

@@ -106,6 +106,8 @@ class IngestService:
             "kept_sent": self._keeper.sent,
             "kept_waiting": self._keeper.waiting,
             "deferred_forgotten": self._pipeline.forgotten,
+            "over_limit": self._pipeline.gate.told(self._clock.now_ms()),
+            "over_limit_untold": self._pipeline.gate.untold,
             "clocks_off": clocks.off,
             "clocks_off_alike": clocks.alike,
             "clocks_ahead_ms": clocks.ahead_ms,

@@ -12,6 +12,7 @@ from contract.wire import messages, topics
 from ingest.batch import Batch, Heard
 from ingest.channels import read_device_log, read_reported, read_result, read_status, read_time_request
 from ingest.decode import JsonReader
+from ingest.limits import Gate
 from ingest.order import take_reported, take_status
 from ingest.validate import Validator
 
@@ -26,8 +27,8 @@ Known = Callable[[str], tuple[Device, Validator] | None]
 class SmallChannels:
     """Takes messages into a batch. Each method raises WireFault for what cannot be read."""
 
-    def __init__(self, known: Known, reader: JsonReader, clock: Clock) -> None:
-        self._known, self._reader, self._clock = known, reader, clock
+    def __init__(self, known: Known, reader: JsonReader, clock: Clock, gate: Gate) -> None:
+        self._known, self._reader, self._clock, self._gate = known, reader, clock, gate
         self._other_kinds: dict[str, str] = {}  # device → the kind it was born as, when that is not the registered one
         self.takers: Mapping[str, Callable[[Batch, str, Message], None]] = {
             topics.STATUS: self._status,
@@ -46,6 +47,8 @@ class SmallChannels:
         batch.count("unknown_keys", unknown)
         batch.count("duplicate_keys", duplicates)
         known = self._known(device_id)
+        if known is not None and status.online and not self._gate.takes_stream(batch, device_id, status.stream):
+            return
         if status.online:
             batch.kept[device_id, status.stream] = known is None  # every birth is answered, news or not
         if known is None and status.online:

@@ -41,6 +41,7 @@ class Validator:
         self.kind = kind
         self.fresh_ms = min((target.fresh_ms for target in kind.targets.values()), default=FRESH_MS)
         self.group = kind.group
+        self.period_ms = kind.period_s * 1000
         self.fast: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_message_type(kind))
         self._metrics = dict(kind.metrics)
         self.credible: Credible | None = None

@@ -75,8 +75,8 @@ def examine(data: Path, config: Path | None) -> Iterator[Finding]:
         yield Finding(
             Verdict.NOTE,
             "broker",
-            "the embedded one listens on loopback only and has no topic rules; devices in the field need a broker "
-            "with credentials: docs/deploy.md",
+            "the embedded one listens on loopback only, has no topic rules, and lets more than two thousand devices in "
+            "slowly; devices in the field need a broker with credentials: docs/deploy.md",
         )
     else:
         yield _broker(chosen)

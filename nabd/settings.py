@@ -14,12 +14,14 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from ingest.limits import Limits
 from nabd.fault import Refused
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Host = Annotated[str, Meta(min_length=1, max_length=255)]  # an empty one would mean every address
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Count = Annotated[int, Meta(ge=0, le=100_000)]
+Limit = Annotated[int, Meta(ge=0, le=100_000_000)]
 SPEED_MAX = 3600.0
 FILE_NAME = "nabd.toml"
 PREFIX = "NABD_"
@@ -49,6 +51,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     influxdb_token_file: str = ""  # empty: DATA/secrets/influxdb_token
     influxdb_ca_file: str = ""  # the authority that signed the server's certificate; empty: the usual public ones
     influxdb_timeout_s: Annotated[float, Meta(ge=0.1, le=600)] = 10.0  # for an answer, or the next part of one
+    # What one device may say (0: no limit); what is more waits on the device, and the device is told by name.
+    ingest_readings_per_period_max: Limit = 1_000  # measured within one period of its kind: one a second for a lamp
+    ingest_messages_per_minute_max: Limit = 3_000  # of telemetry, real time
+    ingest_streams_per_day_max: Limit = 300  # new ones: a node without a journal that starts every five minutes
     log_bytes_max: Annotated[int, Meta(ge=1_000_000)] = 4_000_000_000
     log_days_max: Annotated[int, Meta(ge=1)] = 30
     quarantine_bytes_max: Annotated[int, Meta(ge=100_000)] = 512_000_000  # and never above a quarter of log_bytes_max
@@ -99,6 +105,14 @@ def load(data: Path, config: Path | None, arguments: Mapping[str, Any]) -> Setti
     if faults:
         raise Refused("settings cannot be used:\n  " + "\n  ".join(faults))
     return Settings(**good)
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(
+        readings_per_period=settings.ingest_readings_per_period_max,
+        messages_per_minute=settings.ingest_messages_per_minute_max,
+        streams_per_day=settings.ingest_streams_per_day_max,
+    )
 
 
 def _check_together(good: Mapping[str, Any], faults: list[str]) -> None:

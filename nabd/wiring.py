@@ -56,7 +56,7 @@ from nabd.positions import check_positions, check_state_there
 from nabd.quarantining import Quarantining
 from nabd.recalling import Recall
 from nabd.recording import make_recorder, run_recorder
-from nabd.settings import Settings
+from nabd.settings import Settings, limits_of
 from nabd.storing import extracts_of, open_log, open_store, restore_live
 from nabd.tally import TallyKeeper
 from rules import loader
@@ -168,7 +168,9 @@ class House:
             raise Refused(
                 f"{path / 'state.db'}: holds {fault}; use the Nabd that made it, or restore a backup of the data folder"
             ) from None
-        self.pipeline = Pipeline(kinds, self.registry.lookup, self.log, self.clock, self.state.device_at)
+        self.pipeline = Pipeline(
+            kinds, self.registry.lookup, self.log, self.clock, self.state.device_at, limits_of(settings)
+        )
         self.registry.on_change.append(lambda device: self.pipeline.registered(device.device))
         self.ingest = IngestService(self.receiver, self.pipeline, self.clock)
         self.quarantine = Quarantining(self.ingest, self.log, self.store, self.clock)

@@ -23,6 +23,7 @@ from typing import Any
 
 from adapters.mqtt.connection import PACKET_ID_BITS
 from adapters.mqtt.link import CHANCE, INDEX_BITS, Link
+from adapters.mqtt.turn import take_turn
 from contract.ports import Message
 from contract.wire import topics
 from contract.wire.mqtt import Session
@@ -136,20 +137,15 @@ class Receiver:
         self._arrived.set()
 
     async def receive(self, most: int) -> list[Message]:
-        """Wait for at least one message, and a moment for more while they keep coming; up to `most` in order of
-        arrival. Empty only when stopped and drained."""
+        """Wait for at least one message, and a moment for more while they keep coming; up to `most`, and in
+        their order as `turn` says. Empty only when stopped and drained."""
         while not self._queue:
             if self._stopped:
                 return []
             self._arrived.clear()
             await self._arrived.wait()
         await self._gather(min(most, self._at_most))
-        queue = self._queue
-        if len(queue) <= most:
-            messages = list(queue)
-            queue.clear()
-        else:
-            messages = [queue.popleft() for _ in range(most)]
+        messages = take_turn(self._queue, most)
         if self._waiting:
             self._read_or_wait()
         return messages

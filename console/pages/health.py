@@ -3,6 +3,7 @@
 from fastapi import Request
 from nicegui import events, ui
 
+from console.chatter import chatter
 from console.desk import Desk, Figures, Gap
 from console.documents import quarantine_document
 from console.health import HealthView
@@ -44,6 +45,7 @@ class HealthPage:
         ui.html(h("h1", self.language.text("health.title")), sanitize=False)
         self._readings = ui.html("", sanitize=False)
         self._flow = ui.html("", sanitize=False)
+        self._over = ui.html("", sanitize=False)
         self._deferred = ui.html("", sanitize=False).on("click", self._clicked, js_handler=CLICKS)
         with ui.element("div").classes("columns"):
             with ui.element("div").classes("span-5"):
@@ -59,6 +61,7 @@ class HealthPage:
         self._readings.content = self._readings_html(figures)
         contacts = await self.desk.shared("contacts", self._contacts)
         self._flow.content = self._flow_html(figures, contacts)
+        self._over.content = self._over_html(figures)
         waiting = await self.desk.shared("deferred", lambda: sorted(platform.deferred(), key=lambda row: row.device))
         self._deferred.content = self._deferred_html(waiting)
         rows = await self.desk.shared("quarantine", lambda: list(platform.log.quarantine(QUARANTINE_SHOWN)))
@@ -154,6 +157,21 @@ class HealthPage:
 
     def _origin(self, origin_ms: int) -> Html:
         return h("span", self.language.text("health.since"), " ", self.pieces.moment(origin_ms))
+
+    def _over_html(self, figures: Figures) -> Html | str:
+        """Devices that say too much; nothing while there are none."""
+        found = figures.health.over_limit
+        if not found:
+            return ""
+        text = self.language.text
+        names = [text(f"over.{name}") for name in ("device", "how_fast", "since", "left", "advice")]
+        rows = []
+        for one in found:
+            sentence, advice = chatter(self.language, one)
+            cells = (code(one.device), sentence, self.pieces.age(one.since_ms), self.language.number(one.left), advice)
+            rows.append(h("tr", [cell(name, shown) for name, shown in zip(names, cells, strict=True)]))
+        return card(h("p", text("over.means"), class_="muted small"), table(names, rows), title=text("over.title"),
+                    symbol="campaign")  # fmt: skip
 
     def _deferred_html(self, waiting: list[DeferredDevice]) -> Html:
         text = self.language.text

@@ -40,6 +40,7 @@ from contract.decisions import (
 from contract.extracts import Extracts
 from contract.kind import Value, check_settings
 from contract.kind_file import load_kinds
+from contract.over_limit import OverLimit
 from contract.ports import Effects, LedgerRow, Log, State, Store
 from contract.quarantine import Quarantined
 from contract.records import (
@@ -69,6 +70,7 @@ AILING: Mapping[str, object] = {
     "has read up to 7 of 5208; mend the consumer or allow more",
     "faults": ["store: http://influxdb:8086: connection refused"],
     "left_out": {"recorder_dropped": 3},
+    "over_limit": [OverLimit("lamp-001", "readings", 4213, 1000, 900_000, 0, 0, 3213)],
 }
 ZONES = (
     ("centre", "وسط المدينة", "Centre-ville", "Old town", (34.9215, -2.3235)),

@@ -9,6 +9,7 @@ import pytest
 from console.app import create_app
 from contract.decisions import Alarm, AlarmState, Intent, IntentState, Rank, Severity, Step
 from contract.losses import Loss
+from contract.over_limit import OverLimit
 from contract.ports import Effects, LogFull, StoreFault
 from contract.records import Record, Wished, Withdrawn
 from tests.console.client import ApiClient
@@ -344,6 +345,18 @@ def test_what_was_left_out_is_told_and_counted(client: ApiClient, city: DemoCity
     lines = client.get("/metrics").text.splitlines()
     assert "nabd_store_passed_over_total 3.0" in lines
     assert "nabd_recorder_refused_total 2.0" in lines
+
+
+def test_a_device_that_says_too_much_is_named_with_how_fast_and_what_to_do(client: ApiClient, city: DemoCity) -> None:
+    assert client.get("/healthz").json()["over_limit"] == []
+    over = OverLimit("lamp-001", "readings", 4213, 1000, 900_000, START_MS, START_MS, 3213)
+    city.told |= {"over_limit": [over]}
+    response = client.get("/healthz")
+    [said] = response.json()["over_limit"]
+    assert response.status_code == 200, "the platform is well; one device is not"
+    assert (said["device"], said["count"], said["limit"], said["window_s"]) == ("lamp-001", 4213, 1000, 900)
+    assert said["sentence"].startswith("4,213 readings within 15 minutes; 1,000 are allowed. Look for")
+    assert 'nabd_devices_over_limit{what="readings"} 1.0' in client.get("/metrics").text.splitlines()
 
 
 def test_metrics_tell_readings_lag_contact_and_alarms(client: ApiClient) -> None:

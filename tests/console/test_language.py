@@ -19,6 +19,7 @@ from console.refusals import PATTERNS as REFUSALS
 from contract.decisions import AlarmState, Rank, Severity, Step
 from contract.kind import LANGUAGES
 from contract.kind_file import load_kinds
+from contract.over_limit import WHATS
 from contract.records import Quality
 
 CONSOLE = Path(str(files("console")))
@@ -38,6 +39,7 @@ WORDS = {  # families whose members come from outside the texts
     "wire": ("not_json", "too_large", "bad_topic", "missing_key", "wrong_type", "out_of_range", "too_old", "in_future",
              "conflict"),
     "result": ("applied", "refused", "stale", "overridden", "expired", "interrupted"),
+    "over": [f"{act}_{what}" for act in ("too_many", "do") for what in WHATS],
     "code": ("over_limit", "expired", "no_until", "no_clock", "unknown_target"),
     "month": tuple(range(1, 13)),
 }  # fmt: skip

@@ -153,3 +153,12 @@ def test_a_clock_that_jumped_and_a_log_that_waits_for_it_are_two_troubles(
     ]
     assert "by 1 hour" in found[0][2]
     assert "30 minutes ahead" in found[1][2]
+
+
+@pytest.mark.parametrize("code", ["ar", "fr", "en"])
+def test_the_health_page_names_the_device_that_says_too_much_and_what_to_do(ailing: str, code: str) -> None:
+    shown = page(f"{ailing}{code}/health")
+    texts = languages()[code]
+    assert texts.text("over.title") in shown
+    assert "lamp-001" in shown.split(texts.text("over.means"))[1].split("</table>")[0]
+    assert texts.text("over.do_readings") in shown

@@ -6,6 +6,7 @@ from typing import Protocol
 from adapters.platform_client import PlatformClient, PlatformFault
 from nabd.process import free_port
 from stand.influxdb import InfluxServer
+from stand.unlimited import NO_LIMITS
 from tests.crash.disk import Disk, FileSizes
 from tests.crash.forge import Forge, Forged
 from tests.crash.journal import Journal
@@ -51,7 +52,7 @@ class House:
         self._write_settings()
 
     def _write_settings(self) -> None:
-        lines = ["[log]", "bytes_max = 2000000000"]
+        lines = ["[log]", "bytes_max = 2000000000", *NO_LIMITS]
         if self.broker is not None:
             lines += ["[mqtt]", "embedded = false", "connections = 2"]
         if self.influx is not None:

@@ -187,6 +187,10 @@ def test_stopping_leaves_no_task_and_no_socket_and_the_heap_does_not_grow(broker
         (["--device", "lamp", "--kind", "street_light", "--port", "x"], "--port: 'x' is not a number"),
         (["--device", "lamp", "--kind", "street_light", "--colour", "red"], "--colour: no such option"),
         (["--device", "lamp", "--kind", "street_light", "--speed", "0"], "speed: 0 is not within 1 and 3600"),
+        (
+            ["--device", "lamp", "--kind", "street_light", "--keepalive-s", "4"],
+            "keepalive_s: 4 is not within 5 and 3600",
+        ),
         (["--device", "w", "--kind", "weather_station"], "kind: weather_station has no driver here"),
         (["--config", "/nowhere/node.json"], "/nowhere/node.json: cannot be read"),
         (["--device", "lamp", "--kind", "street_light", "--data", "/nowhere"], "data: /nowhere cannot be written"),
