@@ -87,8 +87,10 @@ class Gate:
 
     def takes_telemetry(self, batch: Batch, device: str, period_ms: int, telemetry: TelemetryIn) -> bool:
         """May these readings (at least one) be kept, in the stream they are of?"""
-        newest_ms, readings = telemetry.readings[-1].at, len(telemetry.readings)
-        if not self.takes_readings(device, period_ms, batch.now_ms if newest_ms is None else newest_ms, readings):
+        newest, readings = telemetry.readings[-1], len(telemetry.readings)
+        # Without a clock a device has the windows of its boot, on the other side of zero.
+        measured_ms = newest.at if newest.at is not None else -1 - (newest.up or 0)
+        if not self.takes_readings(device, period_ms, measured_ms, readings):
             batch.count("over_limit_readings", readings)
             return False
         return self.takes_stream(batch, device, telemetry.stream)

@@ -11,7 +11,7 @@ from contract.over_limit import MESSAGES, READINGS, STREAMS
 from contract.ports import LogFull
 from ingest.limits import TOLD_MAX, WINDOWS_MAX, Gate, Limits
 from ingest.pipeline import Pipeline
-from tests.ingest.house import KINDS, NOW_MS, IngestHouse, birth, message, telemetry
+from tests.ingest.house import KINDS, NOW_MS, IngestHouse, birth, message, telemetry, without_clock
 
 PERIOD_MS = 900_000  # of a street light
 LIMITS = Limits(readings_per_period=20, messages_per_minute=30, streams_per_day=5)
@@ -49,6 +49,18 @@ def test_a_backlog_of_months_is_no_chatter(limited: IngestHouse) -> None:
         limited.hear(document)
     assert len(limited.readings()) == 10_000
     assert told(limited) == []
+
+
+def test_a_backlog_of_a_device_without_a_clock_is_none_either(limited: IngestHouse) -> None:
+    for first in range(1, 1_001, 20):
+        limited.clock.advance(2_500)
+        limited.hear(without_clock([(seq, seq * PERIOD_MS) for seq in range(first, first + 20)]))
+    assert len(limited.readings()) == 1_000
+    assert told(limited) == []
+    limited.clock.advance(60_000)
+    for first in range(1_001, 1_101, 10):
+        limited.hear(without_clock([(seq, 1_001 * PERIOD_MS) for seq in range(first, first + 10)]))
+    assert told(limited) == [("lamp-1", READINGS)]
 
 
 def test_what_is_over_the_limit_is_acknowledged_not_kept_and_not_answered(limited: IngestHouse) -> None:
