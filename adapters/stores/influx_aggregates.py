@@ -19,7 +19,7 @@ from itertools import islice
 
 from adapters.stores.aggregates import Befores, Measured, five_minutes, lasts, roll_up
 from adapters.stores.influx_aggregate_rows import RETIRED, Deliver, InfluxRows, Series, counters_of, measurement
-from adapters.stores.influx_lines import point_line, tag_text, tag_value
+from adapters.stores.influx_lines import Batch, point_line, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_reading import bounds_ns, name, text
 from adapters.stores.marks import EVERYONE, Marks, Stretch
@@ -27,7 +27,6 @@ from adapters.stores.spans import Reach
 from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, Behind, Gone, Place, Row, Step
 from contract.annals import NS_PER_MS, Point
 from contract.kind import DAY_MS, Kind, Kinds
-from contract.records import Telemetry
 
 MARKS = "nabd_marks"
 RETIRED_AT_NS = 7_258_118_400_000_000_000  # the year 2200, as the position
@@ -87,26 +86,12 @@ class InfluxAggregates:
         where = f"WHERE time >= {start_ns} AND time < {end_ns} GROUP BY time(1h) fill(none)"
         return [at_ns // NS_PER_MS for at_ns, _ in self._of.rows(f'SELECT count("seq") FROM {name(kind)} {where}')]
 
-    def note(self, records: Iterable[Telemetry], now_ms: int) -> None:
+    def note(self, batches: Iterable[Batch], now_ms: int) -> None:
         """Mark the hours of readings that are written."""
-        told = list(records)
-        spans: dict[str, tuple[int, int]] = {}
-        for record in told:  # for every message of a city; its readings are in order of seq, not always of time
-            first_ms = last_ms = record.readings[0].measured_at_ms
-            if len(record.readings) > 1:
-                times = [one.measured_at_ms for one in record.readings]
-                first_ms, last_ms = min(times), max(times)
-            span = spans.get(record.kind)
-            if span is None:
-                spans[record.kind] = first_ms, last_ms
-            elif first_ms < span[0] or last_ms > span[1]:
-                spans[record.kind] = min(first_ms, span[0]), max(last_ms, span[1])
-        for kind, span in spans.items():
-            if kind in self._kinds and not self.marks.knows(kind, *span):
-                measured = (
-                    (one.device, each.measured_at_ms) for one in told if one.kind == kind for each in one.readings
-                )
-                self.mark(kind, self.marks.note(kind, measured, now_ms))
+        for batch in batches:
+            times = [one.measured_at_ms for one in batch.readings]
+            if times and not self.marks.knows(batch.kind, min(times), max(times)):
+                self.mark(batch.kind, self.marks.note(batch.kind, batch.measured(), now_ms))
 
     def note_lines(self, lines: Iterable[str]) -> None:
         """Mark the hours of readings that are written as lines of protocol."""

@@ -12,7 +12,7 @@ sign that names them, are written as in a URL (``%5C``); `tag_value` reads them 
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import unquote
 from zlib import crc32
 
@@ -71,7 +71,15 @@ class Batch:
         self.digits: list[int] = []  # what the digits of its time count from
         # An entry each; lists side by side, for new objects would wake the garbage collector:
         self.firsts: list[int] = []  # the number of its first line
-        self.entries: list[Entry] = []
+        self.entries: list[Entry] = []  # of telemetry
+
+    def measured(self) -> Iterator[tuple[str, int]]:
+        """(device, measured_at_ms) of each reading."""
+        for entry in self.entries:
+            record = entry.record
+            assert isinstance(record, Telemetry), "nothing else is gathered"
+            for reading in record.readings:
+                yield record.device, reading.measured_at_ms
 
 
 class LineMaker:

@@ -83,18 +83,17 @@ class InfluxStore:
             return 0
         with self._write_lock:
             self.aggregates.open()
-            good, offered = entries, self._maker.add(entries, stored_at_ms)
+            offered = self._maker.add(entries, stored_at_ms)
             try:
-                lines, refused = self._send()
+                batches, refused = self._send()
             except WrongType as error:
-                good = self._sift(entries, put_away, error)
-                offered = self._maker.add(good, stored_at_ms)
-                lines, refused = self._send()
+                offered = self._maker.add(self._sift(entries, put_away, error), stored_at_ms)
+                batches, refused = self._send()
             if refused:
                 self._put_away(refused, put_away)
-            records = (entry.record for entry in good)
-            self.aggregates.note((one for one in records if isinstance(one, Telemetry)), stored_at_ms)
+            self.aggregates.note(batches, stored_at_ms)
             self._move(entries[-1].position)
+            lines = sum(len(batch.readings) for batch in batches)
             self.passed_over += offered - lines
         return lines - len(refused)
 
@@ -128,15 +127,15 @@ class InfluxStore:
     def remembered(self, name: str) -> Mapping[str, Value]:
         return self._reader.fields(name, self._log, POSITION_AT_NS)
 
-    def _send(self) -> tuple[int, list[tuple[Batch, Refused]]]:
-        """(how many lines were made of what the maker gathered, those that were refused). Raises WrongType."""
+    def _send(self) -> tuple[list[Batch], list[tuple[Batch, Refused]]]:
+        """(what the maker gathered, a line a reading; the lines that were refused). Raises WrongType."""
         made = self._maker.take()
         refused = []
         for batch, lines in made:
             for at in range(0, len(lines), LINES_MAX):
                 found = deliver(self.link.post, lines[at : at + LINES_MAX])
                 refused += [(batch, one._replace(number=at + one.number)) for one in found]
-        return sum(len(lines) for _, lines in made), refused
+        return [batch for batch, _ in made], refused
 
     def _sift(self, entries: Sequence[Entry], put_away: PutAway | None, error: WrongType) -> Sequence[Entry]:
         """Those without the readings that are not of their kind's types, which are put away."""
@@ -248,13 +247,13 @@ class InfluxStore:
             for one in readings:
                 self._maker.add([Entry(0, one.received_at_ms, one.record)], one.stored_at_ms)
             try:
-                lines, refused = self._send()
+                batches, refused = self._send()
             except WrongType as error:
                 raise self._wrong_type(error) from None
             if refused:
                 self._put_away(refused, None)
-            self.aggregates.note((one.record for one in readings), COPIED_MS)
-        return lines
+            self.aggregates.note(batches, COPIED_MS)
+        return sum(len(batch.readings) for batch in batches)
 
     def _is_gone(self, record: Telemetry) -> bool:
         return record.readings[0].measured_at_ms < self.aggregates.raw_from_ms(record.kind)
