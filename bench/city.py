@@ -61,12 +61,12 @@ def cpu_s(platform: PlatformProcess) -> tuple[float, float]:
 
 
 def telemetry(stream: str, first: int, readings: int, at_ms: int) -> bytes:
-    """One message as a lamp sends it: seqs from `first` on, a second apart."""
+    """One message as a lamp sends it: seqs from `first` on, a millisecond apart."""
     rows = [
         {
             "seq": first + n,
             "at": at_ms + n,
-            "v": {"power_w": 61.2, "level": 0.8, "voltage_v": 229.5, "energy_wh": 1000 + first + n},
+            "v": {"power_w": 61.2, "level": 0.8, "voltage_v": 229.5, "energy_wh": 1000 + (first + n) // 1000},
         }
         for n in range(readings)
     ]

@@ -244,10 +244,6 @@ class Effects(msgspec.Struct):
     def __bool__(self) -> bool:
         return any(getattr(self, field) for field in self.__struct_fields__)
 
-    def extend(self, other: "Effects") -> None:
-        for field in self.__struct_fields__:
-            getattr(self, field).extend(getattr(other, field))
-
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
     """A registered controller and the asset it sits on now."""

@@ -24,6 +24,7 @@ BACKOFF_S_MAX = 30.0
 STOP_S = 5.0
 RETRY_S = 1.0
 LIVE_BATCH = 1_000
+LIVE_GATHER_S = 0.1  # each going costs two changes of thread, however little there is to read
 TICK_REAL_S_MIN = 0.05  # twenty ticks a real second are enough for a city that runs fast
 CUT_EVERY_TICKS = 30
 
@@ -171,6 +172,7 @@ class LiveFeeder:
                 await asyncio.sleep(RETRY_S)
             else:
                 self.fault = ""
+                await asyncio.sleep(LIVE_GATHER_S)
                 await self._wake.wait()
 
     async def _follow(self) -> None:

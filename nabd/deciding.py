@@ -174,9 +174,7 @@ class Decider:
             return False
         effects = Effects()
         for entry in entries:
-            decided = self._decide(entry)
-            if entry.position > self._committed:
-                effects.extend(decided)
+            self._decide(entry, effects if entry.position > self._committed else Effects())
         last = entries[-1].position
         if effects:
             self._state.commit(effects, last)
@@ -187,9 +185,9 @@ class Decider:
             self._tell(effects, entries)
         return True
 
-    def _decide(self, entry: Entry) -> Effects:
+    def _decide(self, entry: Entry, effects: Effects) -> None:
+        """Add what follows from one entry."""
         record = entry.record
-        effects = Effects()
         if isinstance(record, Registered):
             effects.registered.append((entry.at_ms, record))
         elif isinstance(record, Acknowledged):
@@ -203,7 +201,6 @@ class Decider:
             effects.intents += acted.intents
             effects.decisions += acted.decisions
             effects.leases += acted.leases
-        return effects
 
     def _tell(self, effects: Effects, entries: Sequence[Entry]) -> None:
         """What is decided now: memory, devices and those who wait hear of it."""

@@ -13,7 +13,10 @@ from contract.records import Quality, Reading
 from rules import functions, tree
 from rules.series import DOUBTFUL, FAR_MS, Series, SeriesImage
 
-DOUBTS = Quality.RATE | Quality.STUCK
+# As plain numbers: an IntFlag's operators cost more than all the rest of a reading.
+RATE, STUCK = int(Quality.RATE), int(Quality.STUCK)
+DOUBTS = RATE | STUCK
+LATE, DATED_ROUGHLY = int(Quality.LATE), int(Quality.DATED_ROUGHLY)
 NOTHING: frozenset[str] = frozenset()
 RAIN_MS = 86_400_000
 
@@ -63,9 +66,9 @@ class Memory:
     def add(self, reading: Reading) -> bool:
         """Remember a reading; returns whether it came in time. One whose time is not known is not remembered."""
         at_ms, quality = reading.measured_at_ms, reading.quality
-        if quality & Quality.DATED_ROUGHLY:
+        if quality & DATED_ROUGHLY:
             return False
-        late = bool(quality & Quality.LATE)
+        late = bool(quality & LATE)
         doubted = self._doubted(quality) if quality & DOUBTS else NOTHING
         current, in_time, series = self.current, self.in_time, self.series
         for metric, value in reading.values.items():
@@ -86,8 +89,7 @@ class Memory:
         return frozenset(
             metric.name
             for metric in self.kind.metrics.values()
-            if (quality & Quality.RATE and metric.rate_max_per_s is not None)
-            or (quality & Quality.STUCK and metric.stuck_after_ms)
+            if (quality & RATE and metric.rate_max_per_s is not None) or (quality & STUCK and metric.stuck_after_ms)
         )
 
     def _doubt(self, metric: str, stamped: tuple[int, Value], late: bool) -> None:

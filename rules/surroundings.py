@@ -22,6 +22,8 @@ class Surroundings:
         self.zone = ZoneInfo(site.timezone)
         self.stations: dict[str, list[Asset]] = {}  # by commune, in order of asset id
         self.listened_ms = 0
+        self._sun_s = -1
+        self._sun_deg = 0.0
         self._offset_step = -1
         self._offset_ms = 0
         self._weather: dict[tuple[str, tree.SharedInput], tuple[tree.Value, int, int]] = {}
@@ -38,7 +40,7 @@ class Surroundings:
             case tree.Listened():
                 return float(self.listened_ms)
             case tree.SunElevation():
-                return elevation_deg(now_ms, self.site.latitude, self.site.longitude)
+                return self._sun_elevation_deg(now_ms)
             case tree.Between():
                 minute = self.local_ms(now_ms) % DAY_MS // MINUTE_MS
                 start, end = wanted.from_minute, wanted.to_minute
@@ -46,6 +48,14 @@ class Surroundings:
             case tree.Weekday():
                 return (self.local_ms(now_ms) // DAY_MS + EPOCH_WEEKDAY) % 7 in wanted.days
         return self._read_weather(wanted, commune, now_ms)
+
+    def _sun_elevation_deg(self, now_ms: int) -> float:
+        """At the beginning of this second: it is asked for every reading, and moves by less than 0.005 degrees."""
+        now_s = now_ms // 1000
+        if now_s != self._sun_s:
+            self._sun_s = now_s
+            self._sun_deg = elevation_deg(now_s * 1000, self.site.latitude, self.site.longitude)
+        return self._sun_deg
 
     def local_ms(self, now_ms: int) -> int:
         """Unix ms shifted by the zone's offset: its remainder by a day is the local time of day."""
