@@ -16,6 +16,7 @@ from console.pages.frame import Frame, quoted
 from contract.kind import Kind, Metric, MetricType, Value
 from contract.ports import StoreFault
 from contract.quality import DOUBTFUL, about, words
+from contract.questions import Question
 from contract.records import Quality
 
 DAY_MS = 86_400_000
@@ -212,10 +213,11 @@ def read_rows(desk: Desk, asset: str, kind: Kind, metric: Metric, name: str, *, 
     live = desk.platform.live.asset(asset)
     store, device = desk.platform.store, live.facts.device if live else None
     start_ms, end_ms = now_ms - length_ms, now_ms + 1
-    rows = store.readings(
+    question = Question(
         kind=kind.name, metric=metric.name, start_ms=start_ms, end_ms=end_ms, device=device, every_ms=every_ms,
         limit=READINGS_MAX, without=about(metric, DOUBTFUL) if hides else 0,
     )  # fmt: skip
+    rows = store.readings(question)
     if device is None or every_ms is not None:
         return Rows(list(rows), [])
     marks = store.marks(kind=kind.name, device=device, start_ms=start_ms, end_ms=end_ms, limit=READINGS_MAX)
