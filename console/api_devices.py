@@ -10,6 +10,7 @@ from console import acts, documents
 from console.live import LiveDevice
 from console.parameters import (
     QUALITY_SAYS,
+    SHOWN_MAX,
     Limit,
     PageOf,
     Text,
@@ -25,11 +26,13 @@ from contract.document import nearest
 from contract.kind import Kind, Metric, MetricType
 from contract.ports import Device
 from contract.quality import about, words
+from contract.questions import ALLOWED, Aggregate, Question
 
 READINGS_MAX = 50_000
 EVERY_MS_MIN = 1_000
 EVERY_MS_MAX = 366 * 86_400_000
 DAY_MS = 86_400_000
+AGGREGATE_SAYS = "of each step: mean, min, max, last, count or increase, as the metric's type has; only with every"
 
 
 class DeviceBody(BaseModel):
@@ -193,7 +196,8 @@ def _readings(router: APIRouter, platform: Platform) -> None:
         metric: Annotated[str, Query(max_length=64, description="a metric of the device's kind")],
         start: Annotated[str | None, Query(description="RFC 3339; a day before end when left out")] = None,
         end: Annotated[str | None, Query(description="RFC 3339, not included; now when left out")] = None,
-        every: Annotated[str | None, Query(description="mean of each step of this length, like 5m")] = None,
+        every: Annotated[str | None, Query(description="one value a step of this length, like 5m")] = None,
+        aggregate: Annotated[str | None, Query(max_length=64, description=AGGREGATE_SAYS)] = None,
         limit: Annotated[int, Query(ge=1, le=READINGS_MAX)] = 10_000,
         quality: Annotated[str | None, Query(max_length=200, description=QUALITY_SAYS)] = None,
     ) -> Response:
@@ -203,20 +207,21 @@ def _readings(router: APIRouter, platform: Platform) -> None:
         start_ms = parse_time("start", start) if start is not None else end_ms - DAY_MS
         if start_ms >= end_ms:
             raise Problem("invalid", "start: must lie before end", ["start: must lie before end"])
-        every_ms = _every(known, every)
-        rows = platform.store.readings(
-            kind=found.kind, metric=metric, start_ms=start_ms, end_ms=end_ms, device=device, every_ms=every_ms,
-            limit=limit + 1, without=about(known, parse_quality(quality)),
+        question = Question(
+            kind=found.kind, metric=metric, start_ms=start_ms, end_ms=end_ms, device=device, every_ms=_every(every),
+            aggregate=_aggregate(known, aggregate, every), limit=limit + 1,
+            without=about(known, parse_quality(quality)),
         )  # fmt: skip
+        rows = platform.store.readings(question)
         kept, following_ms = _page(list(rows), limit)
-        type_of = None if every_ms else known.type
+        type_of = None if question.every_ms and question.aggregate is not Aggregate.LAST else known.type
         document: dict[str, Any] = {
             "device": device,
             "metric": metric,
-            "unit": known.unit,
+            "unit": "" if question.aggregate is Aggregate.COUNT else known.unit,
             "readings": [[rfc3339(at_ms), documents.plain_value(type_of, value)] for at_ms, value in kept],
         }
-        if every_ms is None:
+        if question.every_ms is None:
             until_ms = end_ms if following_ms is None else following_ms
             document["marks"] = _marks(platform, found, known, start_ms, until_ms)
         if following_ms is not None:
@@ -245,13 +250,27 @@ def _page(rows: list[tuple[int, Any]], limit: int) -> tuple[list[tuple[int, Any]
     return kept, following_ms
 
 
-def _every(metric: Metric, every: str | None) -> int | None:
-    if every is None:
-        return None
-    if metric.type is MetricType.ENUM:
-        sentence = f"every: {metric.name} is a word, and words have no mean; leave it out"
+def _every(every: str | None) -> int | None:
+    return None if every is None else parse_duration("every", every, EVERY_MS_MIN, EVERY_MS_MAX)
+
+
+def _aggregate(metric: Metric, aggregate: str | None, every: str | None) -> Aggregate | None:
+    """What a step says; None when no step is asked for, or what it says by itself. Raises Problem."""
+    allowed = ALLOWED[metric.type]
+    sentence = ""
+    if aggregate is None:
+        if every is not None and metric.type is MetricType.ENUM:
+            sentence = f"every: {metric.name} is a word, and words have no mean; leave it out, or say aggregate=last"
+    elif every is None:
+        sentence = f"aggregate: {aggregate[:SHOWN_MAX]!r} is told of steps only; say how long one is, like every=1h"
+    elif aggregate not in allowed:
+        sentence = (
+            f"aggregate: {aggregate[:SHOWN_MAX]!r} is nothing that {metric.name} has, of type {metric.type}; "
+            f"it has {', '.join(allowed)}"
+        )
+    if sentence:
         raise Problem("invalid", sentence, [sentence])
-    return parse_duration("every", every, EVERY_MS_MIN, EVERY_MS_MAX)
+    return None if aggregate is None else Aggregate(aggregate)
 
 
 def _device(platform: Platform, device: str) -> Device:

@@ -11,6 +11,7 @@ from contract.kind import Value
 from contract.log_gauge import LogGauge
 from contract.losses import KeepsLoss
 from contract.quarantine import Quarantined, QuarantineRows, Settled
+from contract.questions import Question
 from contract.records import Entry, Reading, Record, Registered, Telemetry
 
 # ---------------------------------------------------------------------------------------------------------- time
@@ -157,24 +158,12 @@ class Store(KeepsLoss, Protocol):
         without `put_away` it is a StoreFault like any other. Raises StoreFault, and what `put_away` raises.
         """
 
-    def readings(
-        self,
-        *,
-        kind: str,
-        metric: str,
-        start_ms: int,
-        end_ms: int,
-        device: str | None = None,
-        asset: str | None = None,
-        every_ms: int | None = None,
-        limit: int = 10_000,
-        without: int = 0,
-    ) -> Sequence[tuple[int, Value]]:
-        """(measured_at_ms, value) in time order within [start, end); with `every_ms` one a step, named by its start:
-        the mean of numbers and booleans, the last of all else. Where raw readings are gone, what is left of them.
+    def readings(self, question: Question) -> Sequence[tuple[int, Value]]:
+        """(measured_at_ms, value) in time order; of steps one each that has readings, named by its start.
 
-        Readings that have a bit of `without` in their quality are left out. An aggregate cannot tell what it would be
-        without them: so with a bit in it the answer is made of raw readings alone, and begins where these begin.
+        Where raw readings are gone, what is left of them: a step that is a multiple of what is left says what it said
+        before. Raises KeyError for a kind or metric there is none of, ValueError for what `Question.way` refuses,
+        StoreFault.
         """
 
     def marks(

@@ -48,6 +48,7 @@ from contract import full_disk
 from contract.kind import Kind, Kinds, Value
 from contract.losses import Loss
 from contract.ports import PutAway, StoredReading, StoreFault
+from contract.questions import Question
 from contract.records import Entry, Telemetry
 
 SCHEMA = 1
@@ -177,26 +178,8 @@ class DuckStore:
             self.aggregates.marks.add(kind, marks)
         return stored
 
-    def readings(
-        self,
-        *,
-        kind: str,
-        metric: str,
-        start_ms: int,
-        end_ms: int,
-        device: str | None = None,
-        asset: str | None = None,
-        every_ms: int | None = None,
-        limit: int = 10_000,
-        without: int = 0,
-    ) -> Sequence[tuple[int, Value]]:
-        """Raw values, or one a step: the mean of a number or a boolean, the last of a counter or an enum.
-
-        A step is named by its first millisecond; where raw readings are gone, so is what is left of them.
-        Raises KeyError for a kind or metric there is none of, StoreFault.
-        """
-        sources = {"device": device, "asset": asset}
-        return self._reader.readings(kind, metric, (start_ms, end_ms), sources, every_ms, limit, without)
+    def readings(self, question: Question) -> Sequence[tuple[int, Value]]:
+        return self._reader.readings(question)
 
     def marks(
         self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000

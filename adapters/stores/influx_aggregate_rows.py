@@ -7,7 +7,7 @@ from typing import Any
 from adapters.stores.aggregates import Measured
 from adapters.stores.influx_lines import FIELDS, point_line, tag_value
 from adapters.stores.influx_link import InfluxLink
-from adapters.stores.influx_reading import name
+from adapters.stores.influxql import name
 from contract.aggregates import FIVE_MINUTES_MS, Place, Row
 from contract.annals import NS_PER_MS, Point
 from contract.kind import Kind, MetricType

@@ -21,7 +21,7 @@ from adapters.stores.aggregates import Befores, Measured, five_minutes, lasts, r
 from adapters.stores.influx_aggregate_rows import RETIRED, Deliver, InfluxRows, Series, counters_of, measurement
 from adapters.stores.influx_lines import Batch, point_line, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
-from adapters.stores.influx_reading import bounds_ns, name, text
+from adapters.stores.influxql import bounds_ns, name, text
 from adapters.stores.marks import EVERYONE, Marks, Stretch
 from adapters.stores.spans import Reach
 from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, Behind, Gone, Place, Row, Step

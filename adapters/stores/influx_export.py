@@ -13,7 +13,7 @@ from adapters.stores.arrow_columns import metrics_of, schema, typed
 from adapters.stores.duckdb_tables import FIXED
 from adapters.stores.influx_lines import FIELDS, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
-from adapters.stores.influx_reading import name, text, within
+from adapters.stores.influxql import name, text, within
 from adapters.stores.slices import in_slices
 from contract.annals import NS_PER_MS
 from contract.extracts import Wanted

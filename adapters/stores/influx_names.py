@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from adapters.stores.influx_aggregate_rows import raw_floors
 from adapters.stores.influx_lines import tag_value
 from adapters.stores.influx_link import InfluxLink
-from adapters.stores.influx_reading import name, within
+from adapters.stores.influxql import name, within
 from contract import ranges
 from contract.annals import NS_PER_MS
 from contract.extracts import Held

@@ -24,6 +24,7 @@ from contract.kind import Kinds, Value
 from contract.losses import Loss
 from contract.ports import PutAway, StoredReading, StoreFault
 from contract.quarantine import STORE_REFUSED, Quarantined
+from contract.questions import Question
 from contract.records import Entry, Telemetry
 from contract.wire import topics
 
@@ -190,27 +191,9 @@ class InfluxStore:
 
     # -- reading
 
-    def readings(
-        self,
-        *,
-        kind: str,
-        metric: str,
-        start_ms: int,
-        end_ms: int,
-        device: str | None = None,
-        asset: str | None = None,
-        every_ms: int | None = None,
-        limit: int = 10_000,
-        without: int = 0,
-    ) -> Sequence[tuple[int, Value]]:
-        """Raw values, or one a step: the mean of a number or a boolean, the last of a counter or an enum.
-
-        A step is named by its first millisecond; where raw readings are gone, so is what is left of them.
-        Raises KeyError for a kind or metric there is none of, StoreFault.
-        """
-        self._kinds[kind].metrics[metric]
-        reach = self.aggregates.reach(kind)
-        return self._reader.readings(kind, metric, (start_ms, end_ms), (device, asset), every_ms, limit, reach, without)
+    def readings(self, question: Question) -> Sequence[tuple[int, Value]]:
+        self._kinds[question.kind].metrics[question.metric]
+        return self._reader.readings(question, self.aggregates.reach(question.kind))
 
     def marks(
         self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000

@@ -7,7 +7,7 @@ at the first millisecond of a bucket; everywhere else it holds exactly what was 
 from typing import NamedTuple
 
 from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS
-from contract.kind import DAY_MS, Metric, MetricType
+from contract.kind import DAY_MS
 
 RAW = 0
 LONG_MS = 2 * DAY_MS
@@ -26,11 +26,6 @@ class Reach(NamedTuple):
     raw_ms: int  # raw readings
     five_minutes_ms: int
     exact_ms: int  # up to when every aggregate is what its readings say
-
-
-def is_mean(metric: Metric) -> bool:
-    """A step of it is a mean: of a number, and of a boolean, whose mean is the share of readings that said yes."""
-    return metric.type in (MetricType.NUMBER, MetricType.BOOLEAN)
 
 
 def plan(start_ms: int, end_ms: int, every_ms: int | None, reach: Reach, *, is_raw: bool = False) -> list[Span]:
@@ -54,4 +49,18 @@ def plan(start_ms: int, end_ms: int, every_ms: int | None, reach: Reach, *, is_r
             spans += [Span(RAW, at_ms, first_ms), Span(coarsest, first_ms, last_ms)]
             at_ms = last_ms
     spans.append(Span(RAW, at_ms, end_ms))
+    return [span for span in spans if span.start_ms < span.end_ms]
+
+
+def before(at_ms: int, reach: Reach, *, is_raw: bool = False) -> list[Span]:
+    """Where to look, one after the other, for the last reading before a moment that has raw readings behind it.
+
+    The day before comes first, for it has it nearly always; each width is used where it is what readings say.
+    `is_raw`: no aggregate can answer.
+    """
+    floor_ms = reach.raw_ms if is_raw else min(at_ms - at_ms % HOUR_MS, reach.exact_ms)
+    near_ms, early_ms = max(floor_ms, at_ms - DAY_MS), max(0, floor_ms - DAY_MS)
+    spans = [Span(RAW, near_ms, at_ms), Span(RAW, floor_ms, near_ms)]
+    if not is_raw:
+        spans += [Span(HOUR_MS, early_ms, floor_ms), Span(HOUR_MS, 0, early_ms)]
     return [span for span in spans if span.start_ms < span.end_ms]

@@ -1,10 +1,12 @@
 """A metric over a day, a week, a month or a year. Where nothing was measured the line is broken: a gap is no value.
 
+Over more than a day the readings of a step are one value: a number's mean, and of a counter how much it grew, as bars.
 Times stand on the axis in the site's zone, whatever the browser's; in Arabic time runs from right to left.
 """
 
 import asyncio
 from collections.abc import Sequence
+from math import inf
 from typing import Any, NamedTuple
 
 from nicegui import events, ui
@@ -16,6 +18,7 @@ from console.pages.frame import Frame, quoted
 from contract.kind import Kind, Metric, MetricType, Value
 from contract.ports import StoreFault
 from contract.quality import DOUBTFUL, about, words
+from contract.questions import Aggregate, Question
 from contract.records import Quality
 
 DAY_MS = 86_400_000
@@ -30,6 +33,8 @@ REFRESH_EVERY = 10
 PATIENCE_S = 1.5  # a page must not wait for a slow store: it has more to show than this
 GAP_PERIODS = 2.5
 INK, LINE, AXIS, DOUBT = "#0d9488", "#8fa39d55", "#7d918b", "#d97706"
+AXIS_KEYS = ("min", "max", "interval")
+BARS = {"type": "bar", "barMaxWidth": 24}
 SHOWN_MARKS = ~int(Quality.LATE)  # that a reading came late says nothing against its value
 
 
@@ -116,10 +121,17 @@ class Chart:
         if (rows, hides) == self._drawn:
             return
         self._drawn = rows, hides
-        self._note.content = h("p", self.language.text("chart.empty"), class_="muted small") if not rows.values else ""
+        self._note.content = self._note_html(metric, rows)
         self._chart.options.clear()
         self._chart.options.update(self._options(metric, rows))
         self._chart.update()
+
+    def _note_html(self, metric: Metric, rows: Rows) -> Html | str:
+        if not rows.values:
+            return h("p", self.language.text("chart.empty"), class_="muted small")
+        if is_growth(metric, self._range):
+            return h("p", self.language.text(f"chart.grown_{self._range}"), class_="muted small")
+        return ""
 
     def _away_html(self, fault: Exception) -> Html:
         """What is drawn already stays, and why nothing newer is: English and exact, as the store says it."""
@@ -132,9 +144,9 @@ class Chart:
         length_ms, every_ms = RANGES[self._range]
         now_ms = self.desk.platform.clock.now_ms()
         rtl = self.language.direction == "rtl"
-        gap_ms = GAP_PERIODS * max(self.kind.period_s * 1000, every_ms or 0)
+        grows = is_growth(metric, self._range)  # bars need no gaps
+        gap_ms = inf if grows else GAP_PERIODS * max(self.kind.period_s * 1000, every_ms or 0)
         data = broken(rows.values, gap_ms, factor, self._shift)
-        stepped = metric.name in self.kind.targets or metric.type is MetricType.BOOLEAN
         return {
             "useUTC": True,
             "animation": False,
@@ -155,27 +167,23 @@ class Chart:
             "yAxis": {
                 "type": "value",
                 "position": "right" if rtl else "left",
-                "scale": metric.unit not in ("ratio", "W", "l_min") and metric.type is not MetricType.BOOLEAN,
+                "scale": metric.unit not in ("ratio", "W", "l_min")
+                and metric.type is not MetricType.BOOLEAN
+                and not grows,
                 "axisLabel": {"color": AXIS, **self._written(metric, "formatter", 0)},
                 "splitLine": {"lineStyle": {"color": LINE}},
-                **({"min": 0, "max": 100} if metric.unit == "ratio" else {}),
-                **({"min": 0, "max": 1, "interval": 1} if metric.type is MetricType.BOOLEAN else {}),
+                **_ends(metric),
             },
             "tooltip": {
                 "trigger": "axis",
-                **self._written(metric, "valueFormatter", decimals),
+                **self._written(metric, "valueFormatter", decimals + grows),  # a step's part of a counter is small
             },
             "series": [
                 {
                     "name": self.language.label(metric.labels, metric.name),
-                    "type": "line",
                     "data": data,
-                    "showSymbol": len(data) < 2,
-                    "connectNulls": False,
-                    "step": "end" if stepped else False,
-                    "lineStyle": {"color": INK, "width": 2},
                     "itemStyle": {"color": INK},
-                    "areaStyle": {"color": INK, "opacity": 0.10},
+                    **(BARS if grows else self._line(metric, len(data))),
                 },
                 *(
                     {
@@ -188,6 +196,17 @@ class Chart:
                     for word, marked in rows.marked().items()
                 ),
             ],
+        }
+
+    def _line(self, metric: Metric, points: int) -> dict[str, Any]:
+        stepped = metric.name in self.kind.targets or metric.type is MetricType.BOOLEAN
+        return {
+            "type": "line",
+            "showSymbol": points < 2,
+            "connectNulls": False,
+            "step": "end" if stepped else False,
+            "lineStyle": {"color": INK, "width": 2},
+            "areaStyle": {"color": INK, "opacity": 0.10},
         }
 
     def _written(self, metric: Metric, key: str, decimals: int) -> dict[str, str]:
@@ -205,17 +224,31 @@ class Chart:
         return ms + utc_offset_ms(ms, self.desk.zone)
 
 
+def _ends(metric: Metric) -> dict[str, int | None]:
+    """Where the axis of values begins and ends; null where it chooses, or the ends of the metric before would stay."""
+    if metric.type is MetricType.BOOLEAN:
+        return {"min": 0, "max": 1, "interval": 1}
+    return {"min": 0, "max": 100, "interval": None} if metric.unit == "ratio" else dict.fromkeys(AXIS_KEYS)
+
+
+def is_growth(metric: Metric, name: str) -> bool:
+    """Does a range show how much a counter grew in each step? What it shows itself says little over a week."""
+    return metric.type is MetricType.COUNTER and RANGES[name][1] is not None
+
+
 def read_rows(desk: Desk, asset: str, kind: Kind, metric: Metric, name: str, *, hides: bool = False) -> Rows:
-    """The values of a range; `hides`: without those in doubt. Means of a step have no marks of their own."""
+    """The values of a range; `hides`: without those in doubt. Steps have no marks of their own."""
     length_ms, every_ms = RANGES[name]
     now_ms = desk.platform.clock.now_ms()
     live = desk.platform.live.asset(asset)
     store, device = desk.platform.store, live.facts.device if live else None
     start_ms, end_ms = now_ms - length_ms, now_ms + 1
-    rows = store.readings(
+    question = Question(
         kind=kind.name, metric=metric.name, start_ms=start_ms, end_ms=end_ms, device=device, every_ms=every_ms,
-        limit=READINGS_MAX, without=about(metric, DOUBTFUL) if hides else 0,
+        aggregate=Aggregate.INCREASE if is_growth(metric, name) else None, limit=READINGS_MAX,
+        without=about(metric, DOUBTFUL) if hides else 0,
     )  # fmt: skip
+    rows = store.readings(question)
     if device is None or every_ms is not None:
         return Rows(list(rows), [])
     marks = store.marks(kind=kind.name, device=device, start_ms=start_ms, end_ms=end_ms, limit=READINGS_MAX)

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.stores.duckdb_store import DuckStore
 from adapters.stores.influx_store import InfluxStore
-from contract.kind import Kinds
+from contract.kind import Kinds, Value
 from contract.kind_file import load_kinds
+from contract.ports import Store
+from contract.questions import Question
 from stand.influxdb import InfluxServer
 
 KINDS = load_kinds()
@@ -22,6 +25,11 @@ OpenStore = Callable[..., AnyStore]
 
 def influx_store(server: InfluxServer, bucket: str, kinds: Kinds = KINDS, *, timeout_s: float = 10.0) -> InfluxStore:
     return InfluxStore(server.url, server.org, bucket, server.token, kinds, timeout_s)
+
+
+def ask(store: Store, **asked: Any) -> list[tuple[int, Value]]:
+    """What a store says to a question with these fields."""
+    return list(store.readings(Question(**asked)))
 
 
 @pytest.fixture(params=STORES)

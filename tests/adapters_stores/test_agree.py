@@ -1,6 +1,7 @@
 """Whatever is asked, InfluxDB answers what DuckDB answers: values, steps, and the order within a millisecond."""
 
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from zlib import crc32
 
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 from adapters.stores.duckdb_store import DuckStore
 from contract.ports import Store
+from contract.questions import ALLOWED
 from contract.records import Entry, Reading, Telemetry
 from stand.influxdb import InfluxServer
-from tests.adapters_stores.conftest import KINDS, influx_store
+from tests.adapters_stores.conftest import KINDS, ask, influx_store
 from tests.adapters_stores.entries import AT_MS
 
 pytestmark = pytest.mark.services
@@ -45,21 +47,15 @@ def entry(position: int, device: str, stream: str, reading: Reading) -> Entry:
 
 def answers(store: Store) -> list[object]:
     told: list[object] = [sorted(store.latest(), key=lambda one: one[0]), store.count()]
-    for metric in ("power_w", "energy_wh", "level_by"):
-        for device in (None, "lamp-1"):
-            for every_ms in (None, STEP_MS, 7):
-                for limit in (3, 1_000):
-                    for start_ms, end_ms in ((0, 2**53), (AT_MS + 1, AT_MS + 2 * STEP_MS + 1)):
-                        rows = store.readings(
-                            kind="street_light",
-                            metric=metric,
-                            start_ms=start_ms,
-                            end_ms=end_ms,
-                            device=device,
-                            every_ms=every_ms,
-                            limit=limit,
-                        )
-                        told.append([(at, one if isinstance(one, str) else round(one, 6)) for at, one in rows])
+    street_light = KINDS["street_light"].metrics
+    for metric, device, (start_ms, end_ms) in product(
+        ("power_w", "energy_wh", "level_by"), (None, "lamp-1"), ((0, 2**53), (AT_MS + 1, AT_MS + 2 * STEP_MS + 1))
+    ):
+        asked = {"metric": metric, "device": device, "start_ms": start_ms, "end_ms": end_ms}
+        ways = [(every_ms, way) for every_ms in (STEP_MS, 7) for way in ALLOWED[street_light[metric].type]]
+        for (every_ms, way), limit in product([(None, None), *ways], (3, 1_000)):
+            rows = ask(store, kind="street_light", **asked, every_ms=every_ms, aggregate=way, limit=limit)
+            told.append([(at, one if isinstance(one, str) else round(one, 6)) for at, one in rows])
     return told
 
 
@@ -94,8 +90,8 @@ def test_the_last_of_one_millisecond_is_the_one_of_the_highest_seq_though_its_po
         )
         asked = {"kind": "street_light", "metric": "energy_wh", "start_ms": 0, "end_ms": 2**53}
         wanted = [float(CROSSING + n) for n in (-1, 0, 1)]
-        assert [value for _, value in store.readings(**asked)] == wanted  # type: ignore[arg-type]
-        assert [value for _, value in store.readings(**asked, limit=2)] == wanted[:2]  # type: ignore[arg-type]
-        assert [value for _, value in store.readings(**asked, every_ms=STEP_MS)] == wanted[2:]  # type: ignore[arg-type]
+        assert [value for _, value in ask(store, **asked)] == wanted
+        assert [value for _, value in ask(store, **asked, limit=2)] == wanted[:2]
+        assert [value for _, value in ask(store, **asked, every_ms=STEP_MS)] == wanted[2:]
         [(_, _, _, latest)] = store.latest()
         assert latest == {"energy_wh": wanted[2]}

@@ -10,7 +10,7 @@ from adapters.stores.influx_lines import LineMaker, at_ns, find, point_line, tag
 from contract.annals import NS_PER_MS, Point
 from contract.records import Entry, Reading, Telemetry
 from stand.influxdb import InfluxServer
-from tests.adapters_stores.conftest import KINDS, influx_store
+from tests.adapters_stores.conftest import KINDS, ask, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry
 
 ODD = [
@@ -91,7 +91,7 @@ def test_places_and_groups_of_any_text_come_back(
     stored = [one.record for one in store.history(0, 2**53)]
     assert all(entry.record in stored for entry in entries)
     for asset in {place[0] for place in places if place[0]}:
-        rows = store.readings(kind="street_light", metric="power_w", start_ms=0, end_ms=2**53, asset=asset, limit=99)
+        rows = ask(store, kind="street_light", metric="power_w", start_ms=0, end_ms=2**53, asset=asset, limit=99)
         assert (AT_MS + 1000 * [entry[0] for entry in places].index(asset) + 1000, number) in rows
     store.close()
 

@@ -17,7 +17,7 @@ from contract.ports import StoredReading, StoreFault
 from contract.records import Entry, Quality, Telemetry
 from stand.influxdb import InfluxServer
 from tests.adapters_stores.aggregating import SMALL, aggregates, drain, retire, wanted
-from tests.adapters_stores.conftest import KINDS, STORES, AnyStore, OpenStore, influx_store
+from tests.adapters_stores.conftest import KINDS, STORES, AnyStore, OpenStore, ask, influx_store
 from tests.adapters_stores.entries import AT_MS, telemetry
 from tests.adapters_stores.test_aggregates import make
 
@@ -76,12 +76,12 @@ def test_what_is_left_of_readings_is_told_where_they_are_gone(open_store: OpenSt
     drain(store, HOUR + DAY_MS)
     five = [(HOUR + n * 20 * 60_000, float(n)) for n in range(1, 10)]
     retire(store, HOUR + 11 * DAY_MS)
-    assert list(store.readings(metric="power_w", **ASKED)) == five  # type: ignore[arg-type]
-    assert [value for _, value in store.readings(metric="level_by", **ASKED)] == ["safe"] * 9  # type: ignore[arg-type]
+    assert ask(store, metric="power_w", **ASKED) == five
+    assert [value for _, value in ask(store, metric="level_by", **ASKED)] == ["safe"] * 9
     retire(store, HOUR + 401 * DAY_MS)
     hours = [(HOUR, 1.5), (HOUR + HOUR_MS, 4.0), (HOUR + 2 * HOUR_MS, 7.0), (HOUR + 3 * HOUR_MS, 9.0)]
-    assert list(store.readings(metric="power_w", **ASKED)) == hours  # type: ignore[arg-type]
-    assert [value for _, value in store.readings(metric="energy_wh", **ASKED)] == [14.0, 35.0, 56.0, 63.0]  # type: ignore[arg-type]
+    assert ask(store, metric="power_w", **ASKED) == hours
+    assert [value for _, value in ask(store, metric="energy_wh", **ASKED)] == [14.0, 35.0, 56.0, 63.0]
 
 
 def test_asked_without_some_quality_only_raw_readings_answer_from_where_they_begin(open_store: OpenStore) -> None:
@@ -93,7 +93,7 @@ def test_asked_without_some_quality_only_raw_readings_answer_from_where_they_beg
     retire(store, HOUR + 11 * DAY_MS)
     store.write([telemetry(101, 101, {"power_w": 9.0}, at_ms=HOUR + HOUR_MS + 1)], HOUR + 11 * DAY_MS)
     drain(store, HOUR + 12 * DAY_MS)
-    asked = partial(store.readings, metric="power_w", **ASKED)  # type: ignore[arg-type]
+    asked = partial(ask, store, metric="power_w", **ASKED)
     raw = [(HOUR + n * 20 * 60_000, float(n)) for n in range(72, 101)]
     assert [value for _, value in asked()][:5] == [1.0, 2.0, 6.0, 4.0, 5.0], "the late one is in the third five minutes"
     assert list(asked(without=Quality.RATE)) == raw
@@ -105,13 +105,13 @@ def test_asked_without_some_quality_only_raw_readings_answer_from_where_they_beg
     marks = store.marks(kind="street_light", device="lamp-1", start_ms=0, end_ms=2**53)
     assert marks == [(at_ms, Quality.LATE) for at_ms, _ in raw]
     before = {**ASKED, "end_ms": HOUR + HOUR_MS}
-    assert list(store.readings(metric="power_w", without=Quality.RATE, **before)) == []  # type: ignore[arg-type]
+    assert ask(store, metric="power_w", without=Quality.RATE, **before) == []
 
 
 def charts(store: AnyStore, start_ms: int = 0) -> dict[tuple[str, int | None], list[tuple[int, Value]]]:
     return {
         (metric, every_ms): list(
-            store.readings(kind="street_light", metric=metric, start_ms=start_ms, end_ms=2**53, every_ms=every_ms)
+            ask(store, kind="street_light", metric=metric, start_ms=start_ms, end_ms=2**53, every_ms=every_ms)
         )
         for metric in ("power_w", "energy_wh", "level_by")
         for every_ms in (None, FIVE_MINUTES_MS, 7 * 60_000, HOUR_MS, STEP_MS)
@@ -150,12 +150,12 @@ def test_a_long_time_is_answered_from_aggregates_exactly_also_at_its_ends(open_s
     store = open_store()
     store.write(hourly(400), HOUR)
     asked = {**ASKED, "start_ms": HOUR + 1234, "end_ms": HOUR + 390 * 20 * 60_000 + 1}
-    before = [list(store.readings(metric="power_w", every_ms=every_ms, **asked)) for every_ms in (HOUR_MS, STEP_MS)]  # type: ignore[arg-type]
+    before = [ask(store, metric="power_w", every_ms=every_ms, **asked) for every_ms in (HOUR_MS, STEP_MS)]
     drain(store, HOUR + 400 * DAY_MS)
-    after = [list(store.readings(metric="power_w", every_ms=every_ms, **asked)) for every_ms in (HOUR_MS, STEP_MS)]  # type: ignore[arg-type]
+    after = [ask(store, metric="power_w", every_ms=every_ms, **asked) for every_ms in (HOUR_MS, STEP_MS)]
     assert after == before
     store.write([telemetry(401, 401, {"power_w": 1000.0}, at_ms=HOUR + 10 * HOUR_MS + 1)], HOUR)
-    changed = dict(store.readings(metric="power_w", every_ms=HOUR_MS, **asked))  # type: ignore[arg-type]
+    changed = dict(ask(store, metric="power_w", every_ms=HOUR_MS, **asked))
     assert changed[HOUR + 10 * HOUR_MS] == (30 + 31 + 32 + 1000) / 4, "what is not aggregated yet is told, too"
 
 

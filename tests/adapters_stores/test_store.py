@@ -11,20 +11,20 @@ from msgspec import structs
 
 from adapters.stores.duckdb_store import DuckStore
 from contract.aggregates import HOUR_MS
-from contract.kind import Metric, MetricType
+from contract.kind import Metric, MetricType, Value
 from contract.losses import Loss
 from contract.ports import LogFull, Store, StoredReading, StoreFault
 from contract.quarantine import Quarantined
 from contract.records import Entry, Reading, Telemetry
-from tests.adapters_stores.conftest import KINDS, OpenStore
+from tests.adapters_stores.conftest import KINDS, OpenStore, ask
 from tests.adapters_stores.entries import AT_MS, telemetry, tick
 
 ALL = {"start_ms": 0, "end_ms": 2**53}
 
 
-def powers(store: Store, **more: object) -> list[tuple[int, object]]:
+def powers(store: Store, **more: object) -> list[tuple[int, Value]]:
     asked = {"kind": "street_light", "metric": "power_w", **ALL} | more
-    return list(store.readings(**asked))  # type: ignore[arg-type]
+    return ask(store, **asked)
 
 
 def test_a_new_store_is_empty(open_store: OpenStore) -> None:

@@ -6,9 +6,13 @@ from typing import Any
 
 from contract.decisions import AlarmState, Decision, IntentState, Lease
 from contract.kind import Value
+from contract.kind_file import load_kinds
 from contract.ports import AlarmRow, Device, Effects, LedgerRow
 from contract.quarantine import ALL, Quarantined, QuarantineUse, Replayed, Settled, Wanted
+from contract.questions import Aggregate, Question
 from contract.records import Entry, Reading, Record, Telemetry
+
+KINDS = load_kinds()
 
 
 class FakeClock:
@@ -186,31 +190,27 @@ class MemoryStore:
                         self.rows.setdefault((entry.record.device, metric), []).append((reading.measured_at_ms, value))
         return written
 
-    def readings(
-        self,
-        *,
-        kind: str,
-        metric: str,
-        start_ms: int,
-        end_ms: int,
-        device: str | None = None,
-        asset: str | None = None,
-        every_ms: int | None = None,
-        limit: int = 10_000,
-        without: int = 0,
-    ) -> Sequence[tuple[int, Value]]:
-        thing = device or asset or ""
-        rows = sorted(
+    def readings(self, question: Question) -> Sequence[tuple[int, Value]]:
+        """Of a counter that is never reset."""
+        thing, every_ms = question.device or question.asset or "", question.every_ms
+        found = sorted(
             row
-            for row in self.rows.get((thing, metric), ())
-            if start_ms <= row[0] < end_ms and not self.qualities.get((thing, row[0]), 0) & without
+            for row in self.rows.get((thing, question.metric), ())
+            if not self.qualities.get((thing, row[0]), 0) & question.without
         )
+        rows = [row for row in found if question.start_ms <= row[0] < question.end_ms]
         if every_ms is None:
-            return rows[:limit]
-        steps: dict[int, list[float]] = {}
+            return rows[: question.limit]
+        before = [value for at_ms, value in found if at_ms < question.start_ms][-1:]
+        steps: dict[int, list[Value]] = {}
+        told: list[tuple[int, Value]] = []
         for at_ms, value in rows:
-            steps.setdefault(at_ms - at_ms % every_ms, []).append(float(value))
-        return [(at_ms, sum(values) / len(values)) for at_ms, values in sorted(steps.items())][:limit]
+            steps.setdefault(at_ms - at_ms % every_ms, []).append(value)
+        way = question.way(KINDS[question.kind].metrics[question.metric]) or Aggregate.LAST
+        for at_ms, values in sorted(steps.items()):
+            told.append((at_ms, _step(way, values, before)))
+            before = values[-1:]
+        return told[: question.limit]
 
     def marks(
         self, *, kind: str, device: str, start_ms: int, end_ms: int, limit: int = 10_000
@@ -226,6 +226,19 @@ class MemoryStore:
 
     def close(self) -> None:
         pass
+
+
+def _step(way: Aggregate, values: Sequence[Value], before: Sequence[Value]) -> Value:
+    if way is Aggregate.COUNT:
+        return float(len(values))
+    if way is Aggregate.LAST:
+        return values[-1]
+    numbers = [float(value) for value in values]
+    if way is Aggregate.INCREASE:
+        return numbers[-1] - float((*before, *values)[0])
+    if way is Aggregate.MEAN:
+        return sum(numbers) / len(numbers)
+    return min(numbers) if way is Aggregate.MIN else max(numbers)
 
 
 class MemoryState:

@@ -271,6 +271,31 @@ def test_every_gives_the_mean_of_each_step(client: ApiClient) -> None:
     assert all(229 < value < 233 for _, value in steps)
 
 
+def steps_of(client: ApiClient, metric: str, aggregate: str, device: str = "lamp-001") -> dict[str, Any]:
+    asked = {"metric": metric, "every": "2h", "start": "2026-11-23T12:00:00Z", "end": "2026-11-23T18:00:00Z"}
+    document: dict[str, Any] = client.get(
+        f"/api/v1/devices/{device}/readings", params={**asked, "aggregate": aggregate}
+    ).json()
+    return document
+
+
+def test_a_step_says_what_it_is_asked_for(client: ApiClient) -> None:
+    told = {way: steps_of(client, "voltage_v", way) for way in ("min", "mean", "max", "last", "count")}
+    of_first = {way: document["readings"][0][1] for way, document in told.items()}
+    assert of_first["min"] <= of_first["mean"] <= of_first["max"]
+    assert of_first["min"] <= of_first["last"] <= of_first["max"]
+    assert {way: document["unit"] for way, document in told.items()} == {
+        "min": "V", "mean": "V", "max": "V", "last": "V", "count": "",
+    }  # fmt: skip
+    energy = steps_of(client, "energy_wh", "increase")
+    assert (energy["unit"], [grown for _, grown in energy["readings"]]) == ("Wh", [2.0, 2.0, 2.0])
+
+
+def test_the_last_of_a_step_keeps_its_type(client: ApiClient) -> None:
+    assert {type(value) for _, value in steps_of(client, "open", "last", "valve-001")["readings"]} == {bool}
+    assert {value for _, value in steps_of(client, "level_by", "last")["readings"]} == {"schedule"}
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
@@ -278,6 +303,15 @@ def test_every_gives_the_mean_of_each_step(client: ApiClient) -> None:
         ("metric=powr_w", "did you mean 'power_w'"),
         ("metric=level_by&every=5m", "words have no mean"),
         ("metric=power_w&every=5", "not a duration"),
+        ("metric=power_w&aggregate=max", "aggregate: 'max' is told of steps only; say how long one is, like every=1h"),
+        ("metric=power_w&every=1h&aggregate=median", "'median'"),
+        ("metric=power_w&every=1h&aggregate=increase", "of type number; it has mean, min, max, last, count"),
+        (
+            "metric=energy_wh&every=1h&aggregate=max",
+            "aggregate: 'max' is nothing that energy_wh has, of type counter; ",
+        ),
+        ("metric=energy_wh&every=1h&aggregate=mean", "it has last, count, increase"),
+        ("metric=level_by&every=1h&aggregate=min", "it has last, count"),
         ("metric=power_w&every=1ms", "must lie from"),
         ("metric=power_w&every=99999999d", "must lie from"),
         ("metric=power_w&start=yesterday", "RFC 3339"),

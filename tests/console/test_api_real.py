@@ -46,6 +46,12 @@ def test_devices_and_readings_come_back_as_they_went_in(client: ApiClient) -> No
     assert [at for at, _ in steps][:3] == [f"2026-11-23T{hour}:00:00.000Z" for hour in (12, 14, 16)]
 
 
+def test_a_step_of_a_counter_says_how_much_it_grew(client: ApiClient) -> None:
+    asked = {"metric": "energy_wh", "every": "2h", "start": "2026-11-23T12:00:00Z", "end": "2026-11-23T18:00:00Z"}
+    steps = client.get("/api/v1/devices/lamp-001/readings", params={**asked, "aggregate": "increase"}).json()
+    assert (steps["unit"], [grown for _, grown in steps["readings"]]) == ("Wh", [2.0, 2.0, 2.0])
+
+
 def test_booleans_and_words_keep_their_type(client: ApiClient) -> None:
     opened = client.get("/api/v1/devices/valve-001/readings?metric=open").json()["readings"]
     assert {type(value) for _, value in opened} == {bool}

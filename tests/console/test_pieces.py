@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from console.desk import Desk, gap_of
 from console.documents import missing
 from console.language import languages
 from console.markup import Html, h, isolated
-from console.pages.charts import broken
+from console.pages.charts import broken, read_rows
 from console.pages.commands import scope_of
 from console.pages.pieces import Pieces
 from console.wishes import Progress, progress, read_wishes
@@ -44,6 +45,19 @@ def test_a_line_is_broken_where_nothing_was_measured() -> None:
     rows: list[tuple[int, Value]] = [(0, 1.0), (1_000, 0.5), (9_000, 0.0)]
     assert broken(rows, 2_500, 100, shift) == [[0, 100.0], [1_000, 50.0], [1_001, None], [9_000, 0.0]]
     assert broken([], 2_500, 1, shift) == []
+
+
+def test_a_chart_of_steps_shows_how_much_a_counter_grew_and_the_mean_of_a_number(city: DemoCity) -> None:
+    """The energy of the demo's lamps grows by 1 Wh an hour; a month has steps of two."""
+    desk = Desk(city.platform())
+    kind = desk.platform.kinds["street_light"]
+    grown = read_rows(desk, "pole-001", kind, kind.metrics["energy_wh"], "month").values
+    assert {value for _, value in grown[1:-1]} == {2.0}, "the first has no reading before, the last is not over"
+    shown = read_rows(desk, "pole-001", kind, kind.metrics["energy_wh"], "day").values
+    assert all(float(before) <= float(after) for (_, before), (_, after) in pairwise(shown))
+    assert float(shown[-1][1]) > 1000
+    volts = read_rows(desk, "pole-001", kind, kind.metrics["voltage_v"], "month").values
+    assert all(229 < float(value) < 233 for _, value in volts)
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 9)), max_size=6))

@@ -20,6 +20,7 @@ from nabd import copying
 from nabd.cli import cli
 from stand.influxdb import InfluxServer
 from tests.adapters_stores.aggregating import aggregates, drain, retire
+from tests.adapters_stores.conftest import ask
 
 KINDS = load_kinds()
 DAY_MS = 86_400_000
@@ -233,14 +234,14 @@ def test_what_is_left_of_readings_that_are_gone_moves_too(tmp_path: Path) -> Non
     retire(source, now_ms)
     assert 0 < source.held(0, 2**53)["street_light"] < 20
     asked = {"kind": "street_light", "metric": "power_w", "start_ms": 0, "end_ms": 2**53}
-    wanted = source.readings(**asked, every_ms=DAY_MS), aggregates(source)  # type: ignore[arg-type]
+    wanted = ask(source, **asked, every_ms=DAY_MS), aggregates(source)
     source.close()
     for _ in range(2):
         done = copy(tmp_path, f"duckdb:{tmp_path / 'old.duckdb'}", f"duckdb:{tmp_path / 'new.duckdb'}")
         assert done.exit_code == 0, done.output
         with closing(DuckStore(tmp_path / "new.duckdb", short)) as target:
             drain(target, now_ms)
-            assert (target.readings(**asked, every_ms=DAY_MS), aggregates(target)) == wanted  # type: ignore[arg-type]
+            assert (ask(target, **asked, every_ms=DAY_MS), aggregates(target)) == wanted
 
 
 def test_aggregates_are_not_put_beside_readings_that_may_be_theirs(tmp_path: Path) -> None:

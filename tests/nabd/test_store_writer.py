@@ -20,6 +20,7 @@ from nabd.consumers import StoreWriter
 from nabd.losing import sentence
 from stand.between import between
 from stand.influxdb import InfluxServer
+from tests.adapters_stores.conftest import ask
 from tests.waiting import eventually
 
 AT_MS = 1_795_457_855_000
@@ -265,7 +266,7 @@ def test_a_real_server_that_is_frozen_killed_slow_and_shut_gets_everything_oldes
                 back()
                 eventually(caught_up, f"it catches up after {said or 'the kill'}", 60.0)
             writer.stop()
-            stored = store.readings(kind="street_light", metric="power_w", start_ms=0, end_ms=2**53, limit=1_000)
+            stored = ask(store, kind="street_light", metric="power_w", start_ms=0, end_ms=2**53, limit=1_000)
             assert [value for _, value in stored] == [float(n) for n in range(1, next(seqs))]
             assert store.count() == len(stored)
             store.close()
