@@ -20,19 +20,19 @@ Bounded: one flight a device, RECORDS_MAX records that the log would not take; w
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from typing import Any
 
 import msgspec
 
 from contract.decisions import Lease, Step
 from contract.kind import Kinds, MetricType
 from contract.ports import Clock, Publish
-from contract.records import LeaseSent, LeaseUnconfirmed, Reported
+from contract.records import LeaseSent, LeaseUnconfirmed, Record, Reported
 from contract.wire import messages, topics
 
 RECORDS_MAX = 10_000
+RECORDS_AT_ONCE = 1_000
 ANSWERS = frozenset({"applied", "refused", "overridden", "expired", "interrupted", "stale"})
 
 logger = logging.getLogger("actuation")
@@ -61,9 +61,14 @@ class Dispatcher:
     """See the theory of operation above. Thread-safe."""
 
     def __init__(
-        self, publish: Publish, clock: Clock, append: Callable[[Any], object], kinds: Kinds, deadline_s: float = 15.0
+        self,
+        publish: Publish,
+        clock: Clock,
+        append: Callable[[Sequence[Record]], object],
+        kinds: Kinds,
+        deadline_s: float = 15.0,
     ) -> None:
-        """`append` writes one record to the log and may raise; `deadline_s` is real time, never the city's."""
+        """`append` writes records to the log and may raise; `deadline_s` is real time, never the city's."""
         self._publish, self._clock, self._append, self._kinds = publish, clock, append, kinds
         self._deadline_s = deadline_s
         self._order = threading.RLock()
@@ -145,13 +150,15 @@ class Dispatcher:
         with self._order:
             for lease in self._overdue(now_s):
                 self._transmit(lease)
-        while (record := self._next_record()) is not None:
+        while records := self._take_records():
             try:
-                self._append(record)
-            except Exception as fault:  # whatever the log's trouble is, the record waits for the next poll
-                logger.warning("event=lease_record_waits waiting=%d fault=%r", len(self._records) + 1, str(fault))
+                self._append(records)
+            except Exception as fault:  # whatever the log's trouble is, the records wait for the next poll
                 with self._lock:
-                    self._records.appendleft(record)
+                    self._records.extendleft(reversed(records))
+                    self._drop()
+                    waiting = len(self._records)
+                logger.warning("event=lease_records_wait waiting=%d fault=%r", waiting, str(fault))
                 break
 
     # ---- flights
@@ -265,13 +272,17 @@ class Dispatcher:
         if flight.confirmed and flight.receipt_noted and not flight.lease.targets:
             del self._flights[flight.lease.device]
 
-    def _next_record(self) -> LeaseSent | LeaseUnconfirmed | None:
+    def _take_records(self) -> list[LeaseSent | LeaseUnconfirmed]:
+        """Those to append at one go: at dusk there is one of every lamp, and each append waits for the disk."""
         with self._lock:
-            return self._records.popleft() if self._records else None
+            return [self._records.popleft() for _ in range(min(len(self._records), RECORDS_AT_ONCE))]
 
     def _note(self, record: LeaseSent | LeaseUnconfirmed) -> None:
         """Keep a record for the log: `poll` writes it, because a receipt's thread must not wait for a disk."""
-        if len(self._records) >= RECORDS_MAX:
+        self._records.append(record)
+        self._drop()
+
+    def _drop(self) -> None:
+        while len(self._records) > RECORDS_MAX:
             self._records.popleft()
             self._records_dropped += 1
-        self._records.append(record)

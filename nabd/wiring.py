@@ -301,11 +301,11 @@ class House:
 
     async def submit(self, record: Record) -> int:
         """Append a record and wait until it is decided. Raises LogFull or OSError when it cannot be kept."""
-        position = await asyncio.to_thread(self._append, record)
+        position = await asyncio.to_thread(self._append, [record])
         return await asyncio.wrap_future(self.decider.wait_for(position))
 
-    def _append(self, record: Record) -> int:
-        return self.log.append([record], self.clock.now_ms())
+    def _append(self, records: Sequence[Record]) -> int:
+        return self.log.append(records, self.clock.now_ms())
 
     async def _poll(self) -> None:
         while True:

@@ -2,12 +2,12 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
 
-from actuation.dispatch import Dispatcher
+from actuation.dispatch import RECORDS_MAX, Dispatcher
 from contract.decisions import Lease, LeaseTarget, Step
 from contract.records import LeaseSent, LeaseUnconfirmed, Reported
 from tests.actuation.city import KINDS, START_MS, H, M
@@ -34,6 +34,7 @@ class Street:
         self.out: list[tuple[str, dict[str, object]]] = []
         self.acks: list[Callable[[], None]] = []
         self.log: list[object] = []
+        self.appends = 0
         self.broken = self.log_full = False
         self.dispatcher = Dispatcher(self.publish, self.clock, self.append, KINDS, deadline_s=15.0)
 
@@ -47,10 +48,11 @@ class Street:
         self.out.append((topic, json.loads(payload)))
         self.acks.append(on_ack)
 
-    def append(self, record: object) -> None:
+    def append(self, records: Sequence[object]) -> None:
         if self.log_full:
             raise OSError("log is full")
-        self.log.append(record)
+        self.log += records
+        self.appends += 1
 
     def later(self, seconds: float) -> None:
         self.clock.s += seconds
@@ -233,6 +235,28 @@ def test_records_wait_while_the_log_refuses(street: Street) -> None:
     street.later(1)
     assert [record.device for record in street.log if isinstance(record, LeaseSent)] == ["node-1", "node-2"]
     assert street.dispatcher.dropped == 0
+
+
+def test_what_a_whole_city_was_told_at_dusk_is_appended_in_few_goes(street: Street) -> None:
+    street.dispatcher.send([lease(device=f"node-{number}", level=H) for number in range(2_500)])
+    for ack in street.acks:
+        ack()
+    street.later(1)
+    assert len(street.log) == 2_500
+    assert street.appends == 3
+
+
+def test_records_that_are_more_than_may_wait_are_dropped_oldest_first_and_counted(street: Street) -> None:
+    street.log_full = True
+    street.dispatcher.send([lease(device=f"node-{number}", level=H) for number in range(RECORDS_MAX + 2)])
+    for ack in street.acks:
+        ack()
+    street.later(1)
+    street.log_full = False
+    street.later(1)
+    told = [record.device for record in street.log if isinstance(record, LeaseSent)]
+    assert told == [f"node-{number}" for number in range(2, RECORDS_MAX + 2)]
+    assert street.dispatcher.dropped == 2
 
 
 def test_a_receipt_inside_publish_and_many_threads_do_not_lock_up_and_versions_never_go_back() -> None:
