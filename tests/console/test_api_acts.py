@@ -254,7 +254,7 @@ def test_a_disk_that_refuses_is_said(client: ApiClient, city: DemoCity) -> None:
 
 
 def test_a_store_that_is_away_is_said(client: ApiClient, city: DemoCity, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(**_: object) -> None:
+    def away(*_: object) -> None:
         raise StoreFault("connection refused")
 
     monkeypatch.setattr(city.store, "readings", away)
