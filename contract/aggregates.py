@@ -13,7 +13,8 @@ before. A counter that shows less than before was reset, and what it shows has c
 
 Where raw readings are gone already and a late one comes, it is added to what the aggregate was: count, sum, least,
 greatest and last are exact, and so is the increase unless the counter was reset between that bucket's first and last
-reading.
+reading. Where five minutes are gone, too, that bucket is the hour: it is kept as it was, for nothing is left of which
+it could be made anew, and the late one is added to it, once.
 """
 
 from collections.abc import Iterator, Sequence

@@ -49,11 +49,17 @@ def parts(metric: Metric) -> dict[str, bool]:
     return {f"{metric.name}.{part}": metric.type is MetricType.ENUM and part == "last" for part in names}
 
 
-def five_minutes(kind: Kind, readings: Iterable[Measured], before: Befores, known: Sequence[Row] = ()) -> list[Row]:
+def five_minutes(
+    kind: Kind,
+    readings: Iterable[Measured],
+    before: Befores,
+    known: Sequence[Row] = (),
+    every_ms: int = FIVE_MINUTES_MS,
+) -> list[Row]:
     """The five minutes of one device on one asset, from any number of its readings in any order, each given once.
 
     `before`: what its counters showed last before them. `known`: what is to be added to, of the same hour; these rows
-    are not changed. In order of place and time.
+    are not changed. `every_ms`: how long a row is; an hour where the five minutes are gone. In order of place and time.
     """
     rows = {(row.place, row.at_ms): Row(place=row.place, at_ms=row.at_ms, cells=dict(row.cells)) for row in known}
     segments: dict[str, list[Segment]] = {name: [] for name in _counters(kind)}
@@ -63,13 +69,13 @@ def five_minutes(kind: Kind, readings: Iterable[Measured], before: Befores, know
             if f"{name}.first" in cells:
                 found.append(Segment(
                     int(cells[f"{name}.first_ms"]), (-1, ""), float(cells[f"{name}.first"]),
-                    float(cells[f"{name}.last"]), float(cells.get(f"{name}.inner", 0.0)), row,
+                    float(cells[f"{name}.last"]), _inner(cells, name, before.get(name)), row,
                 ))  # fmt: skip
     covered = {
         name: [(s.first_ms, int(s.row.cells[f"{name}.last_ms"])) for s in found] for name, found in segments.items()
     }
     for one in sorted(readings, key=lambda one: one[:3]):
-        at_ms = one.at_ms - one.at_ms % FIVE_MINUTES_MS
+        at_ms = one.at_ms - one.at_ms % every_ms
         row = rows.setdefault((one.place, at_ms), Row(place=one.place, at_ms=at_ms, cells={}))
         _count(row.cells, READINGS)
         if one.quality & MARKED:
@@ -116,6 +122,13 @@ def difference(value: float, before: float | None) -> float:
     if before is None:
         return 0.0
     return value - before if value >= before else value
+
+
+def _inner(cells: Mapping[str, Value], name: str, before: float | None) -> float:
+    """What lies between a counter's first and last. Hours from before they had it: what their increase leaves of it."""
+    if f"{name}.inner" in cells:
+        return float(cells[f"{name}.inner"])
+    return max(0.0, float(cells[f"{name}.increase"]) - difference(float(cells[f"{name}.first"]), before))
 
 
 def _counters(kind: Kind) -> list[str]:
@@ -166,6 +179,8 @@ def _merge(into: dict[str, Value], cells: Mapping[str, Value], metric: Metric) -
         elif part == "max" and cell in cells:
             into[cell] = max(float(into.get(cell, cells[cell])), float(cells[cell]))
     if f"{name}.first" in cells:
+        is_later = f"{name}.first" in into
+        _sum(into, {f"{name}.inner": cells[f"{name}.increase" if is_later else f"{name}.inner"]}, f"{name}.inner")
         into.setdefault(f"{name}.first", cells[f"{name}.first"])
         into.setdefault(f"{name}.first_ms", cells[f"{name}.first_ms"])
     into[f"{name}.last"], into[f"{name}.last_ms"] = cells[f"{name}.last"], cells[f"{name}.last_ms"]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from adapters.stores.aggregates import COUNT_MARKED, READINGS, Befores, Measured, five_minutes, parts
 from adapters.stores.duckdb_aggregate_rows import PLACE, Cursor, fetch, five, hours, insert, known
 from adapters.stores.duckdb_tables import quoted, table
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, MARKED, Place, Row
+from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, MARKED, Gone, Place, Row
 from contract.kind import DAY_MS, Kind, Metric, MetricType
 
 NEAR_MS = DAY_MS
@@ -23,11 +23,13 @@ ORDER = '"order.nth"'  # of the readings of a device on an asset; no metric has 
 
 
 def aggregate(
-    cursor: Cursor, kind: Kind, bounds_ms: tuple[int, int], devices: Sequence[str] | None, *, is_gone: bool
+    cursor: Cursor, kind: Kind, bounds_ms: tuple[int, int], devices: Sequence[str] | None, gone: Gone
 ) -> tuple[int, list[tuple[int, str]]]:
     """Make hours anew from their raw readings, of these devices or all; where raw readings are gone, add the late.
 
-    (rows written, the (hour, device) whose increase has changed with it: those that follow a counter here).
+    Where five minutes are gone, too, the late are added to the hour, which nothing could make anew, and go themselves:
+    so each is added once. (rows written, the (hour, device) whose increase has changed with it: those that follow a
+    counter here).
     """
     cursor.register("chosen", pa.table({"device": pa.array(devices or [], pa.string())}))
     only = "" if devices is None else " AND device IN (SELECT device FROM chosen)"
@@ -35,21 +37,34 @@ def aggregate(
     start_ms, end_ms = bounds_ms
     within = f"at_ms >= {start_ms} AND at_ms < {end_ms}{only}"
     raw = f"FROM {table(kind.name)} WHERE measured_at_ms >= {start_ms} AND measured_at_ms < {end_ms}{only}"
+    is_gone, width_ms = start_ms < gone.raw_ms, FIVE_MINUTES_MS
+    if is_gone and start_ms < gone.five_minutes_ms:
+        width_ms = HOUR_MS
     if counters:
-        cursor.execute(f"CREATE OR REPLACE TEMP TABLE lasts AS {_lasts(five(kind.name), counters, within)}")
+        was = _lasts(_table(kind.name, width_ms), counters, within)
+        cursor.execute(f"CREATE OR REPLACE TEMP TABLE lasts AS {was}")
     if is_gone:
-        written = _add_late(cursor, kind, counters, start_ms, within, raw)
+        written = _add_late(cursor, kind, counters, start_ms, within, raw, width_ms)
     else:
         if counters:
             _befores(cursor, kind.name, counters, start_ms, only, raw)
         cursor.execute(f"DELETE FROM {five(kind.name)} WHERE {within}")
         [(written,)] = cursor.execute(_five_minutes(kind, counters, raw)).fetchall()
-    written = int(written) + _roll_up(cursor, kind, within)
-    return written, _followers(cursor, kind.name, counters, end_ms, within) if counters else []
+    if width_ms == HOUR_MS:
+        cursor.execute(f"DELETE {raw}")
+    else:
+        written = int(written) + _roll_up(cursor, kind, within)
+    return written, _followers(cursor, kind.name, counters, end_ms, within, width_ms) if counters else []
 
 
-def _add_late(cursor: Cursor, kind: Kind, counters: Sequence[str], hour_ms: int, within: str, raw: str) -> int:
-    """The five minutes of what is known of readings that are gone, and of those that came later."""
+def _table(kind: str, width_ms: int) -> str:
+    return five(kind) if width_ms == FIVE_MINUTES_MS else hours(kind)
+
+
+def _add_late(
+    cursor: Cursor, kind: Kind, counters: Sequence[str], hour_ms: int, within: str, raw: str, width_ms: int
+) -> int:
+    """The rows of what is known of readings that are gone, and of those that came later."""
     metrics = ", ".join(map(quoted, kind.metrics))
     late: dict[tuple[str, str], list[Measured]] = {}
     for at_ms, seq, stream, device, asset, commune, zone, group, quality, *values in cursor.execute(
@@ -58,9 +73,9 @@ def _add_late(cursor: Cursor, kind: Kind, counters: Sequence[str], hour_ms: int,
         measured = {metric: value for metric, value in zip(kind.metrics, values, strict=True) if value is not None}
         place = Place(device, asset, commune, zone, group)
         late.setdefault((device, asset), []).append(Measured(at_ms, seq, stream, place, quality, measured))
-    rows = cursor.execute(f"SELECT DISTINCT device FROM {five(kind.name)} WHERE {within}").fetchall()
+    rows = cursor.execute(f"SELECT DISTINCT device FROM {_table(kind.name, width_ms)} WHERE {within}").fetchall()
     devices = sorted({device for device, _ in late} | {device for (device,) in rows})  # a reading before may be new
-    return sum(_add_late_of(cursor, kind, counters, hour_ms, device, late) for device in devices)
+    return sum(_add_late_of(cursor, kind, counters, hour_ms, device, late, width_ms) for device in devices)
 
 
 def _add_late_of(
@@ -70,25 +85,34 @@ def _add_late_of(
     hour_ms: int,
     device: str,
     late: Mapping[tuple[str, str], Sequence[Measured]],
+    width_ms: int,
 ) -> int:
     name, where = kind.name, f"at_ms >= {hour_ms} AND at_ms < {hour_ms + HOUR_MS} AND device = ?"
-    if not cursor.execute(f"SELECT 1 FROM {known(name)} WHERE {where} LIMIT 1", [device]).fetchall():
-        cursor.execute(f"INSERT INTO {known(name)} BY NAME SELECT * FROM {five(name)} WHERE {where}", [device])
-        insert(cursor, kind, known(name), [Row(place=Place(device, ""), at_ms=hour_ms, cells={})])  # it is known now
-    cursor.execute(f"DELETE FROM {five(name)} WHERE {where}", [device])
+    source = hours(name) if width_ms == HOUR_MS else known(name)
+    if width_ms == FIVE_MINUTES_MS:
+        _know(cursor, kind, hour_ms, device, where)
     before: dict[str, Befores] = {}
     if counters:
         found = cursor.execute(_lasts(hours(name), counters, f"at_ms < {hour_ms} AND device = ?"), [device]).fetchall()
         for _, asset, *values in found:
             before[asset] = {name: last for name, last in zip(counters, values, strict=True) if last is not None}
     rows: dict[str, list[Row]] = {asset: [] for of, asset in late if of == device}
-    for row in fetch(cursor, kind, known(name), f"{where} AND {READINGS} > 0", [device]):
+    for row in fetch(cursor, kind, source, f"{where} AND {READINGS} > 0", [device]):
         rows.setdefault(row.place.asset, []).append(row)
-    written = 0
+    into, written = _table(name, width_ms), 0
+    cursor.execute(f"DELETE FROM {into} WHERE {where}", [device])
     for asset, was in rows.items():
-        made = five_minutes(kind, late.get((device, asset), ()), before.get(asset, {}), was)
-        written += insert(cursor, kind, five(name), made)
+        made = five_minutes(kind, late.get((device, asset), ()), before.get(asset, {}), was, width_ms)
+        written += insert(cursor, kind, into, made)
     return written
+
+
+def _know(cursor: Cursor, kind: Kind, hour_ms: int, device: str, where: str) -> None:
+    """Write down what five minutes were when their raw readings went, before anything is added to them."""
+    name = known(kind.name)
+    if not cursor.execute(f"SELECT 1 FROM {name} WHERE {where} LIMIT 1", [device]).fetchall():
+        cursor.execute(f"INSERT INTO {name} BY NAME SELECT * FROM {five(kind.name)} WHERE {where}", [device])
+        insert(cursor, kind, name, [Row(place=Place(device, ""), at_ms=hour_ms, cells={})])  # it is known now
 
 
 def _roll_up(cursor: Cursor, kind: Kind, within: str) -> int:
@@ -105,7 +129,10 @@ def _roll_up(cursor: Cursor, kind: Kind, within: str) -> int:
                 cells.append(f"arg_min({column}, at_ms) FILTER ({there}) AS {column}")
             elif part in ("last", "last_ms"):
                 cells.append(f"arg_max({column}, at_ms) FILTER ({there}) AS {column}")
-            elif part != "inner":
+            elif part == "inner":  # all that is grown but from the reading before to the first
+                border = f"arg_min({quoted(f'{metric.name}.increase')} - {column}, at_ms) FILTER ({there})"
+                cells.append(f"sum({quoted(f'{metric.name}.increase')}) - {border} AS {column}")
+            else:
                 order = " ORDER BY at_ms" if part == "sum" else ""  # whole numbers have one sum, whatever the order
                 cells.append(f"sum({column}{order}) AS {column}")
     place = ", ".join(PLACE)
@@ -178,9 +205,7 @@ def _befores(cursor: Cursor, kind: str, counters: Sequence[str], start_ms: int, 
     )
     if cursor.execute("SELECT count(*) FROM lacking").fetchall() == [(0,)]:
         return
-    far = _lasts(
-        hours(kind), counters, f"at_ms < {start_ms - NEAR_MS} AND ({SERIES}) IN (SELECT ({SERIES}) FROM lacking)"
-    )
+    far = _lasts(hours(kind), counters, f"at_ms < {start_ms} AND ({SERIES}) IN (SELECT ({SERIES}) FROM lacking)")
     both = ", ".join(f"coalesce(near.{quoted(name)}, far.{quoted(name)}) AS {quoted(name)}" for name in counters)
     cursor.execute(
         f"CREATE OR REPLACE TEMP TABLE befores AS SELECT {SERIES}, {both} FROM befores AS near "
@@ -196,15 +221,17 @@ def _lasts(name: str, counters: Sequence[str], where: str) -> str:
     return f"SELECT {SERIES}, {found} FROM {name} WHERE {where} GROUP BY {SERIES}"
 
 
-def _followers(cursor: Cursor, kind: str, counters: Sequence[str], end_ms: int, within: str) -> list[tuple[int, str]]:
+def _followers(
+    cursor: Cursor, kind: str, counters: Sequence[str], end_ms: int, within: str, width_ms: int
+) -> list[tuple[int, str]]:
     """The next hour with a counter, of each device whose counter now ends these hours otherwise than in `lasts`."""
     differs = " OR ".join(f"was.{quoted(name)} IS DISTINCT FROM is_.{quoted(name)}" for name in counters)
     cursor.execute(
         f"CREATE OR REPLACE TEMP TABLE changed AS SELECT {SERIES} FROM lasts AS was "
-        f"FULL JOIN ({_lasts(five(kind), counters, within)}) AS is_ USING ({SERIES}) WHERE {differs}"
+        f"FULL JOIN ({_lasts(_table(kind, width_ms), counters, within)}) AS is_ USING ({SERIES}) WHERE {differs}"
     )
     marks: set[tuple[int, str]] = set()
-    near_ms = end_ms + NEAR_MS
+    near_ms = end_ms + NEAR_MS if width_ms == FIVE_MINUTES_MS else end_ms
     for name, where in (
         (five(kind), f"at_ms >= {end_ms} AND at_ms < {near_ms}"),
         (hours(kind), f"at_ms >= {near_ms}"),

@@ -8,6 +8,7 @@ made anew, their marks go, and those come whose increase follows from it. Whoeve
 `retired` says for each kind from when on raw readings and five minutes are there. Raw ones go by the hour, in order of
 time, while nobody writes, and only when no earlier hour is marked. Later than that a reading may still come, up to a
 year late: it stays as long as the five minutes do, in which it counts, beside `known_…`, what they were without it.
+Where these are gone, it is added to the hour and goes.
 """
 
 import threading
@@ -87,8 +88,8 @@ class DuckAggregates:
                     "DELETE FROM marks WHERE kind = ? AND hour_ms >= ? AND hour_ms < ?", [taken.kind, *bounds_ms]
                 )
                 devices = None if taken.devices is None else sorted(taken.devices)
-                is_gone = taken.start_ms < self.raw_from_ms(taken.kind)
-                written, following = aggregate(cursor, self._kinds[taken.kind], bounds_ms, devices, is_gone=is_gone)
+                gone = _gone(cursor, taken.kind)
+                written, following = aggregate(cursor, self._kinds[taken.kind], bounds_ms, devices, gone)
                 self._mark(cursor, taken.kind, following)
         except BaseException:
             self.marks.put_back(taken)
@@ -112,10 +113,7 @@ class DuckAggregates:
 
     def gone(self, kind: str) -> Gone:
         with self._faults("read"), closing(self._cursor()) as cursor:
-            [found] = cursor.execute(
-                "SELECT raw_from_ms, five_minutes_from_ms FROM retired WHERE kind = ?", [kind]
-            ).fetchall()
-        return Gone(*found)
+            return _gone(cursor, kind)
 
     def aggregates(self, kind: str, every_ms: int, before_ms: int) -> Iterator[Row]:
         with self._faults("read"), closing(self._cursor()) as cursor:
@@ -168,20 +166,24 @@ class DuckAggregates:
         return gone
 
     def _retire_aggregates(self, cursor: Cursor, kind: Kind, now_ms: int) -> int:
-        gone = 0
-        for name, column, keep_ms in (
-            (five(kind.name), "at_ms", kind.keep.five_minutes_ms),
-            (known(kind.name), "at_ms", kind.keep.five_minutes_ms),
-            (table(kind.name), "measured_at_ms", kind.keep.five_minutes_ms),  # late ones whose hour had gone
-            (hours(kind.name), "at_ms", kind.keep.hours_ms),
+        """Five minutes go with the late readings that count in them, and with none that is not yet in them."""
+        gone, five_ms = 0, _hour(now_ms - kind.keep.five_minutes_ms)
+        five_ms = min(five_ms, self.raw_from_ms(kind.name), self.marks.first_ms(kind.name) or five_ms)
+        for name, column, end_ms in (
+            (five(kind.name), "at_ms", five_ms),
+            (known(kind.name), "at_ms", five_ms),
+            (table(kind.name), "measured_at_ms", five_ms),  # late ones whose hour had gone
+            (hours(kind.name), "at_ms", _hour(now_ms - kind.keep.hours_ms)),
         ):
-            end_ms = _hour(now_ms - keep_ms)
             [(first_ms,)] = cursor.execute(f"SELECT min({column}) FROM {name}").fetchall()
             if first_ms is not None and first_ms < end_ms:
                 end_ms = min(end_ms, _hour(first_ms) + RETIRE_MS)
                 gone += _changed(cursor, f"DELETE FROM {name} WHERE {column} < ?", end_ms)
                 if column == "at_ms" and name == five(kind.name):
-                    cursor.execute("UPDATE retired SET five_minutes_from_ms = ? WHERE kind = ?", [end_ms, kind.name])
+                    cursor.execute(
+                        "UPDATE retired SET five_minutes_from_ms = greatest(five_minutes_from_ms, ?) WHERE kind = ?",
+                        [end_ms, kind.name],
+                    )
         return gone
 
     def _move(self, cursor: Cursor, kind: str, raw_from_ms: int) -> None:
@@ -217,6 +219,11 @@ class DuckAggregates:
             if NO_ROOM in str(error):
                 raise StoreFault(full_disk.sentence(self._where, sentence(error))) from None
             raise StoreFault(f"{self._where}: aggregates cannot be {verb} ({sentence(error)})") from None
+
+
+def _gone(cursor: Cursor, kind: str) -> Gone:
+    [found] = cursor.execute("SELECT raw_from_ms, five_minutes_from_ms FROM retired WHERE kind = ?", [kind]).fetchall()
+    return Gone(*found)
 
 
 def _table(kind: str, every_ms: int) -> str:

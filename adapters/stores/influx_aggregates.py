@@ -9,7 +9,8 @@ no new mark came meanwhile.
 `nabd_retired` says of each kind from when on raw readings and five minutes are there, and up to when raw readings are
 just being deleted. A deletion that was broken off is finished before anything is written: what comes late for that
 time would be deleted with it. A late reading stays raw beside `street_light_known`, what the five minutes were
-without it, for as long as the five minutes do.
+without it, for as long as the five minutes do. Where five minutes are gone, too, nothing could make the hour anew:
+late readings are added to it, and its field `merged` names them in the same point, so that each is added once.
 """
 
 import threading
@@ -34,6 +35,7 @@ ROWS = 2_000  # gathered before they are written
 DEVICES = 100  # named in one question
 RETIRE_MS = DAY_MS  # of one kind, in one step
 FOREVER_MS = 2**60
+MERGED = "merged"  # of an hour: which late readings, that are still there, count in it
 LAST_MS = 9_000_000_000_000
 
 
@@ -129,9 +131,8 @@ class InfluxAggregates:
         if taken is None:
             return None
         try:
-            written, following = self._aggregate(self._kinds[taken.kind], taken)
+            written = self._aggregate(self._kinds[taken.kind], taken)
             with self._lock:
-                self.mark(taken.kind, following)
                 again = {hour_ms for hour_ms in taken.hours() if self.marks.is_marked(taken.kind, hour_ms)}
                 devices = taken.devices or (EVERYONE,)
                 done = [(hour_ms, one) for hour_ms in taken.hours() if hour_ms not in again for one in devices]
@@ -177,53 +178,80 @@ class InfluxAggregates:
 
     # -- one stretch of hours
 
-    def _aggregate(self, kind: Kind, taken: Stretch) -> tuple[int, list[tuple[int, str]]]:
+    def _aggregate(self, kind: Kind, taken: Stretch) -> int:
         if taken.devices is None:
             return self._aggregate_of(kind, taken, "")
-        written, following = 0, []
+        written = 0
         devices = iter(sorted(taken.devices))
         while chosen := list(islice(devices, DEVICES)):
             some = " OR ".join(f'"device" = {text(tag_text(device))}' for device in chosen)
-            rows, marks = self._aggregate_of(kind, taken, f" AND ({some})")
-            written += rows
-            following += marks
-        return written, following
+            written += self._aggregate_of(kind, taken, f" AND ({some})")
+        return written
 
-    def _aggregate_of(self, kind: Kind, taken: Stretch, only: str) -> tuple[int, list[tuple[int, str]]]:
-        """(rows written, the (hour, device) whose increase follows from them)."""
+    def _aggregate_of(self, kind: Kind, taken: Stretch, only: str) -> int:
+        """How many rows were written. Before any of them, the hours are marked whose increase follows from it: a step
+        that is made again could not tell any more that it has changed something."""
         start_ns, end_ns = bounds_ns(taken.start_ms, taken.end_ms)
         within = f"WHERE time >= {start_ns} AND time < {end_ns}{only}"
-        five = measurement(kind.name, FIVE_MINUTES_MS)
-        was = self._of.lasts(kind, five, within)
+        raw_ms, five_ms = self._gone[kind.name]
+        is_gone, width_ms = taken.start_ms < raw_ms, FIVE_MINUTES_MS
+        if is_gone and taken.start_ms < five_ms:
+            width_ms = HOUR_MS
+        source = measurement(kind.name, width_ms)
+        was = self._of.lasts(kind, source, within)
         near_ns, _ = bounds_ns(taken.start_ms - DAY_MS, 0)
-        before = self._of.lasts(kind, five, f"WHERE time >= {near_ns} AND time < {start_ns}{only}")
-        is_gone = taken.start_ms < self.raw_from_ms(kind.name)
-        changed, written, rows = set[Series](), 0, list[Row]()
-        for device, series in self._late(kind, within) if is_gone else self._of.raw(kind, within):
+        before = self._of.lasts(kind, source, f"WHERE time >= {near_ns} AND time < {start_ns}{only}")
+        written, rows, changed = 0, list[Row](), set[Series]()
+
+        def put() -> int:
+            if changed:
+                following = self._followers(kind, end_ns, only, changed)
+                with self._lock:
+                    self.mark(kind.name, following)
+            return self._put(kind, rows, width_ms)
+
+        for device, series in self._late(kind, source, within) if is_gone else self._of.raw(kind, within):
             for asset, measured in series.items():
                 key = device, asset
-                known = self._known(kind, taken.start_ms, key) if is_gone else []
                 found = self._before(kind, key, before.get(key, {}), taken.start_ms)
-                made = five_minutes(kind, measured, found, known)
+                if width_ms == HOUR_MS:
+                    made = self._added(kind, taken.start_ms, key, measured, found)
+                else:
+                    known = self._known(kind, taken.start_ms, key) if is_gone else []
+                    made = five_minutes(kind, measured, found, known)
                 rows += made
                 if lasts(kind, made) != was.get(key, {}):
                     changed.add(key)
             if len(rows) >= ROWS:
-                written += self._put(kind, rows)
-                rows = []
-        written += self._put(kind, rows)
-        return written, self._followers(kind, end_ns, only, changed) if changed else []
+                written += put()
+                rows.clear()
+                changed.clear()
+        return written + put()
 
-    def _put(self, kind: Kind, rows: Sequence[Row]) -> int:
+    def _put(self, kind: Kind, rows: Sequence[Row], width_ms: int) -> int:
+        """Hours as they are; five minutes with the hours that follow from them."""
+        self._of.write(kind, measurement(kind.name, width_ms), rows)
+        if width_ms == HOUR_MS:
+            return len(rows)
         hours = roll_up(kind, rows)
-        self._of.write(kind, measurement(kind.name, FIVE_MINUTES_MS), rows)
         self._of.write(kind, measurement(kind.name, HOUR_MS), hours)
         return len(rows) + len(hours)
 
-    def _late(self, kind: Kind, within: str) -> Iterator[tuple[str, dict[str, list[Measured]]]]:
+    def _added(self, kind: Kind, hour_ms: int, key: Series, measured: Sequence[Measured], before: Befores) -> list[Row]:
+        """An hour whose five minutes are gone, with those of its late readings that it does not have yet."""
+        was = list(self._of.fetch(kind, measurement(kind.name, HOUR_MS), self._of_hour(hour_ms, key)))
+        merged = {name for row in was for name in str(row.cells.pop(MERGED, "")).split()}
+        news = [one for one in measured if _named(one) not in merged]
+        rows = five_minutes(kind, news, before, was, HOUR_MS)
+        for row in rows:
+            if names := [_named(one) for one in measured if one.place == row.place]:
+                row.cells[MERGED] = " ".join(names)
+        return rows
+
+    def _late(self, kind: Kind, source: str, within: str) -> Iterator[tuple[str, dict[str, list[Measured]]]]:
         """The same where raw readings are gone: also of those who have aggregates only."""
         found: dict[str, dict[str, list[Measured]]] = defaultdict(dict)
-        for row in self._of.fetch(kind, measurement(kind.name, FIVE_MINUTES_MS), within):
+        for row in self._of.fetch(kind, source, within):
             found[row.place.device][row.place.asset] = []
         for device, series in self._of.raw(kind, within):
             found[device].update(series)
@@ -231,15 +259,19 @@ class InfluxAggregates:
 
     def _known(self, kind: Kind, hour_ms: int, key: Series) -> list[Row]:
         """What five minutes of an hour were when raw readings went; written down before anything is added to them."""
-        start_ns, end_ns = bounds_ns(hour_ms, hour_ms + HOUR_MS)
-        device, asset = (text(tag_text(word)) for word in key)
-        where = f'WHERE time >= {start_ns} AND time < {end_ns} AND "device" = {device} AND "asset" = {asset}'
+        where = self._of_hour(hour_ms, key)
         known = list(self._of.fetch(kind, f"{kind.name}_known", where))
         if not known:
             known = list(self._of.fetch(kind, measurement(kind.name, FIVE_MINUTES_MS), where))
             none = Row(place=Place(*key), at_ms=hour_ms, cells={"readings": 0.0})
             self._of.write(kind, f"{kind.name}_known", known or [none])
         return [row for row in known if row.cells.get("readings")]
+
+    @staticmethod
+    def _of_hour(hour_ms: int, key: Series) -> str:
+        start_ns, end_ns = bounds_ns(hour_ms, hour_ms + HOUR_MS)
+        device, asset = (text(tag_text(word)) for word in key)
+        return f'WHERE time >= {start_ns} AND time < {end_ns} AND "device" = {device} AND "asset" = {asset}'
 
     # -- what lies before and after
 
@@ -284,21 +316,23 @@ class InfluxAggregates:
             self._gone[kind.name] = Gone(end_ms, five_ms)
             self._write_gone(kind.name)
             self._is_open = True
-        for source, field, keep_ms in (
-            (measurement(kind.name, FIVE_MINUTES_MS), "readings", kind.keep.five_minutes_ms),
-            (f"{kind.name}_known", "readings", kind.keep.five_minutes_ms),
-            (kind.name, "seq", kind.keep.five_minutes_ms),  # late ones whose hour had gone
-            (measurement(kind.name, HOUR_MS), "readings", kind.keep.hours_ms),
+        five_ms = _hour(now_ms - kind.keep.five_minutes_ms)  # they go with the late readings that count in them
+        five_ms = min(five_ms, self._gone[kind.name].raw_ms, self.marks.first_ms(kind.name) or five_ms)
+        for source, field, end_ms in (
+            (measurement(kind.name, FIVE_MINUTES_MS), "readings", five_ms),
+            (f"{kind.name}_known", "readings", five_ms),
+            (kind.name, "seq", five_ms),  # late ones whose hour had gone
+            (measurement(kind.name, HOUR_MS), "readings", _hour(now_ms - kind.keep.hours_ms)),
         ):
-            end_ms = _hour(now_ms - keep_ms)
             first_ms = self._first(source, field, 0, end_ms)
             if first_ms is not None:
                 end_ms = min(end_ms, _hour(first_ms) + RETIRE_MS)
+                if source == measurement(kind.name, FIVE_MINUTES_MS):  # first: no hour is made from what is half gone
+                    was = self._gone[kind.name]
+                    self._gone[kind.name] = Gone(was.raw_ms, max(was.five_minutes_ms, end_ms))
+                    self._write_gone(kind.name)
                 self._link.delete(source, *bounds_ns(0, end_ms))
                 gone += (end_ms - _hour(first_ms)) // HOUR_MS
-                if source == measurement(kind.name, FIVE_MINUTES_MS):
-                    self._gone[kind.name] = Gone(self._gone[kind.name].raw_ms, end_ms)
-                    self._write_gone(kind.name)
         return gone
 
     def _delete_raw(self, kind: str, start_ms: int, end_ms: int) -> None:
@@ -317,6 +351,10 @@ class InfluxAggregates:
         raw_ms, five_ms = self._gone[kind]
         fields = {"raw_ms": float(raw_ms), "five_minutes_ms": float(five_ms), "deleting_ms": float(deleting_ms)}
         self._deliver([point_line(Point(measurement=RETIRED, tags={"kind": kind}, fields=fields, at_ns=RETIRED_AT_NS))])
+
+
+def _named(one: Measured) -> str:
+    return f"{one.stream}.{one.seq}"
 
 
 def _hour(ms: int) -> int:

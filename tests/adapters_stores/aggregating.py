@@ -58,6 +58,4 @@ def wanted(entries: Iterable[Entry], kind: Kind = KIND) -> tuple[list[Row], list
     five = [row for found in series.values() for row in five_minutes(kind, found.values(), {})]
     five.sort(key=lambda row: (row.place, row.at_ms))
     hours = roll_up(kind, five)
-    for row in hours:  # what an hour needs not know
-        row.cells = {cell: value for cell, value in row.cells.items() if not cell.endswith(".inner")}
     return five, hours

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from adapters.stores.duckdb_store import DuckStore
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_store import InfluxStore
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS
+from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, Row
 from contract.kind import DAY_MS, Keep, Kinds, Value
 from contract.ports import StoredReading, StoreFault
+from contract.questions import Aggregate
 from contract.records import Entry, Quality, Telemetry
 from stand.influxdb import InfluxServer
 from tests.adapters_stores.aggregating import SMALL, aggregates, drain, retire, wanted
@@ -211,6 +212,48 @@ def test_readings_that_come_when_their_neighbours_are_gone_are_added_as_if_on_ti
         assert aggregates(store) == wanted(entries)
 
 
+def test_an_hour_whose_five_minutes_are_gone_is_kept_and_late_readings_are_added_to_it_once(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A counter that is late at the end of an hour changes the increase of the next, which has no reading any more.
+    What failed is made again, and adds nothing twice."""
+    store = open_store(SHORT)
+    entries, now_ms = hourly(9), HOUR + 401 * DAY_MS
+    store.write(entries, HOUR)
+    drain(store, now_ms)
+    retire(store, now_ms)
+    assert (hours_of(store), aggregates(store)[0]) == (wanted(entries)[1], [])
+    for n, (late_ms, energy) in enumerate(((119, 41.0), (61, 22.0), (118, 40.0)), 10):
+        entries.append(telemetry(n, n, {"power_w": 500.0, "energy_wh": energy}, at_ms=HOUR + late_ms * 60_000))
+        store.write(entries[-1:], now_ms)
+        with monkeypatch.context() as patched:
+            patched.setattr("adapters.stores.duckdb_aggregates._followers", broken)
+            patched.setattr(
+                "adapters.stores.marks.Marks.is_marked", broken
+            )  # InfluxDB: when all but the mark is written
+            with pytest.raises(StoreFault):
+                store.aggregates.downsample(now_ms)
+        drain(store, now_ms)
+        assert (hours_of(store), aggregates(store)[0]) == (wanted(entries)[1], []), late_ms
+        if n == 11:
+            retire(store, now_ms)
+            store = open_store(SHORT)
+    grown = ask(store, metric="energy_wh", every_ms=HOUR_MS, aggregate=Aggregate.INCREASE, **ASKED)
+    assert grown == [(HOUR, 7.0), (HOUR + HOUR_MS, 27.0), (HOUR + 2 * HOUR_MS, 15.0), (HOUR + 3 * HOUR_MS, 7.0)]
+
+
+def hours_of(store: AnyStore) -> list[Row]:
+    """Without what InfluxDB remembers of how they were made."""
+    hours = aggregates(store)[1]
+    for row in hours:
+        row.cells.pop("merged", None)
+    return hours
+
+
+def broken(*_: object, **__: object) -> None:
+    raise StoreFault("the disk is full")
+
+
 def test_history_of_a_time_that_is_gone_is_not_taken_in_again(open_store: OpenStore) -> None:
     store = open_store(SHORT)
     entries = hourly(6)
@@ -273,9 +316,6 @@ def test_a_step_that_fails_is_made_again(open_store: OpenStore, monkeypatch: pyt
     name = "adapters.stores.duckdb_downsampling.aggregate" if isinstance(store, DuckStore) else (
         "adapters.stores.influx_aggregates.roll_up"
     )  # fmt: skip
-
-    def broken(*_: object, **__: object) -> None:
-        raise StoreFault("the disk is full")
 
     with monkeypatch.context() as patched:
         patched.setattr(name, broken)

@@ -137,16 +137,16 @@ def test_steps_say_the_same_from_readings_from_aggregates_and_over_their_borders
     is_steady: bool,
     data: st.DataObject,
 ) -> None:
-    """In any order, aggregated in between; then raw readings go, others come late, and five minutes go.
+    """In any order, aggregated in between; then raw readings go, others come late, five minutes go, and others come.
 
     A counter that is reset and late where its readings are gone is what aggregates cannot tell: it is one or the other.
     """
     city = [One(seq, *sender, at_ms, said) for seq, (sender, at_ms, said) in enumerate(found, 1)]
     if is_steady:
         city = [one._replace(values=steady(one)) for one in city]
-    early, late = city[:on_time], city[on_time:]
+    early, late, latest = city[:on_time], city[on_time : on_time + 3], city[on_time + 3 :]
     if not is_steady:
-        late = [one._replace(values={k: v for k, v in one.values.items() if k != "energy_wh"}) for one in late]
+        late, latest = [without_energy(one) for one in late], [without_energy(one) for one in latest]
     with make(kind_of_store, request, tmp_path_factory.mktemp("steps"), SHORT_SMALL) as store:
         for position, one in enumerate(early, 1):
             store.write([one.entry(position)], data.draw(st.sampled_from([HOUR, NOW_MS])))
@@ -167,6 +167,14 @@ def test_steps_say_the_same_from_readings_from_aggregates_and_over_their_borders
         check(store, [*early, *late], data.draw(five_minutes))
         retire(store, data.draw(hours) + 400 * DAY_MS)
         check(store, [*early, *late], data.draw(whole_hours))
+        for position, one in enumerate(latest, len(early) + len(late) + 1):
+            store.write([one.entry(position)], NOW_MS)
+        drain(store, NOW_MS)
+        check(store, [*early, *late, *latest], data.draw(whole_hours))
+
+
+def without_energy(one: One) -> One:
+    return one._replace(values={name: value for name, value in one.values.items() if name != "energy_wh"})
 
 
 def steady(one: One) -> Mapping[str, Value]:
