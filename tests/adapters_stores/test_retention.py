@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.stores.aggregates import Measured, five_minutes
 from adapters.stores.duckdb_store import DuckStore
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_store import InfluxStore
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, Row
+from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, Place, Row
 from contract.kind import DAY_MS, Keep, Kinds, Value
 from contract.ports import StoredReading, StoreFault
 from contract.questions import Aggregate
@@ -240,6 +241,19 @@ def test_an_hour_whose_five_minutes_are_gone_is_kept_and_late_readings_are_added
             store = open_store(SHORT)
     grown = ask(store, metric="energy_wh", every_ms=HOUR_MS, aggregate=Aggregate.INCREASE, **ASKED)
     assert grown == [(HOUR, 7.0), (HOUR + HOUR_MS, 27.0), (HOUR + 2 * HOUR_MS, 15.0), (HOUR + 3 * HOUR_MS, 7.0)]
+
+
+def test_an_hour_of_a_store_from_before_hours_had_inner_keeps_its_increase() -> None:
+    """It was reset within: only the increase itself still tells how much it grew."""
+    row = Row(
+        place=Place("lamp-1", "pole-1"), at_ms=HOUR,
+        cells={"readings": 3.0, "energy_wh.count": 3.0, "energy_wh.first": 10.0, "energy_wh.first_ms": float(HOUR),
+               "energy_wh.last": 12.0, "energy_wh.last_ms": HOUR + 9.0, "energy_wh.increase": 47.0},
+    )  # fmt: skip
+    late = Measured(HOUR + 5, 9, "9f3c01aa", row.place, 0, {"power_w": 1.0})
+    [made] = five_minutes(SMALL["street_light"], [late], {"energy_wh": 5.0}, [row], HOUR_MS)
+    assert (made.cells["energy_wh.increase"], made.cells["energy_wh.inner"]) == (47.0, 42.0)
+    assert (made.cells["readings"], made.cells["power_w.count"]) == (4.0, 1.0)
 
 
 def hours_of(store: AnyStore) -> list[Row]:
