@@ -64,10 +64,11 @@ class Recent:
                 continue
             readings = record.readings
             key = record.device, record.stream
-            if key in spots:
-                spots[key] += readings[0].seq, readings[-1].seq, position
-            else:
+            known = spots.get(key)
+            if known is None:
                 spots[key] = [readings[0].seq, readings[-1].seq, position]
+            else:
+                known += readings[0].seq, readings[-1].seq, position
         self._count += len(records)
 
     def positions(self, device: str, stream: str, seq: int) -> list[int]:
