@@ -168,6 +168,7 @@ class Gate:
         if len(self._windows) >= DEVICES_MAX:
             longest = next(iter(self._windows))
             self._undo.append((self._windows, longest, self._windows.pop(longest)))
+        self._undo.append((self._windows, device, None))
         counts = self._windows[device] = {}
         return counts
 

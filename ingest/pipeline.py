@@ -11,7 +11,7 @@ in readings, durably: received = accepted + duplicate + quarantined + deferred.
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -236,11 +236,13 @@ class Pipeline:
             kept = [(device, stream, deferred) for (device, stream), deferred in batch.kept.items()]
             return told, Outcome(kept=kept)
 
-    def drop(self, numbers: Sequence[int], by: str) -> int:
-        """Let go of these rows for good; how many there were. As `replay` in all else."""
+    def drop(self, numbers: Sequence[int], by: str, lacking: Collection[int] = ()) -> int:
+        """Let go of these rows for good; how many there were. `lacking`: see `Replay.drop`. As `replay` in all else."""
         rows = self._log.quarantine_rows.rows(numbers)
         if rows:
-            self._append(self._replay.drop(rows, by))
+            if lacking:
+                self.checkpoint()  # after a crash the log behind it would tell that these readings had come
+            self._append(self._replay.drop(rows, by, lacking))
         return len(rows)
 
     # -- registration and questions
