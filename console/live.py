@@ -146,15 +146,17 @@ class LiveView:
         if live is None:
             return
         if isinstance(record, Telemetry):
+            at_ms = record.came_at_ms or entry.at_ms  # a replay stores what was said long ago
             for reading in reversed(record.readings):
                 unknown = {
                     metric: value
                     for metric, value in reading.values.items()
                     if metric not in live.values or live.values[metric].measured_at_ms < reading.measured_at_ms
                 }
-                self._take_values(live, unknown, reading.measured_at_ms, entry.at_ms, reading.quality)
-            live.boot = record.boot if live.boot is None else live.boot
-            live.heard_at_ms = max(live.heard_at_ms or 0, entry.at_ms)
+                self._take_values(live, unknown, reading.measured_at_ms, at_ms, reading.quality)
+            if not record.came_at_ms:
+                live.boot = record.boot if live.boot is None else live.boot
+            live.heard_at_ms = max(live.heard_at_ms or 0, at_ms)
             self._touch(live)
         elif isinstance(record, Status):
             self._recall_status(live, record, entry.at_ms)

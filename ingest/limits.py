@@ -8,14 +8,14 @@ by when they come, in real minutes; new streams, each of which costs the ledger 
 
 What is over a limit is left alone: acknowledged to the broker, so that the others' messages flow, and not answered. To
 the device that is silence, which is no refusal (docs/wire.md): it holds its readings and sends them again after a
-minute, two, up to an hour. Whatever is counted for a batch that cannot be appended is taken back with `undo`, for the
-same messages come again.
+minute, two, up to an hour. Whatever is counted, told or forgotten for a batch that cannot be appended is as it was
+before after `undo`, for the same messages come again.
 
 Everything is bounded: so many windows a device, so many devices, so many names told.
 """
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -51,7 +51,8 @@ class Gate:
         self._messages: dict[str, int] = {}  # device → messages in this real minute
         self._streams: dict[str, int] = {}  # device → new streams on this day
         self._windows: dict[str, dict[int, int]] = {}  # device → window → readings
-        self._undo: list[tuple[dict[Any, int], Hashable, int]] = []
+        self._undo: list[tuple[dict[Any, Any], Any, Any]] = []  # (of what, key, the value before or None), in order
+        self._untold_before = 0
         self._over: dict[tuple[str, str], OverLimit] = {}
         self._lock = threading.Lock()
 
@@ -59,6 +60,7 @@ class Gate:
         """A batch begins: city time, and real monotonic seconds."""
         self._now_ms = now_ms
         self._undo.clear()
+        self._untold_before = self.untold
         minute, day = int(real_s // 60), now_ms // DAY_MS
         if minute != self._minute:
             self._minute, self._messages = minute, {}
@@ -67,8 +69,13 @@ class Gate:
 
     def undo(self) -> None:
         """The batch leaves no trace: it will be processed again."""
-        for counts, key, by in self._undo:
-            counts[key] -= by
+        with self._lock:  # what is told is among it
+            for counts, key, before in reversed(self._undo):
+                if before is None:
+                    counts.pop(key, None)
+                else:
+                    counts[key] = before
+            self.untold = self._untold_before
         self._undo.clear()
 
     def takes_message(self, batch: Batch, device: str) -> bool:
@@ -76,23 +83,22 @@ class Gate:
         limit = self.limits.messages_per_minute
         if not limit:
             return True
-        counts = self._messages
-        count = counts.get(device, 0) + 1
-        counts[device] = count
-        self._undo.append((counts, device, 1))
+        count = self._count(self._messages, device, 1)
         if count <= limit:
             return True
         batch.count("over_limit_messages")
         return self._leave(device, MESSAGES, count, limit, MINUTE_MS)
 
     def takes_telemetry(self, batch: Batch, device: str, period_ms: int, telemetry: TelemetryIn) -> bool:
-        """May these readings (at least one) be kept, in the stream they are of?"""
-        newest, readings = telemetry.readings[-1], len(telemetry.readings)
-        # Without a clock a device has the windows of its boot, on the other side of zero.
-        measured_ms = newest.at if newest.at is not None else -1 - (newest.up or 0)
-        if not self.takes_readings(device, period_ms, measured_ms, readings):
-            batch.count("over_limit_readings", readings)
-            return False
+        """May these readings be kept, in the stream they are of? Also where there is none that reads: its stream
+        costs as much."""
+        if telemetry.readings:
+            newest, readings = telemetry.readings[-1], len(telemetry.readings)
+            # Without a clock a device has the windows of its boot, on the other side of zero.
+            measured_ms = newest.at if newest.at is not None else -1 - (newest.up or 0)
+            if not self.takes_readings(device, period_ms, measured_ms, readings):
+                batch.count("over_limit_readings", readings)
+                return False
         return self.takes_stream(batch, device, telemetry.stream)
 
     def takes_readings(self, device: str, period_ms: int, measured_at_ms: int, readings: int) -> bool:
@@ -109,8 +115,7 @@ class Gate:
         if used >= limit:
             window = self._now_ms // period_ms
             used = counts.get(window, 0)
-        counts[window] = used + readings
-        self._undo.append((counts, window, readings))
+        self._count(counts, window, readings)
         if len(counts) > WINDOWS_MAX:
             self._forget_window(counts, window)
         return used < limit or self._leave(device, READINGS, used + readings, limit, period_ms)
@@ -120,9 +125,7 @@ class Gate:
         limit = self.limits.streams_per_day
         if not limit or not batch.is_new(device, stream):
             return True
-        count = self._streams.get(device, 0) + 1
-        self._streams[device] = count
-        self._undo.append((self._streams, device, 1))
+        count = self._count(self._streams, device, 1)
         if count <= limit:
             return True
         batch.count("over_limit_streams")
@@ -136,6 +139,12 @@ class Gate:
 
     # ---- details
 
+    def _count(self, counts: dict[Any, int], key: str | int, by: int) -> int:
+        before = counts.get(key)
+        self._undo.append((counts, key, before))
+        count = counts[key] = (before or 0) + by
+        return count
+
     def _leave(self, device: str, what: str, count: int, limit: int, window_ms: int) -> bool:
         key, now_ms = (device, what), self._now_ms
         with self._lock:
@@ -145,23 +154,25 @@ class Gate:
                 if len(self._over) >= TOLD_MAX:
                     self.untold += 1
                     return False
-            since_ms, left = (before.since_ms, before.left) if before is not None else (now_ms, 0)
+            since_ms, left = (min(before.since_ms, now_ms), before.left) if before is not None else (now_ms, 0)
+            self._undo.append((self._over, key, before))
             self._over[key] = OverLimit(device, what, count, limit, window_ms, since_ms, now_ms, left + 1)
         return False
 
     def _forget_told(self, now_ms: int) -> None:
         for key, over in list(self._over.items()):
-            if now_ms - over.last_ms > TOLD_FOR_WINDOWS * over.window_ms:
+            if abs(now_ms - over.last_ms) > TOLD_FOR_WINDOWS * over.window_ms:  # the clock may have been set back
                 del self._over[key]
 
     def _known(self, device: str) -> dict[int, int]:
         if len(self._windows) >= DEVICES_MAX:
-            del self._windows[next(iter(self._windows))]
+            longest = next(iter(self._windows))
+            self._undo.append((self._windows, longest, self._windows.pop(longest)))
+        self._undo.append((self._windows, device, None))
         counts = self._windows[device] = {}
         return counts
 
     def _forget_window(self, counts: dict[int, int], used: int) -> None:
-        """The one begun first, but that which is in use; what is taken back of it later means nothing."""
+        """The one begun first, but that which is in use."""
         oldest = next(window for window in counts if window != used)
-        del counts[oldest]
-        self._undo = [each for each in self._undo if each[0] is not counts or each[1] != oldest]
+        self._undo.append((counts, oldest, counts.pop(oldest)))

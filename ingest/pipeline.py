@@ -11,7 +11,7 @@ in readings, durably: received = accepted + duplicate + quarantined + deferred.
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -30,7 +30,7 @@ from ingest.dating import date
 from ingest.decode import JsonReader, TelemetryIn, Unreadable, decode_telemetry
 from ingest.deduplicating import Deduplicator
 from ingest.deferred import Deferred, Waiting, defer, welcome
-from ingest.ledger import Ledger
+from ingest.ledger import Ledger, Stream
 from ingest.limits import Gate, Limits
 from ingest.next_in_line import take_next
 from ingest.replay import LookupAt, Replay, ReplayFailed
@@ -139,9 +139,11 @@ class Pipeline:
         try:
             telemetry = decode_telemetry(message.payload, validator, self._reader)
         except Unreadable as fault:
-            self._deduplicator.refuse(batch, device_id, fault)
+            is_named = fault.stream and fault.seqs  # then it begins a stream as well
+            if not is_named or self.gate.takes_stream(batch, device_id, fault.stream):
+                self._deduplicator.refuse(batch, device_id, fault)
             return
-        if telemetry.readings and not self.gate.takes_telemetry(batch, device_id, validator.period_ms, telemetry):
+        if not self.gate.takes_telemetry(batch, device_id, validator.period_ms, telemetry):
             return
         self._take_readings(batch, device, validator, telemetry, lambda: self._beside(message, validator, incoming))
 
@@ -234,11 +236,13 @@ class Pipeline:
             kept = [(device, stream, deferred) for (device, stream), deferred in batch.kept.items()]
             return told, Outcome(kept=kept)
 
-    def drop(self, numbers: Sequence[int], by: str) -> int:
-        """Let go of these rows for good; how many there were. As `replay` in all else."""
+    def drop(self, numbers: Sequence[int], by: str, lacking: Collection[int] = ()) -> int:
+        """Let go of these rows for good; how many there were. `lacking`: see `Replay.drop`. As `replay` in all else."""
         rows = self._log.quarantine_rows.rows(numbers)
         if rows:
-            self._append(self._replay.drop(rows, by))
+            if lacking:
+                self.checkpoint()  # after a crash the log behind it would tell that these readings had come
+            self._append(self._replay.drop(rows, by, lacking))
         return len(rows)
 
     # -- registration and questions
@@ -255,6 +259,9 @@ class Pipeline:
     def answer(self, device: str, stream: str, *, deferred: bool) -> tuple[str, bytes]:
         """(topic, payload) of the `kept` that holds for a stream now."""
         known = self._ledger.get(device, stream)
+        if known is None and self._ledger.is_crowded(device):  # put aside since it was heard
+            with contextlib.suppress(OSError):  # then it hears less than it may forget, and asks again
+                known = next(map(Stream.from_row, self._log.ledger(device, stream)), None)
         upto, also = known.kept(messages.ALSO_MAX) if known is not None else (0, ())
         return topics.topic(device, topics.KEPT), messages.kept(stream, upto, also, deferred)
 

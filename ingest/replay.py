@@ -12,7 +12,7 @@ it said how things were then. For the thread of `Pipeline.process` only.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -117,15 +117,19 @@ class Replay:
         batch.records.append(QuarantineAct(act=REPLAY, rows=len(rows), readings=readings, by=by, what=_names(rows)))
         return batch, told
 
-    def drop(self, rows: Sequence[Quarantined], by: str) -> Batch:
-        """The batch that lets go of these rows for good: their readings are gone, and named so."""
+    def drop(self, rows: Sequence[Quarantined], by: str, lacking: Collection[int] = ()) -> Batch:
+        """The batch that lets go of these rows for good: their readings are gone, and named so.
+
+        `lacking`: numbers of rows whose reading the log has and the store will never have: gone as well.
+        """
         batch = Batch(self._ledger, self._log, self._clock.now_ms())
         gone = 0
         for row in rows:
             batch.settled.append(Settled(row.number))
-            if row.seqs and row.code != STORE_REFUSED:
-                own = self._own(batch, row)
+            lacks = row.seq if row.number in lacking else None
+            if lacks is not None or (row.seqs and row.code != STORE_REFUSED):
                 stream = batch.stream(row.device, row.stream)
+                own = self._own(batch, row) if lacks is None else {lacks} if stream.has(lacks) else set()
                 batch.count("forgotten_gaps", stream.take_back(own, as_gone=True))
                 gone += len(own)
                 self._not_seen(batch, row.device, row.stream)

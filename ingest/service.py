@@ -9,8 +9,9 @@ at hand, with one more for what had been read, and answers every stream that is 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from contract.ports import Clock, LogFull, Message, Receiver
@@ -71,9 +72,9 @@ class IngestService:
             self._keeper.add(device, stream, deferred=deferred)
         return told
 
-    async def drop(self, numbers: Sequence[int], by: str) -> int:
+    async def drop(self, numbers: Sequence[int], by: str, lacking: Collection[int] = ()) -> int:
         """See Pipeline.drop."""
-        return await self._work(self._pipeline.drop, numbers, by)
+        return await self._work(partial(self._pipeline.drop, lacking=lacking), numbers, by)
 
     async def _work(self, act: Callable[[Sequence[int], str], T], numbers: Sequence[int], by: str) -> T:
         try:

@@ -31,7 +31,10 @@ class Quarantining:
         return sorted(told, key=lambda one: one.number)
 
     async def drop(self, numbers: Sequence[int], by: str) -> int:
-        return await self._ingest.drop(numbers, by)
+        rows = await asyncio.to_thread(self._log.quarantine_rows.rows, numbers)
+        retakes = hasattr(self._store, "again")  # else another store refused the line, and that of now has the reading
+        lacking = {row.number for row in rows if row.code == STORE_REFUSED and (retakes or is_never_held(row))}
+        return await self._ingest.drop(numbers, by, lacking)
 
     def _offer(self, rows: Sequence[Quarantined], by: str) -> list[Replayed]:
         """To the store once more: their readings are in the log and count as accepted, only the store lacks them.

@@ -24,7 +24,7 @@ class Reserve:
         """If it is not there, and as much as `spare` bytes stay free; a reserve that cannot be held is none."""
         with contextlib.suppress(OSError):
             disk = os.statvfs(self._file.parent)
-            if self._file.exists() or disk.f_bavail * disk.f_frsize < self._bytes + spare:
+            if self._is_held() or disk.f_bavail * disk.f_frsize < self._bytes + spare:
                 return
             handle = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -33,6 +33,13 @@ class Reserve:
                 self._file.unlink()
             finally:
                 os.close(handle)
+
+    def _is_held(self) -> bool:
+        """A crash may have left a file that holds no room, or less."""
+        try:
+            return self._file.stat().st_blocks * 512 >= self._bytes
+        except FileNotFoundError:
+            return False
 
     @contextmanager
     def opened(self, lock: threading.Lock, writer: sqlite3.Connection) -> Iterator[None]:

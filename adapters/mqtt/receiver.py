@@ -23,7 +23,7 @@ from typing import Any
 
 from adapters.mqtt.connection import PACKET_ID_BITS
 from adapters.mqtt.link import CHANCE, INDEX_BITS, Link
-from adapters.mqtt.turn import take_turn
+from adapters.mqtt.turn import take_in_order, take_turn
 from contract.ports import Message
 from contract.wire import topics
 from contract.wire.mqtt import Session
@@ -63,8 +63,8 @@ class Receiver:
         """`connections` links with the client ids ``{client_id}-{i}``; more than one share the telemetry as `group`.
 
         More than one is not for the embedded broker (see above). `window`: how many messages the broker leaves
-        unacknowledged on one connection, where that is known: with so many at hand no more can come. `chance`
-        (0 to 1) spreads the new tries.
+        unacknowledged on one connection, where that is known: with so many at hand no more can come, and they are
+        taken in the order of arrival. `chance` (0 to 1) spreads the new tries.
         """
         if not 1 <= connections <= 1 << INDEX_BITS:
             raise ValueError(f"connections: {connections} is not within 1 and {1 << INDEX_BITS}")
@@ -86,6 +86,8 @@ class Receiver:
             for index in range(connections)
         ]
         self._at_most = window * connections if window is not None else QUEUE_MAX  # that can be here
+        # rumqttd closes a connection whose PUBACKs come in another order than its messages went out.
+        self._turn = take_turn if window is None else take_in_order
         self._outgoing: list[bytes] = []  # packets published and not yet written
         self._queue: deque[Message] = deque()
         self._arrived = asyncio.Event()
@@ -145,7 +147,7 @@ class Receiver:
             self._arrived.clear()
             await self._arrived.wait()
         await self._gather(min(most, self._at_most))
-        messages = take_turn(self._queue, most)
+        messages = self._turn(self._queue, most)
         if self._waiting:
             self._read_or_wait()
         return messages

@@ -23,7 +23,7 @@ def take_turn(queue: "deque[Message]", most: int) -> list[Message]:
         return messages
     short = [message for message in queue if len(message.payload) <= SHORT_BYTES]
     if len(short) == len(queue):
-        return [queue.popleft() for _ in range(min(most, len(queue)))]
+        return take_in_order(queue, most)
     long = [message for message in queue if len(message.payload) > SHORT_BYTES]
     octets = count = 0
     while count < min(most, len(long)) and octets < LONG_BYTES:
@@ -33,3 +33,8 @@ def take_turn(queue: "deque[Message]", most: int) -> list[Message]:
     queue.extend(short[most:])
     queue.extend(long[count:])
     return short[:most] + long[:count]
+
+
+def take_in_order(queue: "deque[Message]", most: int) -> list[Message]:
+    """Take the next batch out of `queue`, as it arrived: for a broker that wants to be acknowledged in that order."""
+    return [queue.popleft() for _ in range(min(most, len(queue)))]

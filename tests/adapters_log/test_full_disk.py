@@ -86,3 +86,9 @@ def test_the_reserve_is_held_only_where_there_is_room_to_spare(tmp_path: Path) -
         assert not (disk.folder / "log.db-reserve").exists()
     with small_disk_or_skip(tmp_path / "larger", 32_000_000) as disk, closing(open_log(disk.folder / "log.db")):
         assert (disk.folder / "log.db-reserve").stat().st_blocks * 512 >= 8_000_000
+
+
+def test_a_reserve_that_a_crash_left_without_room_is_made_good_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "log.db-reserve").touch()
+    open_log(tmp_path / "log.db").close()
+    assert (tmp_path / "log.db-reserve").stat().st_blocks * 512 >= 8_000_000

@@ -219,3 +219,14 @@ def test_stop_writes_the_acknowledgements_out_and_ends_receive(broker: Broker) -
                 await nothing_comes(receiver)
 
     run(main())
+
+
+def test_a_broker_with_a_window_is_acknowledged_in_its_order_however_many_questions_come_between() -> None:
+    """rumqttd closes the connection otherwise; questions of QoS 0 fill the queue beyond its window."""
+    receiver = Receiver("127.0.0.1", 1, connections=1, window=100)
+    receiver._queue.extend(
+        Message("nabd/1/lamp-1/telemetry", b"x" * size, number) for number, size in enumerate((5_000, 200) * 50)
+    )
+    receiver._queue.extend(Message("nabd/1/lamp-2/time", b"{}", None) for _ in range(900))
+    messages = asyncio.run(receiver.receive(2_000))
+    assert [one.token for one in messages if one.token is not None] == list(range(100))

@@ -126,6 +126,26 @@ def test_a_device_that_begins_a_stream_at_every_boot_has_so_many_a_day(limited: 
     assert limited.hear(telemetry(1, at=limited.clock.ms, stream="000000aa")).kept == [("lamp-1", "000000aa", False)]
 
 
+@pytest.mark.parametrize("what", ["nothing", "a bad reading", "a message that names its readings and is no good"])
+def test_streams_in_which_nothing_reads_count_as_well(limited: IngestHouse, what: str) -> None:
+    for number in range(20):
+        limited.clock.advance(10_000)
+        document = telemetry(*([] if what == "nothing" else [1]), values={"power_w": "much"}, stream=f"{number:08x}")
+        if what.startswith("a message"):
+            document["clock"] = "sundial"
+        limited.hear(document)
+    assert len(limited.pipeline.ledger("lamp-1")) == 5
+    assert (limited.count("over_limit_streams"), told(limited)) == (15, [("lamp-1", STREAMS)])
+
+
+def test_a_clock_that_is_set_back_does_not_tell_a_device_for_years(limited: IngestHouse) -> None:
+    limited.clock.advance(10 * 365 * 86_400_000)
+    chatter(limited, 1, 25)
+    assert told(limited) == [("lamp-1", READINGS)]
+    limited.clock.advance(-10 * 365 * 86_400_000)
+    assert told(limited) == []
+
+
 def test_trying_a_batch_again_while_the_log_is_full_makes_nobody_a_chatterer(
     limited: IngestHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +161,24 @@ def test_trying_a_batch_again_while_the_log_is_full_makes_nobody_a_chatterer(
                 limited.pipeline.process(batch)
     limited.pipeline.process(batch)
     assert (len(limited.readings()), told(limited)) == (15, [])
+
+
+def test_what_a_device_is_told_of_counts_no_message_twice_while_the_log_is_full(
+    limited: IngestHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = [message(telemetry(seq, at=NOW_MS, oldest=1)) for seq in range(1, 26)]
+
+    def full(*_: object, **__: object) -> int:
+        raise LogFull("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(limited.log, "append", full)
+        for _ in range(10):
+            with pytest.raises(LogFull):
+                limited.pipeline.process(batch)
+            assert told(limited) == []
+    limited.pipeline.process(batch)
+    assert [one.left for one in limited.pipeline.gate.told(NOW_MS)] == [5]
 
 
 def test_without_limits_everything_is_let_in(house: IngestHouse) -> None:
@@ -165,10 +203,17 @@ def test_undo_leaves_every_count_as_it_was(told_of: list[tuple[int, int]], limit
     gate.begin(NOW_MS, 0.0)
     gate.takes_readings("lamp-1", PERIOD_MS, NOW_MS, 1)
     gate.begin(NOW_MS, 0.0)
-    before = {window: count for window, count in gate._windows["lamp-1"].items() if count}
+    before = dict(gate._windows["lamp-1"])
     for age, readings in told_of:
         gate.takes_readings("lamp-1", PERIOD_MS, NOW_MS - age * PERIOD_MS, readings)
     gate.undo()
-    after = {window: count for window, count in gate._windows["lamp-1"].items() if count}
-    assert after.items() <= before.items()
-    assert not gate._undo
+    assert gate._windows["lamp-1"] == before
+    assert (gate.told(NOW_MS), gate._undo) == ([], [])
+
+
+def test_forgetting_windows_costs_a_batch_of_backlog_no_more_than_counting_them() -> None:
+    gate = Gate(Limits(readings_per_period=1000))
+    gate.begin(NOW_MS, 0.0)
+    for age in range(2_000):
+        gate.takes_readings("lamp-1", PERIOD_MS, NOW_MS - age * PERIOD_MS, 1)
+    assert len(gate._undo) <= 2 * 2_000 + 1, "noted once each, and never searched"

@@ -462,3 +462,18 @@ def test_a_fault_of_ours_costs_one_message_and_its_bytes_are_kept(
     assert house.codes() == ["internal_error"]
     assert house.readings() == [("lamp-1", STREAM, 1)]
     assert house.books_balance()
+
+
+def test_a_stream_that_was_put_aside_since_is_answered_from_the_log(house: IngestHouse) -> None:
+    """More streams at once than are in memory of one device: each hears what it may forget."""
+    streams = [f"{number:08x}" for number in range(STREAMS_MAX + 20)]
+    house.hear(*(telemetry(1, 2, stream=stream) for stream in streams))
+    assert {house.kept(stream=stream)["upto"] for stream in streams} == {2}
+
+
+def test_a_new_stream_is_answered_rightly_after_the_clock_was_set_back(house: IngestHouse) -> None:
+    house.hear(*(telemetry(1, stream=f"{number:08x}") for number in range(STREAMS_MAX + 1)))
+    house.clock.advance(-3_600_000)
+    for seq in range(1, 4):
+        house.hear(telemetry(seq, at=house.clock.ms, stream="000000aa"))
+        assert house.kept(stream="000000aa")["upto"] == seq

@@ -1,7 +1,7 @@
 """What a store has refused is offered to it again, and its row goes only when it is stored."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,12 +21,14 @@ class Ingest:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, list[int], str]] = []
+        self.lacking: set[int] = set()
 
     async def replay(self, numbers: Sequence[int], by: str) -> Sequence[Replayed]:
         self.asked.append(("replay", list(numbers), by))
         return [Replayed(number=number, device="", readings=1, stays=False, sentence="stored") for number in numbers]
 
-    async def drop(self, numbers: Sequence[int], by: str) -> int:
+    async def drop(self, numbers: Sequence[int], by: str, lacking: Collection[int] = ()) -> int:
+        self.lacking = set(lacking)
         self.asked.append(("drop", list(numbers), by))
         return len(numbers)
 
@@ -137,3 +139,11 @@ def test_a_drop_is_for_ingest_which_keeps_the_ledger(log: SqliteLog) -> None:
     quarantining, ingest = desk(log, object())
     assert asyncio.run(quarantining.drop([1, 2], "amina")) == 2
     assert ingest.asked == [("drop", [1, 2], "amina")]
+
+
+def test_what_the_store_of_now_will_never_have_is_gone_when_it_is_dropped(log: SqliteLog) -> None:
+    numbers = put_away(log, **{"line": STORE_REFUSED, "bad": "not_json", '{"device":"lamp-1"}': STORE_REFUSED})
+    for store, lacking in ((Retaking(), {1, 3}), (object(), {3})):
+        quarantining, ingest = desk(log, store)
+        asyncio.run(quarantining.drop(numbers, "amina"))
+        assert ingest.lacking == lacking

@@ -20,10 +20,12 @@ from adapters.stores.influx_store import InfluxStore
 from contract.aggregates import Row
 from contract.ports import PutAway, StoredReading, StoreFault
 from contract.records import Entry, Telemetry
+from ingest.pipeline import Pipeline
 from nabd.backing_up import nobody_runs
 from nabd.cli import cli
 from stand.influxdb import InfluxServer
 from tests.adapters_stores.aggregating import aggregates, drain, retire
+from tests.ingest.house import HandClock
 from tests.nabd import cities
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +102,24 @@ def test_a_reading_that_the_store_can_never_hold_is_put_away_once_and_the_rest_i
             assert [(row.device, row.seq, row.code, row.count) for row in log.quarantine(10)] == [
                 ("lamp-1", 300, "store_refused", 1)
             ]
+
+
+def test_a_reading_that_was_dropped_because_the_store_can_never_hold_it_is_gone_and_nothing_is_missing(
+    data: Path,
+) -> None:
+    record = cities.message(300, 301)
+    wrong = msgspec.structs.replace(record.readings[0], values={"power_w": "much"})
+    cities.append(data, [msgspec.structs.replace(record, readings=(wrong, record.readings[1]))], ledger=False)
+    assert rebuild(data).exit_code == 0
+    with cities.open_log(data) as log:
+        pipeline = Pipeline(cities.KINDS, lambda _: None, log, HandClock())
+        [row] = log.quarantine(10)
+        assert pipeline.drop([row.number], "amina", [row.number]) == 1
+    with cities.open_log(data) as log:  # as after a crash
+        pipeline = Pipeline(cities.KINDS, lambda _: None, log, HandClock())
+        assert (300, 300) in next(one for one in pipeline.ledger("lamp-1") if one.stream == cities.STREAM).gone
+    done = CliRunner().invoke(cli, ["data", "verify", "--data", str(data)])
+    assert "the store holds every reading once" in done.output
 
 
 def test_what_the_log_no_longer_holds_is_kept_once_and_told(data: Path) -> None:

@@ -89,6 +89,19 @@ def test_a_device_that_was_heard_after_its_sleep_is_awake() -> None:
     assert live.asleep_until_ms is None
 
 
+def test_what_a_replay_stored_was_heard_when_it_came_not_when_it_was_replayed() -> None:
+    later = view()
+    replayed = Telemetry(
+        device="lamp-1", asset="lamp-1", kind="street_light", stream="0a0a0a0a", boot=1, came_at_ms=AT_MS + 1000,
+        readings=(Reading(1, AT_MS, {"level": 1.0}),),
+    )  # fmt: skip
+    later.recall(Entry(2, AT_MS + 86_400_000, replayed))
+    later.recall(Entry(1, AT_MS + 2000, Status(device="lamp-1", online=True, n=1, boot=7)))
+    live = later.device("lamp-1")
+    assert live is not None
+    assert (live.heard_at_ms, live.boot, live.values["level"].received_at_ms) == (AT_MS + 2000, 7, AT_MS + 1000)
+
+
 def records(count: int) -> Sequence[Record]:
     return [
         Telemetry(
