@@ -71,7 +71,6 @@ class Desk:
         self._shared: OrderedDict[Hashable, tuple[float, asyncio.Future[Any]]] = OrderedDict()
         self._markers: dict[str, Marker] = {}
         self._generation = 0
-        self._registry_change = -1
         self._samples: deque[tuple[float, dict[str, int]]] = deque(maxlen=64)
 
     async def shared(self, key: Hashable, compute: Callable[[], T], age_s: float = 0.9) -> T:

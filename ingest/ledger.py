@@ -374,9 +374,5 @@ def _pairs(edges: list[int]) -> Iterable[tuple[int, int]]:
     return zip(edges[::2], edges[1::2], strict=True)
 
 
-def _size(edges: list[int]) -> int:
-    return sum(edges[1::2]) - sum(edges[::2])
-
-
 def _inclusive(edges: list[int]) -> Ranges:
     return tuple((first, end - 1) for first, end in _pairs(edges))

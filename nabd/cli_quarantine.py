@@ -13,8 +13,6 @@ from nabd.cli_options import data_folder_option
 data_option = data_folder_option("Folder on which the platform runs.")
 url_option = click.option("--url", help="The platform; default: the one running on DATA.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
-by_option = click.option("--by", default="", help="Your name, for the audit.  [default: the system's user]")
-numbers_argument = click.argument("numbers", nargs=-1, type=click.IntRange(1, 2**53))
 filters = (
     click.option("--since", help="Only what came then or later, RFC 3339: 2026-11-24T00:00:00Z."),
     click.option("--device", help="Only what this device sent."),
@@ -22,8 +20,25 @@ filters = (
 )
 
 
+selection = (
+    click.option("--by", default="", help="Your name, for the audit.  [default: the system's user]"),
+    click.option("--all", "every", is_flag=True, help="All rows there are now."),
+    *filters,
+    url_option,
+    data_option,
+    click.argument("numbers", nargs=-1, type=click.IntRange(1, 2**53)),
+)
+
+
 def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in filters:
+        command = option(command)
+    return command
+
+
+def selected(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What an act is done to, and by whom."""
+    for option in selection:
         command = option(command)
     return command
 
@@ -71,12 +86,7 @@ def quarantine_show(number: int, data: Path, url: str | None, raw: bool, as_json
 
 
 @quarantine.command("replay")
-@numbers_argument
-@data_option
-@url_option
-@filtered
-@click.option("--all", "every", is_flag=True, help="All rows there are now.")
-@by_option
+@selected
 @json_option
 @refuse_clearly
 def quarantine_replay(
@@ -91,12 +101,7 @@ def quarantine_replay(
 
 
 @quarantine.command("drop")
-@numbers_argument
-@data_option
-@url_option
-@filtered
-@click.option("--all", "every", is_flag=True, help="All rows there are now.")
-@by_option
+@selected
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @refuse_clearly
 def quarantine_drop(

@@ -10,9 +10,10 @@ from math import inf
 
 from console.live import LiveView
 from contract.losses import Loss
-from contract.ports import Clock, Log, LogFull, Store, StoreFault
+from contract.ports import Clock, Log, LogFull, Store
 from contract.quarantine import Quarantined
 from contract.records import TICK_MS, Tick
+from nabd.standing import Standing
 
 logger = logging.getLogger("consumers")
 
@@ -42,7 +43,7 @@ class StoreWriter:
     def __init__(self, log: Log, store: Store, clock: Clock) -> None:
         self._log, self._store, self._clock = log, store, clock
         self.position = log.consumers().get(STORE, 0)  # at most, until the store has been asked
-        self.fault = ""
+        self._standing = Standing(logger, STORE, BACKOFF_S_MIN, BACKOFF_S_MAX)
         self.lost: Loss | None = None  # what the store lacks for good, and nobody has accepted
         self.written = 0
         self._is_placed = False  # has the store been asked?
@@ -51,6 +52,11 @@ class StoreWriter:
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=STORE, daemon=True)
         log.consumed(STORE, self.position)  # from now on nothing is cut before the store has it
+
+    @property
+    def fault(self) -> str:
+        """Why it stands still, or empty."""
+        return self._standing.why
 
     def start(self) -> None:
         self._thread.start()
@@ -66,30 +72,21 @@ class StoreWriter:
         self._wake.set()
 
     def _run(self) -> None:
-        backoff_s = BACKOFF_S_MIN
         while True:
-            stopping = self._stop.is_set()
+            stopping, wait_s = self._stop.is_set(), 0.0
             self._wake.clear()
             try:
                 self._place()
                 while self._clock.monotonic_s() < self._stop_by_s and self._write_batch():
-                    backoff_s = BACKOFF_S_MIN
-                self._is_well()
-                backoff_s = BACKOFF_S_MIN
-            except (StoreFault, LogFull, OSError) as error:
-                if not self.fault:
-                    logger.error("event=store_away reason=%s", error)
-                self.fault, self._is_placed = str(error), False
-                backoff_s = max(backoff_s, getattr(error, "retry_after_s", 0.0))
-            except Exception as error:  # ours; without this thread nothing would be stored, and nobody would know
-                if not self.fault:
-                    logger.exception("event=store_failed")
-                self.fault = f"{type(error).__name__}: {error}"
+                    pass
+                self._standing.over()
+            except Exception as error:  # also ours; without this thread nothing would be stored, and nobody would know
+                self._is_placed = False
+                wait_s = self._standing.because(error)
             if stopping:
                 return
-            if self.fault:
-                self._stop.wait(backoff_s)
-                backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)  # a longer wait that the store asked for is over now
+            if wait_s:
+                self._stop.wait(wait_s)
             else:
                 self._wake.wait(1.0)
                 self._stop.wait(GATHER_S)
@@ -112,7 +109,7 @@ class StoreWriter:
         self.written += self._store.write(entries, self._clock.now_ms(), self._put_away)
         self.position = entries[-1].position
         self._log.consumed(STORE, self.position)
-        self._is_well()
+        self._standing.over()
         return len(entries) == STORE_BATCH
 
     def _lose(self, loss: Loss) -> None:
@@ -131,11 +128,6 @@ class StoreWriter:
             logger.info("event=loss_accepted lost_first=%d lost_last=%d", loss.first, loss.last)
         return loss
 
-    def _is_well(self) -> None:
-        if self.fault:
-            logger.info("event=store_back position=%d", self.position)
-        self.fault = ""
-
     def _put_away(self, refused: Sequence[Quarantined]) -> None:
         """What the store will never take stands in the log's quarantine, with the line and the store's own words.
 
@@ -151,9 +143,14 @@ class LiveFeeder:
     def __init__(self, log: Log, view: LiveView, position: int) -> None:
         self._log, self._view = log, view
         self.position = position
-        self.fault = ""  # why it stands still, or empty
+        self._standing = Standing(logger, "live_view", RETRY_S)
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def fault(self) -> str:
+        """Why it stands still, or empty."""
+        return self._standing.why
 
     def notify(self, position: int) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended; so has the view
@@ -165,13 +162,9 @@ class LiveFeeder:
             try:
                 await self._follow()
             except Exception as error:  # also ours: a view that stands still in silence would show old values as new
-                bug = not isinstance(error, OSError)
-                if not self.fault:
-                    logger.error("event=live_view_stands reason=%s", error, exc_info=bug)
-                self.fault = f"{type(error).__name__}: {error}" if bug else str(error)
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(self._standing.because(error))
             else:
-                self.fault = ""
+                self._standing.over()
                 await asyncio.sleep(LIVE_GATHER_S)
                 await self._wake.wait()
 

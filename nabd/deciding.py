@@ -22,6 +22,7 @@ from actuation.dispatch import Dispatcher
 from contract.decisions import Decision, Step, identify
 from contract.ports import Clock, Device, Effects, Log, SnapshotFault, State
 from contract.records import Acknowledged, Entry, QuarantineAct, Registered, Reported, Status
+from nabd.standing import Standing
 from rules.engine import Engine
 from rules.identity import IdentityWatch
 
@@ -97,11 +98,16 @@ class Decider:
         self._waiting: list[tuple[int, Future[int]]] = []
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
-        self.fault = ""  # why it stands still, or empty
+        self._standing = Standing(logger, NAME, RETRY_S)
         if state.snapshot() is None:
             self._save_snapshot()
         self._restore()
         log.consumed(NAME, self._position)
+
+    @property
+    def fault(self) -> str:
+        """Why it stands still, or empty."""
+        return self._standing.why
 
     @property
     def position(self) -> int:
@@ -139,26 +145,21 @@ class Decider:
 
     def _run(self) -> None:
         while True:
+            wait_s = 0.0
             try:
                 if self.fault:  # memory may be ahead of the state
                     self._restore()
                 busy = self._step()
                 self._save_snapshot_when_due()
-                self.fault = ""
+                self._standing.over()
             except Exception as error:  # a full disk passes; the position has not moved, so nothing is lost
-                if not self.fault:
-                    bug = not isinstance(error, OSError)
-                    logger.error("event=standing_still reason=%s", error, exc_info=bug)
-                self.fault = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-                busy = False
+                wait_s, busy = self._standing.because(error), False
             with self._wake:
-                if busy and not self.fault:
+                if busy:
                     continue
                 if self._stopping:
                     break
-                self._wake.wait_for(
-                    lambda: self._stopping or self._log.last() > self._position, RETRY_S if self.fault else SNAPSHOT_S
-                )
+                self._wake.wait_for(lambda: self._stopping or self._log.last() > self._position, wait_s or SNAPSHOT_S)
         if not self.fault:
             try:
                 self._save_snapshot()

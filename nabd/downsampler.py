@@ -9,7 +9,8 @@ import logging
 import threading
 
 from contract.aggregates import HOUR_MS, Aggregating, Behind
-from contract.ports import Clock, StoreFault
+from contract.ports import Clock
+from nabd.standing import Standing
 
 logger = logging.getLogger("downsampler")
 
@@ -25,7 +26,7 @@ class Downsampler:
 
     def __init__(self, store: Aggregating, clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self.fault = ""  # why it stands still, or empty
+        self._standing = Standing(logger, "aggregates", LOOK_S, BACKOFF_S_MAX)
         self.steps = 0  # since the start
         self.retired = 0  # rows deleted since the start
         self._told_s = 0.0
@@ -33,6 +34,11 @@ class Downsampler:
         self._is_long = False  # is it on a long way?
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="downsampler", daemon=True)
+
+    @property
+    def fault(self) -> str:
+        """Why it stands still, or empty."""
+        return self._standing.why
 
     def start(self) -> None:
         self._thread.start()
@@ -82,18 +88,12 @@ class Downsampler:
             logger.info("event=aggregating hours_left=%d", behind.hours)
 
     def _run(self) -> None:
-        backoff_s = LOOK_S
         while not self._stop.is_set():
             began_s = self._clock.monotonic_s()
             try:
                 is_more = self.step()
                 rest_s = self._clock.monotonic_s() - began_s if is_more else LOOK_S
-                if self.fault:
-                    logger.info("event=aggregates_back")
-                self.fault, backoff_s = "", LOOK_S
+                self._standing.over()
             except Exception as error:  # also ours: readings go on, and /healthz says what does not
-                if not self.fault:
-                    logger.error("event=aggregates_stand reason=%s", error, exc_info=not isinstance(error, StoreFault))
-                self.fault = str(error) if isinstance(error, StoreFault) else f"{type(error).__name__}: {error}"
-                rest_s, backoff_s = backoff_s, min(backoff_s * 2, BACKOFF_S_MAX)
+                rest_s = self._standing.because(error)
             self._stop.wait(rest_s)

@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from contract.annals import Annals, Point, RefusedPoint
-from contract.ports import Clock, History, StoreFault
+from contract.ports import Clock, History
 from nabd.annals import alarm_points, lease_point
+from nabd.standing import Standing
 
 logger = logging.getLogger("recorder")
 
@@ -80,9 +81,14 @@ class Recorder:
         self.refused = 0  # points that the store will never take
         self.written = 0
         self._refusing: set[str] = set()  # measurements of which the store last refused a point
-        self.fault = ""  # why it stands still, or empty
+        self._standing = Standing(logger, NAME, LOOK_S, BACKOFF_S_MAX)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
+
+    @property
+    def fault(self) -> str:
+        """Why it stands still, or empty."""
+        return self._standing.why
 
     def start(self) -> None:
         self._thread.start()
@@ -97,25 +103,17 @@ class Recorder:
         return {"recorder_dropped": self.dropped, "recorder_refused": self.refused}
 
     def _run(self) -> None:
-        backoff_s = LOOK_S
         while True:
-            stopping = self._stop.is_set()
+            stopping, wait_s = self._stop.is_set(), 0.0
             try:
                 self.look()
-                self.fault, backoff_s = "", LOOK_S
-            except (StoreFault, OSError) as error:
-                if not self.fault:
-                    logger.error("event=annals_away reason=%s", error)
-                self.fault = str(error)
-            except Exception as error:  # ours; without this thread dashboards would stand still, and nobody would know
-                if not self.fault:
-                    logger.exception("event=recorder_failed")
-                self.fault = f"{type(error).__name__}: {error}"
+                self._standing.over()
+            except Exception as error:  # also ours: dashboards would stand still, and nobody would know
+                wait_s = self._standing.because(error)
             if stopping:
                 return
-            if self.fault:
-                self._sample_until(backoff_s)
-                backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
+            if wait_s:
+                self._sample_until(wait_s)
             else:
                 self._stop.wait(LOOK_S)
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from contract.ports import Clock, Log
 from contract.tally import TallyBook
+from nabd.standing import Standing
 from nabd.tallying import Counting, LocalDays
 
 logger = logging.getLogger("tally")
@@ -40,7 +41,7 @@ class TallyKeeper:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
-        self.fault = ""
+        self._standing = Standing(logger, NAME, RETRY_S)
         began = book.began()
         if began is None:
             first = log.read(0, 1)
@@ -52,6 +53,11 @@ class TallyKeeper:
         self._go_back()
         self._committed_at_s = self._pruned_at_s = clock.monotonic_s()
         log.consumed(NAME, self._committed)
+
+    @property
+    def fault(self) -> str:
+        """Why it stands still, or empty."""
+        return self._standing.why
 
     def start(self) -> None:
         self._thread.start()
@@ -78,7 +84,7 @@ class TallyKeeper:
 
     def _run(self) -> None:
         while True:
-            stopping = self._stop.is_set()
+            stopping, wait_s = self._stop.is_set(), 0.0
             self._wake.clear()
             try:
                 busy = True
@@ -91,18 +97,13 @@ class TallyKeeper:
                     if stopping or self._is_due():
                         self._commit()
                 self._prune()
-                if self.fault:
-                    logger.info("event=tally_back position=%d", self.position)
-                self.fault = ""
+                self._standing.over()
             except Exception as error:  # a full disk passes; a bug of ours must not end the count in silence
-                bug = not isinstance(error, OSError)
-                if not self.fault:
-                    logger.error("event=tally_stands reason=%s", error, exc_info=bug)
-                self.fault = f"{type(error).__name__}: {error}" if bug else str(error)
+                wait_s = self._standing.because(error)
             if stopping:
                 return
-            if self.fault:
-                self._stop.wait(RETRY_S)
+            if wait_s:
+                self._stop.wait(wait_s)
             else:
                 self._wake.wait(COMMIT_S)
                 self._stop.wait(GATHER_S)

@@ -18,6 +18,8 @@ START_MS = 1_795_392_000_000  # 2026-11-23T00:00:00Z
 STEP_MS = 60_000
 STREAM = "9f3c01aa"
 
+Place = tuple[InfluxServer, str]  # where a city's store is, if not beside it: a server and its bucket
+
 
 def found(data: Path) -> Path:
     """Make the folder; its clock is real time."""
@@ -33,6 +35,14 @@ def use_influxdb(data: Path, server: InfluxServer, bucket: str) -> None:
         f'[store]\nkind = "influxdb"\n[influxdb]\nurl = "{server.url}"\nbucket = "{bucket}"\n'
         f'token_file = "{data / "token"}"\n'
     )
+
+
+def lamp_on_influxdb(folder: Path, server: InfluxServer, bucket: str) -> tuple[Path, Place]:
+    """A data folder whose store is InfluxDB, with twenty messages of a lamp in its log and none stored."""
+    data = found(folder / "data")
+    use_influxdb(data, server, bucket)
+    append(data, [message(n, n + 9) for n in range(1, 200, 10)])
+    return data, (server, bucket)
 
 
 def message(first: int, last: int, *, device: str = "lamp-1", kind: str = "street_light", zone: str = "") -> Telemetry:
@@ -71,7 +81,7 @@ def append(data: Path, records: Iterable[Record], *, ledger: bool = True) -> int
         return last_position
 
 
-def open_store(data: Path, influx: tuple[InfluxServer, str] | None = None) -> "closing[DuckStore | InfluxStore]":
+def open_store(data: Path, influx: Place | None = None) -> "closing[DuckStore | InfluxStore]":
     if influx is None:
         return closing(DuckStore(data / "store.duckdb", KINDS))
     server, bucket = influx
@@ -79,7 +89,7 @@ def open_store(data: Path, influx: tuple[InfluxServer, str] | None = None) -> "c
     return closing(InfluxStore(server.url, server.org, bucket, server.token, KINDS, log=log_id))
 
 
-def store_all(data: Path, influx: tuple[InfluxServer, str] | None = None, *, upto: int | None = None) -> None:
+def store_all(data: Path, influx: Place | None = None, *, upto: int | None = None) -> None:
     """What the store writer does."""
     with open_log(data) as log, open_store(data, influx) as store:
         entries = [one for one in log.read(store.position(), 10**6) if upto is None or one.position <= upto]

@@ -17,6 +17,8 @@ from click.testing import CliRunner, Result
 
 from adapters import export_formats
 from nabd.cli import cli
+from nabd.export_target import whole
+from nabd.fault import Refused
 from stand.influxdb import InfluxServer
 from tests.nabd import cities
 
@@ -229,9 +231,6 @@ def test_a_killed_export_leaves_nothing_under_its_name_and_the_next_one_is_whole
 
 
 def test_two_exports_to_one_name_do_not_mix(tmp_path: Path) -> None:
-    from nabd.export_target import whole
-    from nabd.fault import Refused
-
     with whole(str(tmp_path / "out.csv")) as partial:
         partial.write_text("x")
         with pytest.raises(Refused, match="is being written by another export"), whole(str(tmp_path / "out.csv")):

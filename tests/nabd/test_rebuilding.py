@@ -35,7 +35,7 @@ def rebuild(data: Path, *more: str) -> Result:
     return CliRunner().invoke(cli, ["data", "rebuild", "--data", str(data), *more])
 
 
-def names(data: Path, influx: tuple[InfluxServer, str] | None = None) -> list[tuple[str, int]]:
+def names(data: Path, influx: cities.Place | None = None) -> list[tuple[str, int]]:
     with cities.open_store(data, influx) as store:
         return sorted((one.record.device, one.record.readings[0].seq) for one in store.history(0, 2**53))
 
@@ -148,9 +148,7 @@ def test_history_that_was_copied_in_and_what_kinds_have_lost_come_along(data: Pa
         [reading] = [
             one for one in store.history(0, 2**53) if one.record.device == "bin-1" and one.record.readings[0].seq == 1
         ]
-        from msgspec.structs import replace
-
-        moved = replace(reading, record=replace(reading.record, device="old-bin"))
+        moved = msgspec.structs.replace(reading, record=msgspec.structs.replace(reading.record, device="old-bin"))
         store.take([moved])
     spoil(data, "ALTER TABLE readings_waste_bin ADD COLUMN smell DOUBLE")
     spoil(data, "UPDATE readings_waste_bin SET smell = 3 WHERE device = 'old-bin'")
@@ -215,14 +213,14 @@ NOW_MS = cities.START_MS + 2 * 3_600_000 + KEEP_MS
 """At this time the first two hours of 200 minutes are past their time."""
 
 
-def age(data: Path, place: tuple[InfluxServer, str] | None = None) -> None:
+def age(data: Path, place: cities.Place | None = None) -> None:
     """What the running platform does until NOW_MS."""
     with cities.open_store(data, place) as store:
         drain(store, NOW_MS)
         assert retire(store, NOW_MS)
 
 
-def made(data: Path, place: tuple[InfluxServer, str] | None = None) -> list[tuple[list[Row], list[Row]]]:
+def made(data: Path, place: cities.Place | None = None) -> list[tuple[list[Row], list[Row]]]:
     """All aggregates, when everything that is marked is made."""
     with cities.open_store(data, place) as store:
         drain(store, NOW_MS + 10 * 3_600_000)
@@ -328,10 +326,7 @@ def test_killed_at_any_step_the_store_is_as_it_was_and_the_next_rebuild_is_whole
 def test_influxdb_has_every_reading_of_the_log_again_and_keeps_the_rest(
     tmp_path: Path, influx: InfluxServer, influx_bucket: str
 ) -> None:
-    place = influx, influx_bucket
-    data = cities.found(tmp_path / "data")
-    cities.use_influxdb(data, *place)
-    cities.append(data, [cities.message(n, n + 9) for n in range(1, 200, 10)])
+    data, place = cities.lamp_on_influxdb(tmp_path, influx, influx_bucket)
     cities.store_all(data, place, upto=5)
     forget_log(data, 2)
     with cities.open_store(data, place) as store:
@@ -352,10 +347,7 @@ def test_influxdb_has_every_reading_of_the_log_again_and_keeps_the_rest(
 def test_in_influxdb_readings_that_are_gone_stay_gone_and_count_once_in_their_aggregates(
     tmp_path: Path, influx: InfluxServer, influx_bucket: str
 ) -> None:
-    place = influx, influx_bucket
-    data = cities.found(tmp_path / "data")
-    cities.use_influxdb(data, *place)
-    cities.append(data, [cities.message(n, n + 9) for n in range(1, 200, 10)])
+    data, place = cities.lamp_on_influxdb(tmp_path, influx, influx_bucket)
     cities.store_all(data, place)
     age(data, place)
     cities.append(data, [late(301, 1.5)])
@@ -375,10 +367,7 @@ def test_in_influxdb_readings_that_are_gone_stay_gone_and_count_once_in_their_ag
 def test_a_broken_off_rewrite_of_influxdb_leaves_a_position_from_which_everything_is_written_again(
     tmp_path: Path, influx: InfluxServer, influx_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = influx, influx_bucket
-    data = cities.found(tmp_path / "data")
-    cities.use_influxdb(data, *place)
-    cities.append(data, [cities.message(n, n + 9) for n in range(1, 200, 10)])
+    data, place = cities.lamp_on_influxdb(tmp_path, influx, influx_bucket)
     cities.store_all(data, place)
     whole = names(data, place)
     write = InfluxStore.write

@@ -17,7 +17,6 @@ from tests.nabd import cities
 
 STORES = ["duckdb", pytest.param("influxdb", marks=pytest.mark.services)]
 HOUR_MS = 3_600_000
-Place = tuple[InfluxServer, str] | None
 
 
 def verify(data: Path, *more: str) -> Result:
@@ -32,14 +31,14 @@ def report(data: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(params=STORES)
-def place(request: pytest.FixtureRequest) -> Place:
+def place(request: pytest.FixtureRequest) -> cities.Place | None:
     if request.param == "duckdb":
         return None
     return request.getfixturevalue("influx"), request.getfixturevalue("influx_bucket")
 
 
 @pytest.fixture
-def data(place: Place, tmp_path: Path) -> Path:
+def data(place: cities.Place | None, tmp_path: Path) -> Path:
     """Two lamps with 200 readings each, 380 of them stored; one lamp's first two stand in the quarantine."""
     data = cities.found(tmp_path / "data")
     if place is not None:
@@ -61,7 +60,7 @@ def test_a_store_that_has_all_but_what_waits_in_the_log_is_good(data: Path) -> N
     assert "the store holds every reading once" in done.output
 
 
-def test_what_the_ledgers_rows_do_not_tell_yet_is_taken_from_the_log(data: Path, place: Place) -> None:
+def test_what_the_ledgers_rows_do_not_tell_yet_is_taken_from_the_log(data: Path, place: cities.Place | None) -> None:
     cities.append(data, [cities.message(201, 220)], ledger=False)
     assert report(data)["counts"]["ledger"] == 420
     cities.store_all(data, place)
@@ -85,7 +84,9 @@ def test_what_stands_in_the_quarantine_is_not_missing(data: Path) -> None:
     assert found["counts"]["quarantined"] == 5
 
 
-def test_what_is_past_its_time_and_aggregated_is_not_missing_and_what_is_not_is(data: Path, place: Place) -> None:
+def test_what_is_past_its_time_and_aggregated_is_not_missing_and_what_is_not_is(
+    data: Path, place: cities.Place | None
+) -> None:
     """Two hours of 200 minutes are past; of that time one reading more came late, and is there."""
     now_ms = cities.START_MS + 2 * HOUR_MS + cities.KINDS["street_light"].keep.raw_ms
     with cities.open_store(data, place) as store:
@@ -148,10 +149,7 @@ def test_missing_doubled_and_unexpected_readings_are_named_with_their_seqs(tmp_p
 def test_on_influxdb_what_is_missing_doubled_and_besides_is_named(
     influx: InfluxServer, influx_bucket: str, tmp_path: Path
 ) -> None:
-    place = influx, influx_bucket
-    data = cities.found(tmp_path / "data")
-    cities.use_influxdb(data, *place)
-    cities.append(data, [cities.message(n, n + 9) for n in range(1, 200, 10)])
+    data, place = cities.lamp_on_influxdb(tmp_path, influx, influx_bucket)
     cities.store_all(data, place, upto=10)
     with cities.open_log(data) as log, cities.open_store(data, place) as store:
         store.write(log.read(11, 100), 0)
