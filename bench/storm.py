@@ -68,7 +68,7 @@ def storm(
         f"CPU {own_s:.1f} s in the platform, {broker_s:.1f} s in the broker; peak memory of the platform "
         f"{peak_mb(where.platform.pid):.0f} MB",
     ]
-    return lines + [f"ailing meanwhile: {reason}" for reason in sorted(watch.ailing)]
+    return lines + [f"ailing meanwhile: {reason}" for reason in watch.ailing]
 
 
 def _settle(where: City, before: Mapping[str, int], expected: int, *, alone: bool) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The fleet's process, the probe beside it, and the eye on the platform while a storm goes on."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -98,8 +99,16 @@ class Watch:
     lag_s: list[float] = field(default_factory=list)
     seen_s: list[float] = field(default_factory=list)
     api_s: list[float] = field(default_factory=list)
-    ailing: set[str] = field(default_factory=set)
+    _ailing: dict[str, str] = field(default_factory=dict)  # a reason without its numbers → as it was told last
     _seen: list[tuple[float, int]] = field(default_factory=list)  # when the log first had this position
+
+    @property
+    def ailing(self) -> list[str]:
+        """What was wrong meanwhile, each once."""
+        return sorted(self._ailing.values())
+
+    def _ails(self, reason: str) -> None:
+        self._ailing[re.sub(r"[0-9]+", "n", reason)] = reason
 
     def look(self) -> None:
         """The live view is as far behind as the oldest entry of the log that it has not taken is old."""
@@ -110,12 +119,13 @@ class Watch:
             self.api_s.append(time.monotonic() - began_s)
             newest = self.platform.client.get(f"devices/{PROBE}")["latest"].get("power_w")
         except PlatformFault as fault:
-            self.ailing.add(str(fault))
+            self._ails(str(fault))
             return
         if newest is not None:
             measured_s = datetime.fromisoformat(newest["measured_at"]).timestamp()
             self.seen_s.append(max(0.0, time.time() - measured_s - PROBE_EVERY_S))
-        self.ailing.update(health["reasons"])
+        for reason in health["reasons"]:
+            self._ails(reason)
         self._seen.append((began_s, health["log"]["position"]))
         live = health["consumers"]["live"]["position"]
         while self._seen and self._seen[0][1] <= live:
