@@ -14,7 +14,6 @@ from contract.ports import LATEST_WITHIN_MS, StoredReading, StoreFault
 from contract.questions import Question
 
 HISTORY_ROWS = 5_000  # fetched at one time
-OPEN_MS = 2**60
 
 
 class DuckReader:
