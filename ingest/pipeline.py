@@ -71,7 +71,9 @@ class Pipeline:
         """`lookup_at`: how a device was bound at a moment, for what is replayed; without it, as it is now."""
         self._validators = {name: Validator(kind, log.reading) for name, kind in kinds.items()}
         self._lookup, self._log, self._clock = lookup, log, clock
-        self._ledger = Ledger(log.ledger(), _telemetry_behind(log, log.consumers().get(LEDGER, 0)))
+        if LEDGER not in log.consumers():  # from the first moment: what it has not written must not be cut
+            log.consumed(LEDGER, 0)
+        self._ledger = Ledger(log.ledger(), _telemetry_behind(log, log.consumers()[LEDGER]))
         self.gate = Gate(limits)
         self._deduplicator = Deduplicator(log)
         self._unknown = UnknownMetrics()
