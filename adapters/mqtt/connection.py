@@ -7,6 +7,7 @@ The end of a read is mostly the beginning of a packet; it waits here for the res
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ PACKET_ID_BITS = 16
 
 TOPICS_MAX = 65_536  # topics remembered as text; a city's devices say the same few thousand again and again
 
+QUICK = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
 
 CLOSED = "closed by the broker"
 
@@ -47,6 +49,7 @@ class Connection(asyncio.Protocol):
         self._clock = clock
         self._messages = messages
         self._event = event
+        self._socket: socket.socket | None = None
         self._rest = b""
         self._online = False
         self._topics: dict[bytes, str] = {}
@@ -56,6 +59,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._socket = transport.get_extra_info("socket")
         self.transport.write(self.session.connect(self.now_ms()))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -88,6 +92,7 @@ class Connection(asyncio.Protocol):
             self.transport.write(ping)
 
     def data_received(self, data: bytes) -> None:
+        self._acknowledge_quickly()
         out: list[Message] = []
         try:
             self._take(data, out)
@@ -95,6 +100,15 @@ class Connection(asyncio.Protocol):
             self.fail(str(fault))
         if out:
             self._messages(out)
+
+    def _acknowledge_quickly(self) -> None:
+        """Let the kernel acknowledge what came without waiting up to 40 ms for an answer of ours. A broker that does
+        not say TCP_NODELAY (rumqttd; Mosquitto by default) holds back the rest of its window until then.
+
+        The kernel forgets it with the next packet that it sends: it is said again at each read.
+        """
+        if QUICK is not None and self._socket is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, QUICK, 1)
 
     def _take(self, data: bytes, out: list[Message]) -> None:
         if self._rest:

@@ -15,6 +15,7 @@ broker back, who holds the messages); QoS 0 by dropping, counted in `dropped`.
 """
 
 import asyncio
+import contextlib
 import ssl
 import struct
 from collections import deque
@@ -90,7 +91,8 @@ class Receiver:
         self._turn = take_turn if window is None else take_in_order
         self._outgoing: list[bytes] = []  # packets published and not yet written
         self._queue: deque[Message] = deque()
-        self._arrived = asyncio.Event()
+        self._arrived = asyncio.Event()  # `_enough` messages, or the end
+        self._enough = 1
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = False
         self._was_connected = False
@@ -144,8 +146,7 @@ class Receiver:
         while not self._queue:
             if self._stopped:
                 return []
-            self._arrived.clear()
-            await self._arrived.wait()
+            await self._arrival(1)
         await self._gather(min(most, self._at_most))
         messages = self._turn(self._queue, most)
         if self._waiting:
@@ -159,7 +160,14 @@ class Receiver:
         seen = 0
         while seen < len(self._queue) < enough and clock() < end_s and not self._stopped:
             seen = len(self._queue)
-            await asyncio.sleep(GATHER_STEP_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._arrival(enough), GATHER_STEP_S)
+
+    async def _arrival(self, enough: int) -> None:
+        """Wait until so many are queued, or the receiver stops. For one caller at a time."""
+        self._enough = enough
+        self._arrived.clear()
+        await self._arrived.wait()
 
     def acknowledge(self, tokens: Iterable[Any]) -> None:
         """PUBACK these, one write a link. None (QoS 0) and tokens of an earlier connection are ignored."""
@@ -207,7 +215,8 @@ class Receiver:
                     self.dropped += 1
                 else:
                     queue.append(message)
-        self._arrived.set()
+        if len(queue) >= self._enough:
+            self._arrived.set()
         if len(queue) > QUEUE_MAX:
             self._read_or_wait()
 

@@ -1,13 +1,15 @@
 """The fast path says exactly what the session says, however the bytes are cut."""
 
 import asyncio
+import socket
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.mqtt.connection import PACKET_ID_BITS, Connection
+from adapters.mqtt.connection import PACKET_ID_BITS, QUICK, Connection
 from contract.ports import Message
 from contract.wire import packets
 from contract.wire.mqtt import Session
@@ -31,6 +33,9 @@ class Transport:
 
     def is_reading(self) -> bool:
         return True
+
+    def get_extra_info(self, name: str) -> None:
+        """It has no socket."""
 
 
 def sound(topic: bytes, payload: bytes, qos: int, packet_id: int, flags: int) -> bytes:
@@ -153,3 +158,42 @@ def test_topics_that_are_not_utf8_are_counted_on_the_fast_path() -> None:
         return connection.malformed_topics
 
     assert asyncio.run(main()) == 3
+
+
+@pytest.mark.skipif(QUICK is None, reason="the kernel has no TCP_QUICKACK")
+def test_what_is_read_is_acknowledged_without_waiting_for_an_answer() -> None:
+    """Else a broker that writes in small pieces holds the next one back for 40 ms (Nagle's algorithm)."""
+    quick: list[bool] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(b"\x20\x02\x00\x00")
+        for _ in range(3):
+            writer.write(sound(b"a", b"payload", 1, 5, 0))
+            await reader.read(1024)  # the answer that makes the kernel wait for answers from now on
+        writer.close()
+
+    async def main() -> None:
+        all_read = asyncio.Event()
+
+        def take(batch: list[Message]) -> None:
+            assert connection.transport is not None
+            link = connection.transport.get_extra_info("socket")
+            quick.append(bool(link.getsockopt(socket.IPPROTO_TCP, QUICK)))
+            connection.transport.write(b"\x40\x02\x00\x05")
+            if len(quick) == 3:
+                all_read.set()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        connection = Connection(Session("x"), 1, asyncio.get_running_loop().time, take, lambda _: None)
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection, "127.0.0.1", server.sockets[0].getsockname()[1]
+            )
+            await asyncio.wait_for(all_read.wait(), 10)
+        finally:
+            connection.fail("the test is over")
+            server.close()
+
+    asyncio.run(main())
+    assert quick == [True, True, True]
