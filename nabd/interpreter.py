@@ -3,7 +3,7 @@
 import gc
 import sys
 
-SWITCH_S = 0.0005  # threads that come back from the disk wait this long for a busy one, not Python's 5 ms
+SWITCH_S = 0.001  # threads that come back from the disk wait this long for a busy one, not Python's 5 ms
 COLLECT_EVERY = (50_000, 20, 20)  # objects, and rounds of the younger generation; Python's is (700, 10, 10)
 
 
