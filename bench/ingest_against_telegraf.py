@@ -31,7 +31,7 @@ QUICK = {"messages": 20_000, "rounds": 1, "seconds": 4, "kill_messages": 20_000,
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-ingest", description=__doc__)
-    parser.add_argument("--messages", type=int, default=60_000, help="of one reading; a tenth of it of sixteen")
+    parser.add_argument("--messages", type=int, default=100_000, help="of one reading; a tenth of it of sixteen")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rate", type=int, default=5_000, help="messages a second of the steady load")
     parser.add_argument("--seconds", type=int, default=10, help="of the steady load")

@@ -91,8 +91,16 @@ class Connection(asyncio.Protocol):
         if ping:
             self.transport.write(ping)
 
+    def hasten(self) -> None:
+        """Let the kernel acknowledge now what was read, else it waits up to 40 ms for an answer of ours; and a broker
+        that does not set TCP_NODELAY (rumqttd) holds the rest of its window back until then.
+
+        The kernel forgets it with the next packet it sends.
+        """
+        if QUICK is not None and self._socket is not None and self.transport is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, QUICK, 1)
+
     def data_received(self, data: bytes) -> None:
-        self._acknowledge_quickly()
         out: list[Message] = []
         try:
             self._take(data, out)
@@ -100,15 +108,6 @@ class Connection(asyncio.Protocol):
             self.fail(str(fault))
         if out:
             self._messages(out)
-
-    def _acknowledge_quickly(self) -> None:
-        """Let the kernel acknowledge what came without waiting up to 40 ms for an answer of ours. A broker that does
-        not say TCP_NODELAY (rumqttd; Mosquitto by default) holds back the rest of its window until then.
-
-        The kernel forgets it with the next packet that it sends: it is said again at each read.
-        """
-        if QUICK is not None and self._socket is not None:
-            self._socket.setsockopt(socket.IPPROTO_TCP, QUICK, 1)
 
     def _take(self, data: bytes, out: list[Message]) -> None:
         if self._rest:

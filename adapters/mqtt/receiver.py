@@ -86,6 +86,7 @@ class Receiver:
             )
             for index in range(connections)
         ]
+        self._is_windowed = window is not None
         self._at_most = window * connections if window is not None else QUEUE_MAX  # that can be here
         # rumqttd closes a connection whose PUBACKs come in another order than its messages went out.
         self._turn = take_turn if window is None else take_in_order
@@ -160,8 +161,16 @@ class Receiver:
         seen = 0
         while seen < len(self._queue) < enough and clock() < end_s and not self._stopped:
             seen = len(self._queue)
+            if self._is_windowed:
+                self._hasten()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._arrival(enough), GATHER_STEP_S)
+
+    def _hasten(self) -> None:
+        """The rest of the window may wait for the kernel's acknowledgement of what came (see Connection.hasten)."""
+        for link in self._links:
+            if link.connection is not None:
+                link.connection.hasten()
 
     async def _arrival(self, enough: int) -> None:
         """Wait until so many are queued, or the receiver stops. For one caller at a time."""
