@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench import backlog
-from bench.city import FastPublisher, percentile, running, steady_load, telemetry, wait_until_decided
+from bench.city import FastPublisher, api_time, percentile, running, steady_load, telemetry, wait_until_decided
 from nabd.process import PlatformProcess
 from stand.influxdb import InfluxServer
 
@@ -50,9 +50,8 @@ class Probe:
         self._seq += 1
         at_ms = int(time.time() * 1000)
         began_s = self._sent_s[self._seq] = time.monotonic()
-        # `energy_wh` grows with the seq: the value says which reading it is.
         self._wire.send([(self._device, telemetry(STREAM, self._seq, 1, at_ms))])
-        while self._shown() < 1000 + self._seq:
+        while self._shown() < api_time(at_ms):
             self._wire.listen(0.01)
             self._take_kept()
         self.shown_s.append(time.monotonic() - began_s)
@@ -75,9 +74,10 @@ class Probe:
         ]
         return f"{'; '.join(said)} ({len(self.shown_s)} probes)"
 
-    def _shown(self) -> float:
+    def _shown(self) -> str:
+        """When the device's value was measured that the live view has."""
         latest = self._client.get(f"devices/{self._device}")["latest"].get("energy_wh")
-        return float(latest["value"]) if latest else 0.0
+        return str(latest["measured_at"]) if latest else ""
 
     def _take_kept(self) -> None:
         while self._wire.heard:

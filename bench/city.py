@@ -1,5 +1,6 @@
 """What every benchmark needs: a platform in its own process, its devices, and a fast publisher."""
 
+import random
 import socket
 import threading
 import time
@@ -153,18 +154,26 @@ def wait_until_decided(platform: PlatformProcess) -> None:
 
 
 def steady_load(publisher: FastPublisher, devices: list[str], rate: int, ending: threading.Event) -> None:
-    """`rate` messages a second of one reading each, until `ending`; run it in a thread."""
-    seq = 0
-    step = rate // 20
+    """`rate` messages a second of one reading each, from every device in turn in a stream of its own, until `ending`;
+    run it in a thread."""
+    stream = f"{random.getrandbits(32):08x}"  # another one each time: what was sent before is not said again
+    number, step = 0, rate // 20
+    due_s = time.monotonic()
     while not ending.is_set():
-        seq += 1
         at_ms = int(time.time() * 1000)
         items = [
-            (devices[(seq * step + n) % len(devices)], telemetry(f"{seq % 1000:08x}", 1 + seq // 1000, 1, at_ms))
-            for n in range(step)
+            (devices[n % len(devices)], telemetry(stream, 1 + n // len(devices), 1, at_ms))
+            for n in range(number, number + step)
         ]
+        number += step
         publisher.send(items)
-        ending.wait(0.05)
+        due_s = max(due_s + 0.05, time.monotonic() - 1.0)  # a broker that was slow for long is not made up for
+        ending.wait(max(0.0, due_s - time.monotonic()))
+
+
+def api_time(at_ms: int) -> str:
+    """A moment as the API writes it; texts of that form are in the order of time."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms // 1000)) + f".{at_ms % 1000:03d}Z"
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -235,7 +235,7 @@ class SqliteLog:
             rows = self._fetch("SELECT body FROM ledger WHERE device = ? AND stream = ?", (device, stream))
         else:
             rows = self._fetch("SELECT body FROM ledger WHERE device = ? ORDER BY stream", (device,))
-        return [_ledger_decoder.decode(body) for (body,) in rows]
+        return (_ledger_decoder.decode(body) for (body,) in rows)
 
     def quarantine(self, limit: int, before: int | None = None) -> Sequence[Quarantined]:
         return self.quarantine_rows.page(limit, before=before)
