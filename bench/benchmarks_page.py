@@ -189,6 +189,11 @@ a process of its own, QoS 1, and its messages are made beforehand. Before anythi
 side are read back from InfluxDB and compared with what was sent, one by one. A run in which a reading is missing ends
 the comparison.
 
+At full speed publisher, broker, side and database share the machine's cores and keep them all busy: the rate says what
+all four cost together. Nabd's points have five fields (stream, boot, quality, when received, when stored) and two tags
+(asset, commune) more than Telegraf's, and InfluxDB takes nearly twice as long for each: that, not Nabd's own work, is
+why Nabd's rate is no higher.
+
 Nabd keeps a ledger for every device, and what a batch costs it grows with the devices in the batch: the last series has
 the same number of messages from more of them. Telegraf keeps nothing.
 """
