@@ -21,7 +21,7 @@ Number = Annotated[int, Field(ge=1, le=NUMBER_MAX)]
 class ActBody(BaseModel):
     """These rows; or those that match, from behind `after` up to `upto`, oldest first, `limit` at once."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)  # true is no number 1
 
     by: str = Field(max_length=200, description="who does it; it stands in the audit")
     numbers: list[Number] | None = Field(default=None, max_length=ROWS_MAX)

@@ -85,6 +85,7 @@ def test_a_drop_by_what_it_looks_for_needs_the_newest_row_that_was_seen(client: 
         ({"numbers": [1], "code": "not_json", "by": "amina"}, "numbers: give either"),
         ({"numbers": list(range(1, 202)), "by": "amina"}, "numbers"),
         ({"numbers": [0], "by": "amina"}, "numbers"),
+        ({"numbers": [True], "by": "amina"}, "numbers"),
         ({"numbers": [1], "by": "amina", "colour": 1}, "colour"),
     ],
 )
