@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,8 @@ def api_time(at_ms: int) -> str:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value below which this share (0 to 1) of them lies."""
+    """The value below which this share (0 to 1) of them lies; of none it is no number."""
+    if not values:
+        return nan
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

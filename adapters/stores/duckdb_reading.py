@@ -56,7 +56,8 @@ class DuckReader:
             rows = self.fetch(
                 f"SELECT device, measured_at_ms, {columns} FROM {table(kind.name)} "  # the kinds' names
                 f"WHERE measured_at_ms >= (SELECT max(measured_at_ms) - ? FROM {table(kind.name)}) "
-                "QUALIFY row_number() OVER (PARTITION BY device ORDER BY measured_at_ms DESC, seq DESC) = 1",
+                "QUALIFY row_number() OVER "
+                "(PARTITION BY device ORDER BY measured_at_ms DESC, seq DESC, stream DESC) = 1",
                 [LATEST_WITHIN_MS],
             )
             for device, measured_at_ms, *values in rows:

@@ -53,7 +53,7 @@ class InfluxReader:
             newest = next(self._rows(f'SELECT last("seq") {source}'), None)
             if newest is None:
                 continue
-            columns = ", ".join(map(name, (*metrics, "seq")))
+            columns = ", ".join(map(name, (*metrics, "seq", "stream")))
             since_ns = max(0, to_ms(newest[0]) - LATEST_WITHIN_MS) * NS_PER_MS
             answer = self._link.ask(
                 f'SELECT {columns} {source} WHERE time >= {since_ns} GROUP BY "device" ORDER BY time DESC LIMIT 2'
@@ -67,10 +67,10 @@ class InfluxReader:
                         f'SELECT {columns} {source} WHERE "device" = {text(device)} AND time >= {start_ns} '
                         f"AND time < {start_ns + NS_PER_MS}"
                     ))  # fmt: skip
-                row = max(rows, key=lambda row: (to_ms(row[0]), row[-1]))
+                row = max(rows, key=lambda row: (to_ms(row[0]), *row[-2:]))
                 known = {
                     metric: to_value(value)
-                    for metric, value in zip(metrics, row[1:-1], strict=True)
+                    for metric, value in zip(metrics, row[1:-2], strict=True)
                     if value is not None
                 }
                 yield tag_value(device), kind.name, at_ms, known

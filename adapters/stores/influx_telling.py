@@ -40,7 +40,7 @@ class Part(NamedTuple):
 
     value: Value  # the sum, for a mean
     number: int = 0  # of values, for a mean
-    order: tuple[int, float] = (0, 0.0)  # when the last was, and its seq
+    order: tuple[int, float, str] = (0, 0.0, "")  # when the last was, its seq and its stream
 
 
 class Telling:
@@ -79,12 +79,12 @@ class Telling:
         column, within = name(self._metric.name), self._within(span)
         if span.width_ms != RAW:
             for at_ms, count, value, last_ms in self._buckets(span, CELLS[way]):
-                yield at_ms - at_ms % every_ms, Part(to_value(value), count, (last_ms, 0.0))
+                yield at_ms - at_ms % every_ms, Part(to_value(value), count, (last_ms, 0.0, ""))
         elif way is Aggregate.INCREASE:
             yield from self._grown(span, every_ms)
         elif way is Aggregate.LAST:
             for at_ms, row in in_order(whole(self._rows(f'SELECT {column}, "seq", "stream" {within}'))):
-                yield at_ms - at_ms % every_ms, Part(to_value(row[1]), order=(at_ms, row[2]))
+                yield at_ms - at_ms % every_ms, Part(to_value(row[1]), order=(at_ms, row[2], row[3]))
         else:
             columns = ", ".join(f"{function}({column})" for function in FUNCTIONS[way])
             group = f"GROUP BY time({every_ms}ms) fill(none) LIMIT {self._question.limit}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from adapters.stores.duckdb_store import DuckStore
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.services
 STREAMS = {"lamp-1": ("9f3c01aa", "00000001"), "lamp-2": ("9f3c01ab",)}
 CROSSING = 1_000_000 - crc32(b"9f3c01aa") % 1_000_000  # from this seq on, the digits of a point's time begin anew
 STEP_MS = 60_000
+TIE = {"9f3c01aa": "lease", "00000001": "safe"}  # of one millisecond and one seq: the stream tells which is the last
 
 moments = st.one_of(st.integers(0, 3), st.integers(0, 5 * STEP_MS))
 values = st.fixed_dictionaries(
@@ -61,6 +62,7 @@ def answers(store: Store) -> list[object]:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=readings)
+@example(found={(("lamp-1", stream), CROSSING): (3, {"level_by": by}) for stream, by in TIE.items()})
 def test_two_stores_tell_the_same_of_the_same_readings(
     influx: InfluxServer, tmp_path_factory: pytest.TempPathFactory, found: dict[tuple[tuple[str, str], int], object]
 ) -> None:
