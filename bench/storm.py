@@ -59,8 +59,8 @@ def storm(
         f"{stored_s:.1f} s (connections opened over {said['connecting_s']:.1f} s); sent "
         f"{said['sent'] / max(said['measured'], 1):.3f} times each; none lost, {came['quarantined']:,} in quarantine",
         f"live view behind the street by p50 {percentile(watch.seen_s, 0.5):.2f} s, p99 "
-        f"{percentile(watch.seen_s, 0.99):.2f} s, at most {max(watch.seen_s, default=nan):.2f} s (behind the log by at most "
-        f"{max(watch.lag_s, default=nan):.2f} s)",
+        f"{percentile(watch.seen_s, 0.99):.2f} s, at most {max(watch.seen_s, default=nan):.2f} s (behind the log by at "
+        f"most {max(watch.lag_s, default=nan):.2f} s)",
         f"a live reading is kept after p50 {said['live_p50_s']:.2f} s, p99 {said['live_p99_s']:.2f} s, at most "
         f"{said['live_max_s']:.2f} s ({said['live']:,} of them); health and a page of the device list over the API: "
         f"p50 {percentile(watch.api_s, 0.5) * 1000:.0f} ms, p99 {percentile(watch.api_s, 0.99) * 1000:.0f} ms",
