@@ -120,6 +120,7 @@ def test_while_the_logs_disk_is_full_nothing_is_kept_devices_hold_and_it_goes_on
     all_is_there_once(city, devices)
 
 
+@pytest.mark.slow
 def test_while_the_states_disk_is_full_readings_are_kept_and_stored(city: City, disk: SmallDisk) -> None:
     put_on(city, disk, "state.db")
     city.up(*CLOCK)
@@ -163,6 +164,7 @@ def test_while_the_stores_disk_is_full_readings_are_kept_and_shown_and_it_catche
     all_is_there_once(city, devices)
 
 
+@pytest.mark.slow
 def test_a_log_that_is_full_because_the_store_stands_still_frees_itself_when_that_reads_on(
     city: City, disk: SmallDisk
 ) -> None:
