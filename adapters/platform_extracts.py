@@ -45,7 +45,7 @@ class PlatformExtracts:
 
 
 def _parameters(kind: str, wanted: Wanted) -> dict[str, Any]:
-    parameters: dict[str, Any] = {"kind": kind, "from": _rfc3339(wanted.start_ms), "to": _rfc3339(wanted.end_ms)}
+    parameters: dict[str, Any] = {"kind": kind, "from": rfc3339(wanted.start_ms), "to": rfc3339(wanted.end_ms)}
     parameters |= {"device": wanted.devices, "asset": wanted.assets, "zone": wanted.zones, "metric": wanted.metrics}
     if wanted.allowed is not None:
         bits = [bit.name.lower() for bit in Quality if bit.name and bit & wanted.allowed]
@@ -74,6 +74,7 @@ class _Chunks(io.RawIOBase):
         return size
 
 
-def _rfc3339(ms: int) -> str:
+def rfc3339(ms: int) -> str:
+    """A moment as the API takes and writes it; texts of that form are in the order of time."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"

@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from adapters.platform_extracts import rfc3339
 from bench import backlog
-from bench.city import FastPublisher, api_time, percentile, running, steady_load, telemetry, wait_until_decided
+from bench.city import FastPublisher, percentile, running, steady_load, telemetry, wait_until_decided
 from nabd.process import PlatformProcess
 from stand.influxdb import InfluxServer
 
@@ -51,7 +52,7 @@ class Probe:
         at_ms = int(time.time() * 1000)
         began_s = self._sent_s[self._seq] = time.monotonic()
         self._wire.send([(self._device, telemetry(STREAM, self._seq, 1, at_ms))])
-        while self._shown() < api_time(at_ms):
+        while self._shown() < rfc3339(at_ms):
             self._wire.listen(0.01)
             self._take_kept()
         self.shown_s.append(time.monotonic() - began_s)

@@ -172,11 +172,6 @@ def steady_load(publisher: FastPublisher, devices: list[str], rate: int, ending:
         ending.wait(max(0.0, due_s - time.monotonic()))
 
 
-def api_time(at_ms: int) -> str:
-    """A moment as the API writes it; texts of that form are in the order of time."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms // 1000)) + f".{at_ms % 1000:03d}Z"
-
-
 def percentile(values: list[float], share: float) -> float:
     """The value below which this share (0 to 1) of them lies; of none it is no number."""
     if not values:

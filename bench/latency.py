@@ -5,7 +5,8 @@ import threading
 import time
 from pathlib import Path
 
-from bench.city import FastPublisher, api_time, percentile, register, running, steady_load, telemetry
+from adapters.platform_extracts import rfc3339
+from bench.city import FastPublisher, percentile, register, running, steady_load, telemetry
 from nabd.process import PlatformProcess
 
 DEVICES = 1_000
@@ -56,7 +57,7 @@ def _probe(platform: PlatformProcess) -> tuple[list[float], list[float]]:
         sent_s[seq] = time.monotonic()
         listener.send([(PROBE, telemetry(STREAM, seq, 1, at_ms))])
         while not client.get(
-            f"devices/{PROBE}/readings", metric="power_w", start=api_time(at_ms), end=api_time(at_ms + 1)
+            f"devices/{PROBE}/readings", metric="power_w", start=rfc3339(at_ms), end=rfc3339(at_ms + 1)
         )["readings"]:
             listener.listen(0.005)
         queryable_s.append(time.monotonic() - sent_s[seq])

@@ -55,7 +55,7 @@ def small_disk(folder: Path, size_bytes: int = BYTES) -> Iterator[SmallDisk]:
 
 
 @contextmanager
-def small_disk_or_skip(folder: Path, size_bytes: int) -> Iterator[SmallDisk]:
+def small_disk_or_skip(folder: Path, size_bytes: int = BYTES) -> Iterator[SmallDisk]:
     with ExitStack() as ends:
         try:
             disk = ends.enter_context(small_disk(folder, size_bytes))

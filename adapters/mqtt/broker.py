@@ -3,8 +3,8 @@
 Its traps, each found by running it, and what is done here. It listens everywhere unless told: here on loopback. It can
 be broken and still take TCP connections: readiness is a real CONNECT. It has one listener, for MQTT 3.1.1. It dies
 with its parent, even when that is killed, but it must outlive Ctrl-C and a stop of the whole process group, which reach
-both: the platform stops its broker last. It keeps sessions and retained messages in memory only, and it cannot restrict
-topics.
+both: the platform stops its broker last. It leaves Nagle's algorithm on: the receiver hastens its kernel
+(`Connection.hasten`). It keeps sessions and retained messages in memory only, and it cannot restrict topics.
 """
 
 import contextlib

@@ -49,7 +49,6 @@ class Connection(asyncio.Protocol):
         self._clock = clock
         self._messages = messages
         self._event = event
-        self._socket: socket.socket | None = None
         self._rest = b""
         self._online = False
         self._topics: dict[bytes, str] = {}
@@ -59,7 +58,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        self._socket = transport.get_extra_info("socket")
         self.transport.write(self.session.connect(self.now_ms()))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -97,8 +95,8 @@ class Connection(asyncio.Protocol):
 
         The kernel forgets it with the next packet it sends.
         """
-        if QUICK is not None and self._socket is not None and self.transport is not None:
-            self._socket.setsockopt(socket.IPPROTO_TCP, QUICK, 1)
+        if QUICK is not None and self.transport is not None and not self.transport.is_closing():
+            self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, QUICK, 1)
 
     def data_received(self, data: bytes) -> None:
         out: list[Message] = []

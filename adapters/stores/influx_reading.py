@@ -6,7 +6,7 @@ from typing import Any
 from adapters.stores.influx_lines import FIELDS, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_telling import Telling
-from adapters.stores.influxql import name, text, to_ms, to_value, whole, within
+from adapters.stores.influxql import in_order, name, text, to_ms, to_value, whole, within
 from adapters.stores.spans import Reach
 from contract.annals import NS_PER_MS
 from contract.kind import Kind, Kinds, Value
@@ -60,14 +60,14 @@ class InfluxReader:
             )
             for series in answer:
                 device, rows = series.tags.get("device", ""), series.values
-                at_ms = to_ms(rows[0][0])
+                at_ms, last = to_ms(rows[0][0]), rows[:1]
                 if len(rows) == 2 and to_ms(rows[1][0]) == at_ms:  # of one millisecond: the one of the highest seq
                     start_ns = at_ms * NS_PER_MS
-                    rows = list(self._rows(
+                    last = list(self._rows(
                         f'SELECT {columns} {source} WHERE "device" = {text(device)} AND time >= {start_ns} '
                         f"AND time < {start_ns + NS_PER_MS}"
                     ))  # fmt: skip
-                row = max(rows, key=lambda row: (to_ms(row[0]), *row[-2:]))
+                *_, (_, row) = in_order(last)
                 known = {
                     metric: to_value(value)
                     for metric, value in zip(metrics, row[1:-2], strict=True)

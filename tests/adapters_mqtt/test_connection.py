@@ -34,9 +34,6 @@ class Transport:
     def is_reading(self) -> bool:
         return True
 
-    def get_extra_info(self, name: str) -> None:
-        """It has no socket."""
-
 
 def sound(topic: bytes, payload: bytes, qos: int, packet_id: int, flags: int) -> bytes:
     body = len(topic).to_bytes(2, "big") + topic + (packet_id.to_bytes(2, "big") if qos else b"") + payload

@@ -11,7 +11,7 @@ import pytest
 from tests.crash.forge import Forge
 from tests.crash.play import play
 from tests.crash.ways import EMBEDDED, WAYS, Way
-from tests.small_disk import NotPermitted, small_disk
+from tests.small_disk import small_disk_or_skip
 
 SEED = "20261124"
 pytestmark = pytest.mark.timeout(300)
@@ -37,14 +37,8 @@ def test_every_reading_is_stored_once_with_services_too(way: Way, tmp_path: Path
 @pytest.mark.services
 def test_every_reading_is_stored_once_on_a_disk_that_is_really_full(tmp_path: Path, forge: Forge) -> None:
     """The other tests fill it by a limit, which any user may set."""
-    try:
-        with (
-            small_disk(tmp_path / "disk") as disk,
-            EMBEDDED.house(tmp_path, forge, disk) as house,
-        ):
-            done = play(house, seed=SEED, strokes=9, readings=10_000)
-    except NotPermitted as reason:
-        pytest.skip(f"a file system of its own: {reason}")
+    with small_disk_or_skip(tmp_path / "disk") as disk, EMBEDDED.house(tmp_path, forge, disk) as house:
+        done = play(house, seed=SEED, strokes=9, readings=10_000)
     assert done.verdict, done
     assert done.kills >= 9
     assert "disk is full" in house.log()

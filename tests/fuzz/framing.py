@@ -107,9 +107,6 @@ class Transport:
     def is_reading(self) -> bool:
         return True
 
-    def get_extra_info(self, name: str) -> None:
-        """It has no socket."""
-
 
 def receive(pieces: list[bytes]) -> tuple[list[Message], bool]:
     """(what the receiver's connection makes of it, whether it gave the connection up). Lets every exception out."""
