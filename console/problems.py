@@ -82,6 +82,11 @@ def install(app: FastAPI) -> None:
         detail = f"the store of readings cannot be reached: {error}"
         return answer(Problem("unavailable", detail, headers={"Retry-After": "5"}))
 
+    @app.exception_handler(OSError)
+    async def _disk(request: Request, error: OSError) -> Response:
+        logger.error("event=request_failed path=%s reason=%s", request.url.path, error)
+        return answer(Problem("unavailable", str(error) or type(error).__name__, headers={"Retry-After": "30"}))
+
     @app.exception_handler(Exception)
     async def _failed(request: Request, error: Exception) -> Response:
         logger.error("event=request_failed path=%s", request.url.path, exc_info=error)

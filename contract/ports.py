@@ -131,6 +131,10 @@ class StoreFault(Exception):
         self.retry_after_s = retry_after_s  # the store asks not to be tried before
 
 
+PASSING = (StoreFault, LogFull, OSError)
+"""The world's faults: they are over by themselves and their sentences say it all. Anything else is a fault of ours."""
+
+
 PutAway = Callable[[Sequence[Quarantined]], None]
 """Makes what a store will never take durable elsewhere, or raises."""
 

@@ -13,6 +13,7 @@ from console.markup import Html, h, icon, isolated, join
 from console.problems import Problem
 from console.refusals import refusals
 from console.troubles import Trouble, troubles
+from contract.ports import PASSING
 
 logger = logging.getLogger("console")
 
@@ -198,10 +199,11 @@ class Frame:
                 await refresh()
             self._failing = False
         except Exception as error:
+            is_ours = not isinstance(error, PASSING)
             if not self._failing:
-                logger.error("event=page_refresh_failed section=%s", self.section, exc_info=error)
+                logger.error("event=page_refresh_failed section=%s reason=%s", self.section, error, exc_info=is_ours)
             self._failing = True
-            trouble = Trouble("", "", f"{type(error).__name__}: {error}")
+            trouble = Trouble("", "", f"{type(error).__name__}: {error}" if is_ours else str(error))
             self._show_banner([trouble], self.language.text("frame.cannot_refresh"))
 
     def _show_banner(self, found: list[Trouble], heading: str) -> None:

@@ -24,6 +24,7 @@ from console.app import create_app
 from console.live import LiveView
 from console.platform import Platform
 from console.server import Server
+from contract import full_disk
 from contract.decisions import (
     Alarm,
     AlarmState,
@@ -378,6 +379,11 @@ class DemoCity:
             until_ms=intent.until_ms, version=at_ms, reason=intent.reason, by=by or intent.by,
         )  # fmt: skip
 
+    def fill_or_free_disk(self) -> None:
+        """The state's disk, which is full or not: alarms cannot be read while it is."""
+        full = OSError(full_disk.sentence("state.db", "database or disk is full"))
+        self.state.fault = None if self.state.fault else full
+
     def _ledger(self, device: str) -> Sequence[LedgerRow]:
         have = self.holes.get(device, ((1, self._seq.get(device, 0)),))
         gone: tuple[tuple[int, int], ...] = ((41, 42),) if device in self.holes else ()
@@ -403,7 +409,9 @@ async def serve(port: int, *, speed: float, lights: int, ailing: bool) -> None:
     await server.start()
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)
     ended = asyncio.Event()  # not killed half-way, so that the city's folder goes with it
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_signal_handler(signal.SIGUSR1, city.fill_or_free_disk)
     while not ended.is_set():
         await asyncio.sleep(0.5)
         city.step(0.1)

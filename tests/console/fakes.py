@@ -250,6 +250,7 @@ class MemoryState:
         self._decisions: list[Decision] = []
         self._leases: dict[str, Lease] = {}
         self._position = 0
+        self.fault: OSError | None = None  # of reading alarms
 
     def position(self) -> int:
         return self._position
@@ -315,6 +316,8 @@ class MemoryState:
     def alarms(
         self, *, open_only: bool = False, asset: str | None = None, offset: int = 0, limit: int = 100
     ) -> tuple[int, Sequence[AlarmRow]]:
+        if self.fault is not None:
+            raise self.fault
         rows = [
             row
             for row in sorted(self._alarms.values(), key=lambda row: -row.alarm.since_ms)

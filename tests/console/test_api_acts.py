@@ -253,6 +253,19 @@ def test_a_disk_that_refuses_is_said(client: ApiClient, city: DemoCity) -> None:
     assert "no space left" in problem(client.post("/api/v1/intents", json=WISH), 503, "unavailable")["detail"]
 
 
+def test_a_state_that_cannot_be_read_is_said(
+    client: ApiClient, city: DemoCity, caplog: pytest.LogCaptureFixture
+) -> None:
+    city.fill_or_free_disk()
+    response = client.get("/api/v1/alarms")
+    assert "state.db: its disk is full" in problem(response, 503, "unavailable")["detail"]
+    assert int(response.headers["retry-after"]) > 0
+    assert "reason=state.db" in caplog.text
+    assert "Traceback" not in caplog.text
+    city.fill_or_free_disk()
+    assert client.get("/api/v1/alarms").status_code == 200
+
+
 def test_a_store_that_is_away_is_said(client: ApiClient, city: DemoCity, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object) -> None:
         raise StoreFault("connection refused")

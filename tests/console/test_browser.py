@@ -1,9 +1,11 @@
 """A technician's walk through the console, in a real browser, in Arabic, French and English."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -21,19 +23,38 @@ LANGUAGES = {"ar": ("rtl", "التجهيزات"), "fr": ("ltr", "Équipements"),
 LEVEL = '[data-metric="level"]'
 
 
+class Console(NamedTuple):
+    """A console of its own process, with a city of fakes."""
+
+    url: str
+    process: "subprocess.Popen[str]"
+    log: Path
+
+
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A console of its own process, in an empty folder, so that whatever it leaves there is seen."""
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """It runs in an empty folder, so that whatever it leaves there is seen."""
     folder = tmp_path_factory.mktemp("console")
+    log = tmp_path_factory.mktemp("said") / "log"
     command = [sys.executable, "-m", "tests.console.demo_platform", "--port", "0", "--lights", "30"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        log.open("w") as said,
+        subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=said, text=True
+        ) as process,
+    ):
         assert process.stdout is not None
         line = process.stdout.readline().strip()
-        assert line.startswith("http://"), line
-        yield line
+        assert line.startswith("http://"), log.read_text()
+        yield Console(line, process, log)
         process.terminate()
     assert list(folder.iterdir()) == [], "the console left files in its working directory"
+
+
+@pytest.fixture(scope="module")
+def url(console: Console) -> str:
+    return console.url
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +170,27 @@ def test_ages_grow_and_a_silent_lamp_never_looks_alive(browser: Browser) -> None
     )
     assert "too old to count" in browser.text(LEVEL)
     assert "ago" in browser.text(LEVEL)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("ar", "يتعذر تحديث هذه الصفحة"), ("fr", "ne peut pas être actualisée"), ("en", "cannot be refreshed")],
+)
+def test_an_open_page_that_cannot_be_refreshed_says_so_and_comes_back(
+    browser: Browser, console: Console, language: str, words: str
+) -> None:
+    browser.open(f"/{language}/health")
+    assert words not in browser.text(".banner")
+    console.process.send_signal(signal.SIGUSR1)
+    try:
+        browser.until(lambda: words in browser.text(".banner"), "the page does not say that it cannot be refreshed")
+        assert "state.db: its disk is full" in browser.text(".banner")
+    finally:
+        console.process.send_signal(signal.SIGUSR1)
+    browser.until(lambda: words not in browser.text(".banner"), "it never came back")
+    said = console.log.read_text(encoding="utf-8")
+    assert "event=page_refresh_failed section=health reason=" in said
+    assert "Traceback" not in said, "a full disk is no fault of ours"
 
 
 def test_the_map_shows_every_asset_and_leads_to_its_page(browser: Browser) -> None:
