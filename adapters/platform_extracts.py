@@ -3,13 +3,13 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from adapters.platform_client import PlatformClient
 from contract.extracts import GOOD, Wanted
+from contract.moments import rfc3339
 from contract.records import Quality
 
 COUNT = "Nabd-Readings"
@@ -72,9 +72,3 @@ class _Chunks(io.RawIOBase):
         buffer[:size] = self._rest[:size]
         self._rest = self._rest[size:]
         return size
-
-
-def rfc3339(ms: int) -> str:
-    """A moment as the API takes and writes it; texts of that form are in the order of time."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"

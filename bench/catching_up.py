@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.platform_extracts import rfc3339
 from bench import backlog
 from bench.city import FastPublisher, percentile, running, steady_load, telemetry, wait_until_decided
+from contract.moments import rfc3339
 from nabd.process import PlatformProcess
 from stand.influxdb import InfluxServer
 

@@ -5,8 +5,8 @@ import threading
 import time
 from pathlib import Path
 
-from adapters.platform_extracts import rfc3339
 from bench.city import FastPublisher, percentile, register, running, steady_load, telemetry
+from contract.moments import rfc3339
 from nabd.process import PlatformProcess
 
 DEVICES = 1_000

@@ -10,11 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console import api_acts, api_arrow, api_completeness, api_devices, api_quarantine, chatter, metrics, problems
 from console.health import quarantine_document, read_health
-from console.parameters import known_parameters, rfc3339
+from console.parameters import known_parameters
 from console.platform import Platform
 from console.problems import Problem, answer
 from console.replies import Json
 from console.streams import Streams
+from contract.moments import rfc3339
 
 BODY_BYTES_MAX = 64 * 1024
 BATCH_FIGURES = ("last_batch_ms", "slowest_batch_ms")

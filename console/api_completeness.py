@@ -16,10 +16,11 @@ from console.completeness import (
     named_gaps,
     worst_first,
 )
-from console.parameters import TIME_MIN_MS, PageOf, Text, parse_time, rfc3339
+from console.parameters import TIME_MIN_MS, PageOf, Text, parse_time
 from console.platform import Platform
 from console.problems import Problem
 from console.replies import Json
+from contract.moments import rfc3339
 from contract.tally import By, Key, Scope
 
 DAYS_UNLESS_TOLD = 7

@@ -17,13 +17,13 @@ from console.parameters import (
     parse_duration,
     parse_quality,
     parse_time,
-    rfc3339,
 )
 from console.platform import Platform
 from console.problems import Problem
 from console.replies import Json
 from contract.document import nearest
 from contract.kind import Kind, Metric, MetricType
+from contract.moments import rfc3339
 from contract.ports import Device
 from contract.quality import about, words
 from contract.questions import ALLOWED, Aggregate, Question

@@ -3,7 +3,7 @@
 from typing import Any
 
 from console.language import Language, languages
-from console.parameters import rfc3339
+from contract.moments import rfc3339
 from contract.over_limit import OverLimit
 
 

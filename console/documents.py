@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from console.live import LiveDevice
-from console.parameters import rfc3339
 from console.platform import DeferredDevice
 from contract.decisions import Decision, IntentState, Lease, Rank
 from contract.kind import Kind, MetricType, Value
+from contract.moments import rfc3339
 from contract.ports import AlarmRow, Device, LedgerRow
 from contract.quality import words as quality_words
 from contract.quarantine import Quarantined, Replayed

@@ -11,6 +11,7 @@ from fastapi import Depends, Query, Request
 from fastapi.routing import APIRoute
 
 from console.problems import Problem
+from contract.moments import TIME_MAX_MS
 from contract.quality import word
 from contract.quantity import duration_ms
 from contract.records import Quality
@@ -18,7 +19,6 @@ from contract.records import Quality
 ITEMS_MAX = 1_000
 OFFSET_MAX = 1_000_000_000
 TIME_MIN_MS = 0
-TIME_MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last moment RFC 3339 can write
 SHOWN_MAX = 40  # of a wrong value, in a fault
 
 _RFC3339 = re.compile(
@@ -127,12 +127,3 @@ def parse_quality(text: str | None) -> int:
         sentence = f"quality: {unknown[:SHOWN_MAX]!r} is not good, nor one or more of {','.join(bits)}"
         raise Problem("invalid", sentence, [sentence])
     return sum(bit for one, bit in bits.items() if one not in asked)
-
-
-def rfc3339(ms: int | None) -> str | None:
-    """``2026-11-23T21:00:00.000Z``; None stays None. Times beyond the calendar are held at its ends."""
-    if ms is None:
-        return None
-    held = min(max(ms, -62_135_596_800_000), TIME_MAX_MS)
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=held)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{held % 1000:03d}Z" if moment.year >= 1000 else moment.isoformat()

@@ -36,7 +36,7 @@ UNITS: dict[str, tuple[str, float, float]] = {
     "W_m2": ("W_m2", 1.0, 0.0),
 }
 
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 

@@ -235,7 +235,7 @@ def _dropped(sentence: str) -> int | None:
     for mark in ("dropped=", "dropped "):
         digits = sentence.rpartition(mark)[2] if mark == "dropped=" else sentence.partition(mark)[2]
         digits = digits.split(" ")[0].strip()
-        if digits.isdigit():
+        if digits.isdecimal():
             return int(digits)
     return None
 
@@ -243,7 +243,7 @@ def _dropped(sentence: str) -> int | None:
 def _retry_after_s(error: ApiException) -> float:
     headers: Any = error.headers
     text = str(headers.get("Retry-After", "")) if headers else ""
-    return min(float(text), RETRY_AFTER_S_MAX) if text.isdigit() else 0.0
+    return min(float(text), RETRY_AFTER_S_MAX) if text.isdecimal() else 0.0
 
 
 def _cause(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from console.desk import Desk, rank
 from console.language import Language
 from console.markup import Html, h
 from console.pages.frame import Frame, card, empty
-from console.pages.pieces import CLICKS, Pieces
+from console.pages.pieces import CLICKS
 from console.problems import Problem
 from contract.decisions import AlarmState, Severity
 from contract.ports import AlarmRow
@@ -26,8 +26,7 @@ def build(desk: Desk, language: Language, request: Request) -> Frame:
 class Alarms:
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        self.desk, self.language = frame.desk, frame.language
-        self.pieces = Pieces(self.desk, self.language)
+        self.desk, self.language, self.pieces = frame.desk, frame.language, frame.pieces
         self._view, self._severity, self._kind = "firing", "", ""
         text = self.language.text
         frame.title(text("nav.alarms"))

@@ -16,7 +16,6 @@ from console.markup import Html, code, h, isolated
 from console.pages.charts import Chart
 from console.pages.frame import Frame, card, empty
 from console.pages.gap_words import GapWords, Whole, read_whole
-from console.pages.pieces import Pieces
 from contract.decisions import Decision, IntentState, Lease, Rank, Step
 from contract.kind import Kind
 from contract.ports import AlarmRow, LedgerRow
@@ -52,8 +51,7 @@ class AssetPage:
     def __init__(self, frame: Frame, asset: str) -> None:
         self.frame = frame
         self.asset = asset
-        self.desk, self.language = frame.desk, frame.language
-        self.pieces = Pieces(self.desk, self.language)
+        self.desk, self.language, self.pieces = frame.desk, frame.language, frame.pieces
         self.gap_words = GapWords(self.desk, self.language)
         live = self._live()
         frame.title(live.facts.name or asset)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-import msgspec
 from fastapi import Request
 from nicegui import ui
 
@@ -13,15 +12,11 @@ from console.language import Language
 from console.live import LiveDevice
 from console.markup import Html, code, h, isolated
 from console.pages.frame import Frame, card, empty
-from console.pages.pieces import Pieces, cell, table
+from console.pages.paged import Page, asked, page_of, pager
+from console.pages.pieces import cell, table
 
-PAGE = 50
 FILTERS = ("text", "kind", "zone", "condition")
-
-
-class Found(msgspec.Struct, frozen=True):
-    total: int
-    rows: list[tuple[LiveDevice, Condition]]
+Found = Page[tuple[LiveDevice, Condition]]
 
 
 def build(desk: Desk, language: Language, request: Request) -> Frame:
@@ -33,12 +28,10 @@ def build(desk: Desk, language: Language, request: Request) -> Frame:
 class Assets:
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        self.desk, self.language = frame.desk, frame.language
-        self.pieces = Pieces(self.desk, self.language)
+        self.desk, self.language, self.pieces = frame.desk, frame.language, frame.pieces
         given = frame.request.query_params
         self._chosen = {name: given.get(name, "")[:64] for name in FILTERS}
-        self._page = int(given.get("page", "1")) if given.get("page", "1").isdecimal() else 1
-        self._page = min(max(self._page, 1), 100_000)
+        self._page = asked(frame.request)
         frame.title(self.language.text("nav.assets"))
         ui.html(h("h1", self.language.text("assets.title")), sanitize=False)
         self._filters()
@@ -101,7 +94,7 @@ class Assets:
         now_ms = self.desk.platform.clock.now_ms()
         rows = [self._row(live, word, names, now_ms) for live, word in found.rows]
         return h("div", h("p", self.language.count("assets.count", found.total), class_="muted small"),
-                 table(names, rows), self._pager(found.total))  # fmt: skip
+                 table(names, rows), pager(self.language, found, self._address))  # fmt: skip
 
     def _row(self, live: LiveDevice, word: Condition, names: list[str], now_ms: int) -> Html:
         facts = live.facts
@@ -116,16 +109,6 @@ class Assets:
             cell(names[4], self.pieces.summary(kind, live)),
             cell(names[5], self.pieces.contact(live, now_ms)),
         )
-
-    def _pager(self, total: int) -> Html | None:
-        pages = -(-total // PAGE)
-        if pages <= 1:
-            return None
-        text = self.language.text
-        before = h("a", text("pager.before"), href=self._address(self._page - 1)) if self._page > 1 else None
-        after = h("a", text("pager.after"), href=self._address(self._page + 1)) if self._page < pages else None
-        here = text("pager.here", page=self.language.number(self._page), pages=self.language.number(pages))
-        return h("nav", before, h("span", here, class_="muted"), after, class_="pager", aria_label=text("pager.label"))
 
 
 def find(desk: Desk, chosen: Mapping[str, str], page: int, alarmed: frozenset[str]) -> Found:
@@ -146,4 +129,4 @@ def find(desk: Desk, chosen: Mapping[str, str], page: int, alarmed: frozenset[st
             matching.append((live, word))
     order = {word: number for number, word in enumerate((Condition.FAULT, Condition.NO_CONTACT))}
     matching.sort(key=lambda row: (order.get(row[1], 2), row[0].facts.asset))
-    return Found(len(matching), matching[(page - 1) * PAGE : page * PAGE])
+    return page_of(matching, page)

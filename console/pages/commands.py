@@ -16,7 +16,6 @@ from console.desk import Desk
 from console.language import Language
 from console.markup import Html, h, isolated
 from console.pages.frame import Frame
-from console.pages.pieces import Pieces
 from console.pages.wishes import WishList
 from console.problems import Problem
 from contract.kind import Kind, MetricType, Target
@@ -38,8 +37,7 @@ def build(desk: Desk, language: Language, request: Request) -> Frame:
 class Commands:
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        self.desk, self.language = frame.desk, frame.language
-        self.pieces = Pieces(self.desk, self.language)
+        self.desk, self.language, self.pieces = frame.desk, frame.language, frame.pieces
         text = self.language.text
         frame.title(text("nav.commands"))
         ui.html(h("h1", text("commands.title")), sanitize=False)

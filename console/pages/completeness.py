@@ -14,10 +14,10 @@ from console.language import Language
 from console.markup import Html, h, isolated
 from console.pages.frame import Frame, card
 from console.pages.gap_words import bar, share
-from console.pages.pieces import Pieces, cell, table
+from console.pages.paged import Page, asked, page_of, pager
+from console.pages.pieces import cell, table
 from contract.tally import By, Key, Scope
 
-PAGE = 50
 SPANS = (1, 7, 31)  # local days, the last one today
 LOOKS = (By.ZONE, By.ASSET, By.DAY)
 COUNTED_EVERY_S = 10.0
@@ -25,8 +25,7 @@ COUNTED_EVERY_S = 10.0
 
 class Counted(msgspec.Struct, frozen=True):
     whole: Sum
-    rows: list[tuple[Key, Sum]]
-    total: int
+    page: Page[tuple[Key, Sum]]
     began_ms: int | None
     behind: int  # entries of the log that are not counted yet
 
@@ -42,14 +41,12 @@ class CompletenessPage:
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        self.desk, self.language = frame.desk, frame.language
-        self.pieces = Pieces(self.desk, self.language)
+        self.desk, self.language, self.pieces = frame.desk, frame.language, frame.pieces
         given = frame.request.query_params
         self._by = next((by for by in LOOKS if by == given.get("by")), By.ZONE)
         self._days = next((days for days in SPANS if str(days) == given.get("days")), 7)
         self._kind = given.get("kind", "") if given.get("kind", "") in self.desk.platform.kinds else ""
-        page = given.get("page", "1")
-        self._page = min(max(int(page), 1), 100_000) if page.isdecimal() and len(page) < 7 else 1
+        self._page = asked(frame.request)
         text = self.language.text
         frame.title(text("completeness.title"))
         ui.html(h("h1", text("completeness.title")), sanitize=False)
@@ -70,8 +67,7 @@ class CompletenessPage:
         sums = completeness(platform, self.desk.zone, self._by, Scope(kind=self._kind or None), days)
         rows = sorted(sums.items(), reverse=True) if self._by is By.DAY else worst_first(sums)
         began = platform.tally.book.began()
-        shown = rows[(self._page - 1) * PAGE : self._page * PAGE]
-        return Counted(total(sums.values()), shown, len(rows), began[0] if began else None, behind)
+        return Counted(total(sums.values()), page_of(rows, self._page), began[0] if began else None, behind)
 
     def _choices(self) -> Html:
         text = self.language.text
@@ -94,10 +90,10 @@ class CompletenessPage:
 
     def _html(self, counted: Counted) -> Html:
         text = self.language.text
-        if not counted.rows:
+        if not counted.page.rows:
             return card(h("p", text("completeness.nothing"), class_="muted"))
         names = [text(f"completeness.{name}") for name in ("name", "share", "had", "missing", "gone")]
-        rows = [self._row(names, self._name(key), one) for key, one in counted.rows]
+        rows = [self._row(names, self._name(key), one) for key, one in counted.page.rows]
         everything = self._row(names, h("strong", text("completeness.all")), counted.whole)
         since = behind = None
         if counted.began_ms is not None:
@@ -105,7 +101,8 @@ class CompletenessPage:
             since = h("p", text("completeness.since", at=moment), class_="muted small")
         if counted.behind:
             behind = h("p", self.language.count("completeness.behind", counted.behind), class_="tag major")
-        return card(behind, table(names, [everything, *rows]), self._pager(counted.total), since)
+        pages = pager(self.language, counted.page, lambda number: self._address(page=str(number)))
+        return card(behind, table(names, [everything, *rows]), pages, since)
 
     def _row(self, names: list[str], name: Html | str, one: Sum) -> Html:
         number = self.language.number
@@ -131,15 +128,3 @@ class CompletenessPage:
         commune, zone = key
         label = self.pieces.zone_label(commune, zone) if zone else self.language.text("completeness.no_zone")
         return h("span", isolated(label), h("div", self.pieces.commune_label(commune), class_="small muted"))
-
-    def _pager(self, rows: int) -> Html | None:
-        pages = -(-rows // PAGE)
-        if pages <= 1:
-            return None
-        text, number = self.language.text, self.language.number
-        before = h("a", text("pager.before"), href=self._address(page=str(self._page - 1))) if self._page > 1 else None
-        after = (
-            h("a", text("pager.after"), href=self._address(page=str(self._page + 1))) if self._page < pages else None
-        )
-        here = h("span", text("pager.here", page=number(self._page), pages=number(pages)), class_="muted")
-        return h("nav", before, here, after, class_="pager", aria_label=text("pager.label"))

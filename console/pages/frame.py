@@ -10,6 +10,7 @@ from nicegui import ui
 from console.desk import Desk
 from console.language import Language, languages, utc_offset, utc_offset_ms
 from console.markup import Html, h, icon, isolated, join
+from console.pages.pieces import Pieces
 from console.problems import Problem
 from console.refusals import refusals
 from console.troubles import Trouble, troubles
@@ -42,6 +43,7 @@ class Frame:
     def __init__(self, desk: Desk, language: Language, section: str, request: Request) -> None:
         self.desk = desk
         self.language = language
+        self.pieces = Pieces(desk, language)
         self.section = section
         self.request = request
         self.root = f"/{language.code}"

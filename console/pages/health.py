@@ -11,7 +11,7 @@ from console.language import Language
 from console.live import Contact
 from console.markup import Html, code, h, isolated
 from console.pages.frame import Frame, card, empty
-from console.pages.pieces import CLICKS, Pieces, button, cell, table
+from console.pages.pieces import CLICKS, button, cell, table
 from console.pages.registration import Registration
 from console.platform import DeferredDevice
 from console.troubles import troubles
@@ -39,8 +39,7 @@ def build(desk: Desk, language: Language, request: Request) -> Frame:
 class HealthPage:
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        self.desk, self.language = frame.desk, frame.language
-        self.pieces = Pieces(self.desk, self.language)
+        self.desk, self.language, self.pieces = frame.desk, frame.language, frame.pieces
         frame.title(self.language.text("nav.health"))
         ui.html(h("h1", self.language.text("health.title")), sanitize=False)
         self._readings = ui.html("", sanitize=False)

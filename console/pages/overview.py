@@ -13,7 +13,6 @@ from console.desk import City, Desk, Marker, rank
 from console.language import SPACE, Language
 from console.markup import Html, h, icon
 from console.pages.frame import Frame, card, empty
-from console.pages.pieces import Pieces
 from console.wishes import Wish, read_wishes
 from contract.kind import Kind
 
@@ -39,8 +38,7 @@ def build(desk: Desk, language: Language, request: Request) -> Frame:
 class Overview:
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        self.desk, self.language = frame.desk, frame.language
-        self.pieces = Pieces(self.desk, self.language)
+        self.desk, self.language, self.pieces = frame.desk, frame.language, frame.pieces
         self._drawn = -1  # the registry change the map was drawn with
         self._shown = 0  # the generation the map shows
         frame.title(self.language.text("nav.map"))

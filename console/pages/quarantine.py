@@ -12,7 +12,7 @@ from console.desk import Desk
 from console.language import Language
 from console.markup import Html, code, h, icon, isolated
 from console.pages.frame import Frame, card, empty
-from console.pages.pieces import CLICKS, Pieces, button, cell, table
+from console.pages.pieces import CLICKS, button, cell, table
 from console.problems import Problem
 from contract.quarantine import INTERNAL_ERROR, STORE_REFUSED, Quarantined, QuarantineUse, Wanted
 from contract.wire.messages import FAULT_CODES
@@ -34,8 +34,7 @@ def build(desk: Desk, language: Language, request: Request) -> Frame:
 class QuarantinePage:
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        self.desk, self.language = frame.desk, frame.language
-        self.pieces = Pieces(self.desk, self.language)
+        self.desk, self.language, self.pieces = frame.desk, frame.language, frame.pieces
         self._code = self._device = ""
         self._since = "ever"
         self._before: int | None = None

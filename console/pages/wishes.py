@@ -5,7 +5,7 @@ from nicegui import events, ui
 from console import acts
 from console.markup import Html, h, isolated
 from console.pages.frame import Frame, card, empty
-from console.pages.pieces import CLICKS, Pieces, button, cell, table
+from console.pages.pieces import CLICKS, button, cell, table
 from console.problems import Problem
 from console.wishes import WELL, Wish, read_wishes
 from contract.decisions import Rank
@@ -17,8 +17,7 @@ ASIDE_MAX = 5  # assets named one by one where it did not go well
 class WishList:
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        self.desk, self.language = frame.desk, frame.language
-        self.pieces = Pieces(self.desk, self.language)
+        self.desk, self.language, self.pieces = frame.desk, frame.language, frame.pieces
         self._highlighted = ""
         self._list = ui.html("", sanitize=False).on("click", self._clicked, js_handler=CLICKS)
         self._past = ui.html("", sanitize=False)

@@ -133,6 +133,9 @@ def test_a_page_arrives_with_its_content_and_a_wrong_address_is_told_in_its_lang
     assert "Lampadaire" in page.text
     assert 'data-metric=\\"voltage_v' in page.text
     assert page.headers["x-frame-options"] == "DENY"
+    for number in ("0", "-1", "\N{ARABIC-INDIC DIGIT TWO}", "2", "9" * 6, "9" * 5_000):
+        page = httpx.get(f"{url}en/assets", params={"page": number})
+        assert (page.status_code, "pole-001" in page.text) == (200, True), number
     lost = httpx.get(f"{url}ar/nowhere")
     assert lost.status_code == 404
     assert "لا وجود لهذه الصفحة" in lost.text

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from console.parameters import TIME_MAX_MS, parse_duration, parse_time, rfc3339
+from console.parameters import parse_duration, parse_time
 from console.problems import Problem
+from contract.moments import TIME_MAX_MS, rfc3339
 from tests.console.client import ApiClient
 from tests.console.demo_platform import DemoCity
 

@@ -15,7 +15,7 @@ def test_a_duration_is_read_as_written(text: str, ms: int) -> None:
     assert duration_ms(text) == ms
 
 
-@pytest.mark.parametrize("text", ["", "10", "m", "10 m", "-5m", "10x", "1e3s", "5m 3"])
+@pytest.mark.parametrize("text", ["", "10", "m", "10 m", "-5m", "10x", "1e3s", "5m 3", "٥m"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         duration_ms(text)
