@@ -66,9 +66,8 @@ def routes(platform: Platform, streams: Streams) -> APIRouter:
             start_ms=start_ms, end_ms=end_ms, assets=tuple(asset or ()), devices=tuple(device or ()),
             zones=tuple(zone or ()), metrics=tuple(dict.fromkeys(metric or ())), allowed=allowed,
         )  # fmt: skip
-        return await streams.begin(
-            lambda: _prepared(extracts, platform.kinds[kind], wanted, streams), media_type=MEDIA_TYPE
-        )
+        answer = streams.head if request.method == "HEAD" else streams.begin
+        return await answer(lambda: _prepared(extracts, platform.kinds[kind], wanted, streams), media_type=MEDIA_TYPE)
 
     return router
 

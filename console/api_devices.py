@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,7 +25,7 @@ from console.replies import Json
 from contract.document import nearest
 from contract.kind import Kind, Metric, MetricType
 from contract.moments import rfc3339
-from contract.ports import Device
+from contract.ports import Device, Store
 from contract.quality import about, words
 from contract.questions import ALLOWED, Aggregate, Question
 
@@ -209,11 +210,9 @@ def _readings(router: APIRouter, platform: Platform) -> None:
             raise Problem("invalid", "start: must lie before end", ["start: must lie before end"])
         question = Question(
             kind=found.kind, metric=metric, start_ms=start_ms, end_ms=end_ms, device=device, every_ms=_every(every),
-            aggregate=_aggregate(known, aggregate, every), limit=limit + 1,
-            without=about(known, parse_quality(quality)),
+            aggregate=_aggregate(known, aggregate, every), without=about(known, parse_quality(quality)),
         )  # fmt: skip
-        rows = platform.store.readings(question)
-        kept, following_ms = _page(list(rows), limit)
+        kept, following_ms = _page(platform.store, question, limit)
         type_of = None if question.every_ms and question.aggregate is not Aggregate.LAST else known.type
         document: dict[str, Any] = {
             "device": device,
@@ -238,16 +237,19 @@ def _marks(platform: Platform, device: Device, metric: Metric, start_ms: int, en
     return [[rfc3339(at_ms), marks] for at_ms, marks in found if marks]
 
 
-def _page(rows: list[tuple[int, Any]], limit: int) -> tuple[list[tuple[int, Any]], int | None]:
-    """(the rows of this page, where the next begins). Readings of one moment are never torn apart, unless they alone
-    are more than a page."""
+def _page(store: Store, question: Question, limit: int) -> tuple[list[tuple[int, Any]], int | None]:
+    """(the rows of this page, where the next begins). What stands at one moment is never torn apart: where it alone is
+    more than a page, the page is longer."""
+    rows = list(store.readings(msgspec.structs.replace(question, limit=limit + 1)))
     if len(rows) <= limit:
         return rows, None
     following_ms = rows[limit][0]
     kept = [row for row in rows[:limit] if row[0] < following_ms]
-    if not kept:
-        return rows[:limit], following_ms + 1
-    return kept, following_ms
+    if kept:
+        return kept, following_ms
+    after_ms = following_ms + (question.every_ms or 1)
+    moment = msgspec.structs.replace(question, end_ms=min(after_ms, question.end_ms), limit=READINGS_MAX)
+    return list(store.readings(moment)), after_ms if after_ms < question.end_ms else None
 
 
 def _every(every: str | None) -> int | None:

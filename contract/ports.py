@@ -282,6 +282,9 @@ class LeaseStep(msgspec.Struct, frozen=True, kw_only=True):
 class History(Protocol):
     """What the state has changed, in the order of its commits, for whoever carries it elsewhere."""
 
+    def ends(self) -> tuple[int, int]:
+        """(position of the last commit, number of the last lease step or other decision). Raises OSError."""
+
     def alarm_changes(self, after: tuple[int, str], limit: int) -> Sequence[AlarmChange]:
         """Alarms that fired, were acknowledged or resolved in order of (position, alarm), from behind `after` on.
 

@@ -5,7 +5,7 @@ failed on it (`internal_error`). It stays until somebody has it replayed with su
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -80,6 +80,7 @@ class QuarantineUse(msgspec.Struct, frozen=True, kw_only=True):
     full: tuple[tuple[str, int], ...]  # (device, bytes) of those that have used up their share, the largest first
 
 
+@runtime_checkable
 class Retaker(Protocol):
     """A store that can be given again what it has refused."""
 

@@ -32,7 +32,9 @@ class Quarantining:
 
     async def drop(self, numbers: Sequence[int], by: str) -> int:
         rows = await asyncio.to_thread(self._log.quarantine_rows.rows, numbers)
-        retakes = hasattr(self._store, "again")  # else another store refused the line, and that of now has the reading
+        retakes = isinstance(
+            self._store, Retaker
+        )  # else another store refused the line, and that of now has the reading
         lacking = {row.number for row in rows if row.code == STORE_REFUSED and (retakes or is_never_held(row))}
         return await self._ingest.drop(numbers, by, lacking)
 
@@ -41,15 +43,13 @@ class Quarantining:
 
         The store first, then the row: a crash between the two offers the same line again, which changes nothing.
         """
-        retake = getattr(self._store, "again", None)
-        if retake is None:
+        if not isinstance(self._store, Retaker):
             sentence = (
                 "another store refused it; the store of now has it, if the log still held it when that store began"
             )
             return [_stays(row, sentence) for row in rows]
-        store: Retaker = self._store  # type: ignore[assignment]  # it has just been asked
         now_ms = self._clock.now_ms()
-        told = store.again([row.payload for row in rows], now_ms)
+        told = self._store.again([row.payload for row in rows], now_ms)
         settled = [
             Settled(row.number, msgspec.structs.replace(row, sentence=sentence) if sentence else None)
             for row, sentence in zip(rows, told, strict=True)

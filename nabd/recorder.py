@@ -3,8 +3,10 @@
 Theory of operation. A thread looks about once a real second. Alarms and leases are *history*: it reads the state's
 changes in the order of their commits from its marks on, writes them, and then writes its marks into the same store.
 So a store that was away, or restored from an old backup, or is new, gets all that the state still knows, without
-holes; what is written twice is the same points. Ledger and health are *samples*: taken at round moments of city time,
-and kept here while the store is away, SAMPLES_MAX at most; the oldest go first and are counted in `dropped`.
+holes; what is written twice is the same points. Where it is the state that was restored, the store's marks are ahead
+of it: then it goes on from the end that the state had at the start. Ledger and health are *samples*: taken at round
+moments of city time, and kept here while the store is away, SAMPLES_MAX at most; the oldest go first and are counted in
+`dropped`.
 What the store refuses for good (older than it keeps, a field of another type) is counted in `refused` and left behind:
 waited for, it would keep everything later from the dashboards.
 """
@@ -68,8 +70,12 @@ class Recorder:
         ledger: Callable[[int], Sequence[Point]],
         zones: Callable[[int], Sequence[Point]],
     ) -> None:
-        """`health`, `ledger` and `zones` make the points of a moment (city time, ms); they may raise OSError."""
+        """`health`, `ledger` and `zones` make the points of a moment (city time, ms); they may raise OSError.
+
+        Made before the state changes any more: see above. Raises OSError.
+        """
         self._store, self._history, self._clock = store, history, clock
+        self._began_at: tuple[int, int] | None = history.ends()  # until the store's marks are this run's
         self._sampled = (
             Sampled(health, HEALTH_EVERY_MS, EVERY_S_MIN, clock),
             Sampled(ledger, LEDGER_EVERY_MS, LEDGER_EVERY_S_MIN, clock),
@@ -139,7 +145,7 @@ class Recorder:
         while self._clock.monotonic_s() < end_s and not self._stop.wait(LOOK_S):
             try:
                 self._sample()
-            except OSError:  # the state or the log cannot be read; `look` tells of it
+            except Exception:  # whatever it is, `look` comes upon it too, and tells
                 return
 
     def _sample(self) -> None:
@@ -166,15 +172,21 @@ class Recorder:
         if steps:
             number = steps[-1].number
         self._store.remember(MARKS, {"position": float(position), "alarm": alarm, "number": float(number)})
-        self._marks = (position, alarm, number)
+        self._marks, self._began_at = (position, alarm, number), None
         self._count(points, refused)  # only now: without its marks, the batch comes again
         return True
 
     def _read_marks(self) -> tuple[int, str, int]:
         """From the store; from the beginning for a store that has none."""
         marks = self._store.remembered(MARKS)
-        position, alarm, number = marks.get("position", -1.0), marks.get("alarm", ""), marks.get("number", 0.0)
-        return int(float(position)), str(alarm), int(float(number))
+        position, alarm = int(float(marks.get("position", -1.0))), str(marks.get("alarm", ""))
+        number = int(float(marks.get("number", 0.0)))
+        if self._began_at is not None:
+            last_position, last_number = self._began_at
+            number = min(number, last_number)
+            if position > last_position:
+                position, alarm = last_position, ""
+        return position, alarm, number
 
     def _count(self, points: Sequence[Point], refused: Sequence[RefusedPoint]) -> None:
         """A measurement that begins to be refused, or ends to be, is told once: health comes every ten seconds."""

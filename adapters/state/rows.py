@@ -54,6 +54,11 @@ def device_of(row: Row[Any]) -> Device:
     )
 
 
+def on_nothing(device: Device) -> Device:
+    """A device as if it sat on no asset."""
+    return msgspec.structs.replace(device, commune="", zone="", asset="", name="", lat=None, lon=None, settings={})
+
+
 def on_asset(device: Device, facts: Row[Any]) -> Device:
     """A device as if it sat on this row of assets."""
     return msgspec.structs.replace(device, commune=facts.commune, zone=facts.zone, asset=facts.asset, name=facts.name,

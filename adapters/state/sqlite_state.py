@@ -167,7 +167,8 @@ class SqliteState:
 
     def device_at(self, device: str, at_ms: int) -> tuple[Device | None, int, int]:
         """A device as it was bound at that moment, with the facts its asset has now, and from when until before when
-        that holds. Before its first binding it counts as it was bound first. None when it is not registered."""
+        that holds. Before its first binding it counts as it was bound first; between two it sat on nothing. None
+        when it is not registered."""
         known = self.device(device)
         bindings = schema.bindings.c
         query = select(bindings.asset, bindings.from_ms, bindings.until_ms).where(bindings.device == device)
@@ -179,7 +180,7 @@ class SqliteState:
                 asked = rows.on_asset(known, facts) if known is not None and facts is not None else known
                 return asked, min(at_ms, bound.from_ms), until_ms
             start_ms = until_ms
-        return known, at_ms, at_ms + 1  # it sat on nothing then
+        return rows.on_nothing(known) if known is not None else None, at_ms, at_ms + 1
 
     def bindings(self, asset: str) -> Sequence[tuple[str, int, int | None]]:
         bindings = schema.bindings.c
@@ -226,6 +227,11 @@ class SqliteState:
         if device is not None:
             query = query.where(schema.leases.c.device == device)
         return [rows.lease_of(row) for row in self._all(query)]
+
+    def ends(self) -> tuple[int, int]:
+        with self._reading() as connection:
+            number = connection.execute(select(func.max(schema.decisions.c.number))).scalar()
+            return _position(connection), number or 0
 
     def alarm_changes(self, after: tuple[int, str], limit: int) -> Sequence[AlarmChange]:
         return [history.alarm_change_of(row) for row in self._all(history.alarm_changes(after, limit))]

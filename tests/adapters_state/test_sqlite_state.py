@@ -410,3 +410,6 @@ def test_a_device_is_known_on_the_asset_it_sat_on_at_any_moment(state: SqliteSta
     ]  # fmt: skip
     assert state.device_at("node-2", 400)[1:] == (300, 2**53)
     assert state.device_at("node-9", 100)[0] is None
+    state.commit(Effects(registered=[(400, registered("node-1", "lamp-3", zone="center"))]), 4)
+    at = {ms: state.device_at("node-1", ms)[0] for ms in (350, 400)}
+    assert {ms: (one.asset, one.zone) for ms, one in at.items() if one} == {350: ("", ""), 400: ("lamp-3", "center")}

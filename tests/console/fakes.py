@@ -255,6 +255,9 @@ class MemoryState:
     def position(self) -> int:
         return self._position
 
+    def ends(self) -> tuple[int, int]:
+        return self._position, len(self._decisions)
+
     def commit(self, effects: Effects, position: int, snapshot: bytes | None = None) -> None:
         for at_ms, record in effects.registered:
             self._devices[record.device] = Device(

@@ -75,7 +75,11 @@ def test_a_day_of_a_kind_comes_as_columns_with_types_and_units(client: ApiClient
     assert set(some["quality"].to_pylist()) == {0}
 
 
-def test_its_head_says_how_many_will_come_and_gives_none(client: ApiClient) -> None:
+def test_its_head_says_how_many_will_come_and_gives_none(
+    client: ApiClient, city: DemoCity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unwanted = (pytest.fail("nobody wants the readings") for _ in range(1))
+    monkeypatch.setattr(city.extracts, "tables", lambda *_: unwanted)
     head = client._send("HEAD", "/api/v1/readings.arrow?kind=street_light", {})
     assert (head.status_code, head.content) == (200, b"")
     assert int(head.headers["nabd-readings"]) > 100

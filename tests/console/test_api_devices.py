@@ -262,6 +262,8 @@ def test_readings_of_one_moment_are_not_torn_apart_by_a_page(client: ApiClient, 
     assert [value for _, value in page["readings"]] == [1.0]
     rest = client.get("/api/v1/devices/lamp-002/readings", params={**parameters, "start": page["next"]}).json()
     assert [value for _, value in rest["readings"]] == [2.0, 3.0]
+    alone = client.get("/api/v1/devices/lamp-002/readings", params={**parameters, "start": page["next"], "limit": 1})
+    assert alone.json()["readings"] == rest["readings"], "a page of one reading takes all of its moment"
 
 
 def test_every_gives_the_mean_of_each_step(client: ApiClient) -> None:

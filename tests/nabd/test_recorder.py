@@ -1,7 +1,9 @@
 """The recorder writes every alarm and every lease step once, resumes where its store is, and outlives a store away."""
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -234,6 +236,34 @@ def test_a_store_made_anew_gets_the_whole_history_again(state: SqliteState) -> N
     assert changes(new) == {("a1", "fired", 1.0)}
 
 
+def test_a_state_put_back_from_a_backup_is_followed_though_the_store_has_seen_more(
+    state: SqliteState, tmp_path: Path
+) -> None:
+    annals = Annals()
+    for number in range(20):
+        if number == 10:
+            with closing(sqlite3.connect(state.path)) as old, closing(sqlite3.connect(tmp_path / "backup.db")) as new:
+                old.backup(new)
+        state.commit(Effects(alarms=[alarm(f"a{number}", number)], decisions=[step(number, Step.SENT)]), 2 + number)
+    recorder(annals, state, Clock()).look()
+    with closing(SqliteState(tmp_path / "backup.db")) as restored:
+        running = recorder(annals, restored, Clock())
+        annals.away = True
+        with pytest.raises(StoreFault):
+            running.look()
+        annals.away = False
+        for number in range(30, 33):
+            facts = Effects(alarms=[alarm(f"a{number}", number)], decisions=[step(number, Step.SENT)])
+            restored.commit(facts, number)  # beyond where the store's marks are, when they are asked for
+        running.look()
+        assert {f"a{number}" for number in range(30, 33)} <= {name for name, _, _ in changes(annals)}
+        times = {point.at_ns // 10**6 - START_MS for point in annals.of("nabd_leases")}
+        assert times == {*range(20), *range(30, 33)}
+        again = recorder(annals, restored, Clock())
+        again.look()
+        assert again.written == 1, "one sample of health, no history"
+
+
 def test_health_is_sampled_at_round_moments_and_waits_for_a_store_that_is_away(state: SqliteState) -> None:
     annals, clock = Annals(), Clock()
     running = recorder(annals, state, clock)
@@ -335,6 +365,31 @@ def test_the_thread_outlives_a_store_that_is_away_and_tells_it(
     state.commit(Effects(alarms=[alarm("a1", 1_000)]), 2)
     running.start()
     eventually(lambda: changes(annals), "the alarm is written")
+    running.stop()
+    assert running.fault == ""
+
+
+def test_the_thread_outlives_a_sample_that_fails_while_the_store_is_away(
+    state: SqliteState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    annals, clock, is_broken = Annals(), Clock(), False
+
+    def health(at_ms: int) -> Sequence[Point]:
+        if is_broken:
+            raise ZeroDivisionError("of ours")
+        return [health_point({"accepted": 1}, at_ms)]
+
+    running = Recorder(annals, state, clock, health=health, ledger=lambda at_ms: [], zones=lambda at_ms: [])
+    annals.away = True
+    running.start()
+    eventually(lambda: running.fault == "InfluxDB is away", "the fault is told")
+    is_broken = True
+    clock.pass_s(10)
+    eventually(lambda: "ZeroDivisionError" in running.fault, "so is ours")
+    is_broken = annals.away = False
+    clock.pass_s(10)
+    eventually(lambda: annals.of("nabd_health"), "it goes on")
     running.stop()
     assert running.fault == ""
 
