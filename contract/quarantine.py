@@ -13,7 +13,7 @@ STORE_REFUSED = "store_refused"
 INTERNAL_ERROR = "internal_error"
 
 ROW_BYTES = 512
-"""What a row counts beside its payload: topic, sentence, names, indexes."""
+"""What a row counts beside its payload and its topic: sentence, names, indexes."""
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +33,8 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size_bytes(self) -> int:
-        """What it takes of the quarantine's room."""
-        return len(self.payload) + ROW_BYTES
+        """What it takes of the quarantine's room. A topic that is none may be as long as a packet."""
+        return len(self.topic.encode()) + len(self.payload) + ROW_BYTES
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

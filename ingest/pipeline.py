@@ -111,7 +111,8 @@ class Pipeline:
     def _take(self, batch: Batch, message: Message, incoming: Sequence[Message]) -> None:
         """Decode and judge one message into the batch. Whatever is wrong with it ends in the quarantine."""
         batch.begin(message)
-        device, channel = parse_topic(message.topic) or ("", "")
+        parse = parse_topic if len(message.topic) <= topics.LENGTH_MAX else topics.parse  # a long one is not remembered
+        device, channel = parse(message.topic) or ("", "")
         try:
             if channel == topics.TELEMETRY:
                 self._telemetry(batch, device, message, incoming)

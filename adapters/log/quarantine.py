@@ -80,9 +80,12 @@ class QuarantineTable:
     def load(self, connection: sqlite3.Connection) -> None:
         self.bytes = self._rows = 0
         self._by_device.clear()
-        query = "SELECT device, code = ?, count(*), sum(length(payload)) FROM quarantine GROUP BY device, code = ?"
-        for device, is_refused, rows, payloads in connection.execute(query, (STORE_REFUSED, STORE_REFUSED)):
-            size = payloads + rows * ROW_BYTES
+        query = (
+            "SELECT device, code = ?, count(*), sum(length(CAST(topic AS BLOB)) + length(payload)) "
+            "FROM quarantine GROUP BY device, code = ?"
+        )
+        for device, is_refused, rows, whole in connection.execute(query, (STORE_REFUSED, STORE_REFUSED)):
+            size = whole + rows * ROW_BYTES  # as `Quarantined.size_bytes`
             self.bytes += size
             self._rows += rows
             if not is_refused:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.ports import Message
 from tests.ingest.house import IngestHouse, birth, telemetry
 
 SHARE = 30_000
@@ -95,6 +96,17 @@ def test_when_there_is_room_again_what_it_held_is_kept(house: IngestHouse, act: 
     house.hear(telemetry(first, values=OUT))
     assert house.kept()["upto"] == first
     assert house.log.quarantine(1)[0].seqs == (first,)
+
+
+def test_long_topics_that_are_none_fill_the_share_of_nobody_and_no_more(house: IngestHouse) -> None:
+    for n in range(10):
+        house.pipeline.process([Message(f"nabd/1/مصباح{n}{'x' * 9_000}/telemetry", b"{}", token=n)])
+    use = house.log.quarantine_rows.use()
+    assert (use.rows, [device for device, _ in use.full]) == (4, [""])
+    house.restart()
+    assert house.log.quarantine_rows.use() == use
+    house.hear(telemetry(1))
+    assert house.readings()
 
 
 def test_the_share_is_the_same_after_a_restart(house: IngestHouse) -> None:
