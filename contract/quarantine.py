@@ -24,7 +24,7 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     code: str  # stable: not_json, too_large, bad_topic, missing_key, wrong_type, out_of_range, …
     sentence: str
     received_at_ms: int
-    device: str = ""
+    device: str = ""  # empty: none that was registered when it came; only the topic may name it
     stream: str = ""
     seq: int | None = None
     count: int = 1  # byte-identical messages are one row
@@ -41,7 +41,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Which rows are meant; what is left empty does not matter."""
 
     code: str = ""
-    device: str = ""
+    device: str = ""  # also what came under this name while nobody had registered it
     since_ms: int = 0  # that came then or later
 
 
@@ -77,7 +77,8 @@ class QuarantineUse(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     bytes_max: int
     device_bytes_max: int
-    full: tuple[tuple[str, int], ...]  # (device, bytes) of those that have used up their share, the largest first
+    full: tuple[tuple[str, int], ...]
+    """(device, bytes) of those that have used up their share, the largest first; all that are not registered are ""."""
 
 
 class Retaker(Protocol):
@@ -105,9 +106,9 @@ class QuarantineRows(Protocol):
     def count(self, wanted: Wanted = ALL) -> int: ...
 
     def has_room(self, row: Quarantined, beside_bytes: int = 0) -> bool:
-        """May it be put away within the share of its device? `beside_bytes` of the same device go there before it.
+        """May it be put away within its share, that of its device or of all that are not registered?
 
-        What is there already, byte by byte, takes no room.
+        `beside_bytes` of the same share go there before it. What is there already, byte by byte, takes no room.
         """
 
     def use(self) -> QuarantineUse: ...

@@ -122,13 +122,13 @@ class Pipeline:
                 sentence = f"{message.topic[:200]!r} is not nabd/1/<device>/<channel> of this wire version"
                 raise WireFault(BAD_TOPIC, sentence)
         except WireFault as fault:
-            batch.turn_away(fault, device=device)
+            batch.turn_away(fault, device=self._whose(device))
         except OSError:
             raise  # the log cannot be read: nothing of this batch is kept, and it is tried again
         except Exception as error:  # our fault, not the device's: keep the bytes, and go on with the others
             logger.exception("event=internal_error topic=%s", message.topic)
             sentence = f"Nabd failed to read it ({type(error).__name__}); the bytes are kept"
-            batch.turn_away(WireFault(INTERNAL, sentence), device=device)
+            batch.turn_away(WireFault(INTERNAL, sentence), device=self._whose(device))
 
     def _telemetry(self, batch: Batch, device_id: str, message: Message, incoming: Sequence[Message]) -> None:
         """A message of readings: decode and validate it, unless its device says too much."""
@@ -220,6 +220,10 @@ class Pipeline:
         return (device, validator) if device is not None and validator is not None else None
 
     # -- the quarantine
+
+    def _whose(self, device_id: str) -> str:
+        """Whose a message is that cannot be read: of names that nobody has there is no end, so they are one, ""."""
+        return device_id if self._lookup(device_id) is not None else ""
 
     def replay(self, numbers: Sequence[int], by: str) -> tuple[list[Replayed], Outcome]:
         """Store what reads now of these rows of the quarantine: what became of each, and the streams to answer.

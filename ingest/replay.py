@@ -152,6 +152,7 @@ class Replay:
         known = bindings.known(device_id, row.received_at_ms)
         if known is None:
             return _stays(batch, row, f"{device_id} is not registered, or its kind is not loaded; register it first")
+        row = msgspec.structs.replace(row, device=device_id)  # whose it is now, though nobody knew it when it came
         try:
             telemetry = decode_telemetry(row.payload, known[1], self._reader)
         except WireFault as fault:
