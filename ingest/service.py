@@ -123,13 +123,13 @@ class IngestService:
                 await asyncio.wait((receiving, stopping), timeout=KEPT_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
                 if self._stopping.is_set() or self._pipeline.has_news():
                     break
-            return receiving.result() if receiving.done() else ()
         finally:
             stopping.cancel()
-            if not receiving.done():
-                receiving.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await receiving
+            receiving.cancel()
+        try:
+            return await receiving  # it may have come too late to be cancelled: what it took is taken
+        except asyncio.CancelledError:
+            return ()
 
     async def _receive_rest(self) -> Sequence[Message]:
         """What had been read when the stop came."""
