@@ -281,6 +281,11 @@ class Pipeline:
         """How many devices that were not registered had to be forgotten, for there were too many."""
         return self._waiting.forgotten
 
+    @property
+    def credible_forgotten(self) -> int:
+        """How many devices' last values had to be forgotten since the start, for there were too many."""
+        return sum(one.credible.forgotten for one in self._validators.values() if one.credible is not None)
+
     def ledger(self, device: str) -> list[LedgerRow]:
         """What is known of each of the device's streams."""
         rows = {row.stream: row for row in self._log.ledger(device)}

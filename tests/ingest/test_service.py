@@ -30,6 +30,10 @@ class HandReceiver:
         self.published: list[tuple[str, dict[str, Any]]] = []
         self._arrived = asyncio.Event()
 
+    @property
+    def queued(self) -> int:
+        return len(self.waiting)
+
     def arrive(self, *messages: Message) -> None:
         self.waiting += messages
         self._arrived.set()
@@ -161,16 +165,18 @@ def test_while_nothing_can_be_kept_nothing_is_acknowledged_and_it_goes_on_by_its
         await until(lambda: len(refusing.tried) >= 3)
         assert scene.receiver.acknowledged == scene.receiver.published == []
         assert scene.service.status()["holding"] == reason
-        assert scene.service.status()["backlog"] == 1
+        scene.receiver.arrive(message(telemetry(2)), message(telemetry(3)))
+        assert scene.service.status()["backlog"] == 3, "what was read and waits is not kept either"
         assert not scene.service.listening
         assert all(list(batch) == [one] for batch in refusing.tried)
         refusing.refuses = False
-        await until(lambda: scene.receiver.published)
-        assert scene.receiver.acknowledged == [one.token]
+        await until(lambda: len(scene.receiver.acknowledged) == 3)
+        assert scene.receiver.acknowledged[0] == one.token
         assert scene.service.listening
 
     scene = run(play, house)
-    assert house.count("accepted") == 1
+    assert house.count("accepted") == 3
+    assert scene.service.status()["backlog"] == 0
     assert scene.service.status()["holding"] == ""
 
 
