@@ -1,7 +1,7 @@
 """One batch on its way: everything that will be appended together, and what is to be said when it is."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -45,6 +45,7 @@ class Batch:
         self.replies: list[tuple[str, bytes]] = []
         self.births: dict[str, str] = {}  # devices that came on line → the stream they are born in
         self.heard: list[tuple[str, Heard]] = []  # of devices that are not registered
+        self.unknown: list[tuple[str, Sequence[str]]] = []  # devices' metrics that their kinds do not have
         self._ledger, self._log = ledger, log
         self._message = Message("", b"")
         self._faults: dict[str, int] = {}  # code → where in `quarantine` the message at hand stands for it

@@ -169,7 +169,7 @@ class Pipeline:
         for name, count in telemetry.notes.items():
             batch.count(name, count)
         if telemetry.unknown:
-            self._unknown.note(device.device, telemetry.unknown)
+            batch.unknown.append((device.device, telemetry.unknown))
         # What the device no longer holds and never came will not come; what it sends it holds, whatever it says.
         oldest = min((given.seq for given in telemetry.readings), default=telemetry.oldest)
         batch.count("gone", stream.add_gone(min(oldest, telemetry.oldest)))
@@ -203,6 +203,8 @@ class Pipeline:
             )
             self._ledger.grow(batch.ends.values(), batch.now_ms)
             self._ledger.replace(batch.streams.values())
+        for device, names in batch.unknown:
+            self._unknown.note(device, names)
         for device, heard in batch.heard:
             self._waiting.heard(device, batch.now_ms, heard)
             self.registered(device)  # if it was while the batch was on its way
