@@ -10,7 +10,6 @@ from adapters.log.sqlite_log import SqliteLog
 from contract.ports import LogFull, Message
 from contract.records import Conflicted, Quality, Telemetry
 from ingest.ledger import RANGES_MAX, STREAMS_MAX
-from ingest.pipeline import parse_topic
 from tests.ingest.house import (
     NOW_MS,
     STREAM,
@@ -125,15 +124,6 @@ def test_an_unreadable_message_counts_as_one_reading_and_byte_identical_ones_as_
     house.hear(b"{", b"{", b"")
     assert (house.count("received"), house.count("quarantined")) == (3, 3)
     assert sorted((row.payload, row.count) for row in house.log.quarantine(10)) == [(b"", 1), (b"{", 2)]
-
-
-def test_a_topic_longer_than_any_of_the_wire_is_quarantined_whole_and_not_remembered(house: IngestHouse) -> None:
-    long = f"nabd/1/{'x' * 60_000}/telemetry"
-    parse_topic.cache_clear()
-    house.pipeline.process([Message(long, b"{}", token=1)])
-    [row] = house.log.quarantine(10)
-    assert (row.code, row.topic) == ("bad_topic", long)
-    assert parse_topic.cache_info().currsize == 0
 
 
 def test_a_message_without_boot_still_names_what_need_not_come_again(house: IngestHouse) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from contract.ports import Message
 from contract.quarantine import Wanted
+from ingest.pipeline import parse_topic
 from tests.ingest.house import IngestHouse, birth, device, message, telemetry
 
 SHARE = 30_000
@@ -97,6 +98,15 @@ def test_when_there_is_room_again_what_it_held_is_kept(house: IngestHouse, act: 
     house.hear(telemetry(first, values=OUT))
     assert house.kept()["upto"] == first
     assert house.log.quarantine(1)[0].seqs == (first,)
+
+
+def test_a_topic_longer_than_any_of_the_wire_is_quarantined_whole_and_not_remembered(house: IngestHouse) -> None:
+    long = f"nabd/1/{'x' * 60_000}/telemetry"
+    parse_topic.cache_clear()
+    house.pipeline.process([Message(long, b"{}", token=1)])
+    [row] = house.log.quarantine(10)
+    assert (row.code, row.topic) == ("bad_topic", long)
+    assert parse_topic.cache_info().currsize == 0
 
 
 def test_long_topics_that_are_none_fill_the_share_of_nobody_and_no_more(house: IngestHouse) -> None:
