@@ -15,6 +15,8 @@ INTERNAL_ERROR = "internal_error"
 ROW_BYTES = 512
 """What a row counts beside its payload and its topic: sentence, names, indexes."""
 
+TOPIC_SHOWN = 64  # characters of a topic that are told in place of a device
+
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be read, whole, with why. `number` is 0 until the log has given it one."""
@@ -30,6 +32,11 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1  # byte-identical messages are one row
     number: int = 0
     seqs: tuple[int, ...] = ()  # in the ledger they count as had, and they stand nowhere but here
+
+    @property
+    def sender(self) -> str:
+        """The device, or what the topic begins with, where every topic that is one has room."""
+        return self.device or self.topic[:TOPIC_SHOWN]
 
     @property
     def size_bytes(self) -> int:

@@ -282,7 +282,7 @@ def _stays(batch: Batch, row: Quarantined, sentence: str, code: str = "") -> Rep
 def _names(rows: Sequence[Quarantined]) -> str:
     """Whose rows and which codes, for the audit."""
     told = []
-    for names in ({row.device or row.topic[:64] for row in rows}, {row.code for row in rows}):
+    for names in ({row.sender for row in rows}, {row.code for row in rows}):
         more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
         told.append(", ".join(sorted(names)[:NAMES_MAX]) + more)
     return f"{told[0]}: {told[1]}"
