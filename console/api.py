@@ -74,6 +74,7 @@ def add_health(app: FastAPI, platform: Platform) -> None:
             "left_out": dict(health.left_out),
             "over_limit": [chatter.document(one) for one in health.over_limit],
             "aggregates": dict(health.aggregates),
+            "mqtt": dict(health.mqtt),
             "quarantine": quarantine_document(health.quarantine),
             "devices": len(platform.live),
         }

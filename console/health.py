@@ -34,6 +34,7 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True):
     log: Mapping[str, float]  # what the wiring told of the log: bytes_max, full_in_s, …; without what is not known
     figures: Mapping[str, float]  # ingest's own counters
     quarantine: QuarantineUse
+    mqtt: Mapping[str, int] = {}  # what went wrong on the wire since the start: oversized, …
     aggregates: Mapping[str, int] = {}  # how far the making of aggregates is: hours_behind, seconds_behind, …
 
 
@@ -59,6 +60,7 @@ def read_health(platform: Platform) -> HealthView:
         over_limit=_over_limit(told.get("over_limit")),
         lag=lag,
         aggregates=_numbers(told.get("aggregates")),
+        mqtt=_numbers(told.get("mqtt")),
         log_position=last,
         log_bytes=platform.log.size_bytes(),
         quarantine=platform.log.quarantine_rows.use(),

@@ -17,9 +17,10 @@ from contract.over_limit import WHATS
 
 ALARMS_MAX = 10_000
 INGEST_COUNTERS = frozenset(
-    {"messages", "batches", "retries", "kept_sent", "over_limit_untold"}
+    {"messages", "batches", "retries", "kept_sent", "over_limit_untold", "credible_forgotten"}
 )  # since the start of the process
 LEFT_OUT = {
+    "mqtt_dropped": "Messages of QoS 0 that found the queue of what was read full, since the start",
     "store_passed_over": "Readings of kinds that are not loaded, not stored, since the start",
     "recorder_dropped": "Samples for dashboards dropped while the store was away too long, since the start",
     "recorder_refused": "Points for dashboards that the store refuses for good, since the start",
@@ -33,6 +34,13 @@ LOG = {
     "clock_jumps": "Jumps of the machine's clock, since the start",
 }
 LOG_COUNTERS = frozenset({"ticks_missed", "clock_jumps"})
+MQTT = {
+    "oversized": "Messages longer than a broker should pass on, cut and turned away, since the start",
+    "malformed_topics": "Messages whose topic is not UTF-8, since the start",
+    "answers_lost": "Answers to devices (kept, now) that found no connection, since the start; devices ask again",
+    "commands_lost": "Leases and calls that found no connection, since the start; a lease is sent at the next",
+    "commands_refused": "Leases and calls that found too many waiting for the broker, since the start",
+}
 AGGREGATES = {
     "hours_behind": "Hours of a kind that are over and not yet aggregated",
     "seconds_behind": "City seconds since the oldest of these hours ended",
@@ -120,6 +128,8 @@ class Figures(Collector):
         yield GaugeMetricFamily("nabd_quarantine_devices_full", text, value=len(use.full))
         for name, number in sorted(health.left_out.items()):
             yield CounterMetricFamily(f"nabd_{_NAME.sub('_', name)}", LEFT_OUT.get(name, name), value=number)
+        for name, number in sorted(health.mqtt.items()):
+            yield CounterMetricFamily(f"nabd_mqtt_{_NAME.sub('_', name)}", MQTT.get(name, name), value=number)
         for name, number in sorted(health.aggregates.items()):
             kind_of = GaugeMetricFamily if name in AGGREGATES_NOW else CounterMetricFamily
             yield kind_of(f"nabd_aggregates_{_NAME.sub('_', name)}", AGGREGATES.get(name, name), value=number)

@@ -55,8 +55,9 @@ lost on purpose since the start, and where. ``over_limit`` (list of OverLimit): 
 (``city_origin_ms``, ``real_origin_ms``, ``speed``): what the city clock is made from. ``log``: ``bytes_max``;
 ``full_in_s`` (real seconds until it is full if the slowest consumer reads no further, or None); ``ahead_s`` (its time
 is ahead of the clock); ``ticks_missed``; ``recall_left`` (entries the live view is still told of); ``clock_jumps``
-since the start and, of the last one, for a while, ``clock_jump_s`` (below zero: back) and ``clock_jump_at_ms``. Any
-further number is a figure of ingest and appears in ``/metrics`` under its own name behind ``nabd_ingest_``.
+since the start and, of the last one, for a while, ``clock_jump_s`` (below zero: back) and ``clock_jump_at_ms``.
+``mqtt`` (name to number): what went wrong on the wire since the start, see `console.metrics.MQTT`. Any further number
+is a figure of ingest and appears in ``/metrics`` under its own name behind ``nabd_ingest_``.
 """
 
 

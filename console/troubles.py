@@ -31,9 +31,15 @@ def troubles(language: Language, health: HealthView) -> list[Trouble]:
         found.append(Trouble(room, _what_fault(language, room, detail), detail))
     found += [_behind(language, health, name) for name in health.behind]
     found += _clock(language, health)
-    for device, _ in health.quarantine.full:
-        found.append(Trouble("log", text("reason.quarantine_filled", device=device), ""))
+    found += [Trouble("log", filled_by(language, device), "") for device, _ in health.quarantine.full]
     return found
+
+
+def filled_by(language: Language, device: str) -> str:
+    """Who has used up its share of the quarantine; without a name it is all that are not registered."""
+    return language.text(
+        "reason.quarantine_filled" if device else "reason.quarantine_filled_by_strangers", device=device
+    )
 
 
 def _what_fault(language: Language, room: str, detail: str) -> str:

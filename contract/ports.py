@@ -378,6 +378,10 @@ class Receiver(Protocol):
     @property
     def connected(self) -> bool: ...
 
+    @property
+    def queued(self) -> int:
+        """Messages that were read and not yet received."""
+
     async def receive(self, most: int) -> Sequence[Message]:
         """Wait for at least one message; return up to `most` of those that are there, in order of arrival."""
 

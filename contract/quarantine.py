@@ -13,7 +13,9 @@ STORE_REFUSED = "store_refused"
 INTERNAL_ERROR = "internal_error"
 
 ROW_BYTES = 512
-"""What a row counts beside its payload: topic, sentence, names, indexes."""
+"""What a row counts beside its payload and its topic: sentence, names, indexes."""
+
+TOPIC_SHOWN = 64  # characters of a topic that are told in place of a device
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +26,7 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     code: str  # stable: not_json, too_large, bad_topic, missing_key, wrong_type, out_of_range, …
     sentence: str
     received_at_ms: int
-    device: str = ""
+    device: str = ""  # empty: none that was registered when it came; only the topic may name it
     stream: str = ""
     seq: int | None = None
     count: int = 1  # byte-identical messages are one row
@@ -32,16 +34,21 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     seqs: tuple[int, ...] = ()  # in the ledger they count as had, and they stand nowhere but here
 
     @property
+    def sender(self) -> str:
+        """The device, or what the topic begins with, where every topic that is one has room."""
+        return self.device or self.topic[:TOPIC_SHOWN]
+
+    @property
     def size_bytes(self) -> int:
-        """What it takes of the quarantine's room."""
-        return len(self.payload) + ROW_BYTES
+        """What it takes of the quarantine's room. A topic that is none may be as long as a packet."""
+        return len(self.topic.encode()) + len(self.payload) + ROW_BYTES
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Which rows are meant; what is left empty does not matter."""
 
     code: str = ""
-    device: str = ""
+    device: str = ""  # also what came under this name while nobody had registered it
     since_ms: int = 0  # that came then or later
 
 
@@ -77,7 +84,8 @@ class QuarantineUse(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     bytes_max: int
     device_bytes_max: int
-    full: tuple[tuple[str, int], ...]  # (device, bytes) of those that have used up their share, the largest first
+    full: tuple[tuple[str, int], ...]
+    """(device, bytes) of those that have used up their share, the largest first; all that are not registered are ""."""
 
 
 @runtime_checkable
@@ -106,9 +114,9 @@ class QuarantineRows(Protocol):
     def count(self, wanted: Wanted = ALL) -> int: ...
 
     def has_room(self, row: Quarantined, beside_bytes: int = 0) -> bool:
-        """May it be put away within the share of its device? `beside_bytes` of the same device go there before it.
+        """May it be put away within its share, that of its device or of all that are not registered?
 
-        What is there already, byte by byte, takes no room.
+        `beside_bytes` of the same share go there before it. What is there already, byte by byte, takes no room.
         """
 
     def use(self) -> QuarantineUse: ...

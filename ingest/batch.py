@@ -1,7 +1,7 @@
 """One batch on its way: everything that will be appended together, and what is to be said when it is."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +14,6 @@ from ingest.clocks import PUNCTUAL_MS, told_at_birth
 from ingest.ledger import Ledger, Stream
 
 NO_STREAM = ""  # where the order of a device's messages stands while no birth of it was heard
-HELD = -1  # in place of an index in `quarantine`: it was not put away
 SENTENCE_LENGTH_MAX = 400  # beyond it the further faults of a message are only counted
 
 
@@ -45,9 +44,10 @@ class Batch:
         self.replies: list[tuple[str, bytes]] = []
         self.births: dict[str, str] = {}  # devices that came on line → the stream they are born in
         self.heard: list[tuple[str, Heard]] = []  # of devices that are not registered
+        self.unknown: list[tuple[str, Sequence[str]]] = []  # devices' metrics that their kinds do not have
         self._ledger, self._log = ledger, log
         self._message = Message("", b"")
-        self._faults: dict[str, int] = {}  # code → where in `quarantine` the message at hand stands for it
+        self._faults: dict[str, int | None] = {}  # code → where the message at hand stands for it in `quarantine`
         self._by_name: dict[tuple[str, str, int], Reading] = {}
         self._named = 0  # records whose readings are in `_by_name`
         self._put_bytes: Counter[str] = Counter()  # device → what goes to the quarantine with this batch
@@ -151,25 +151,27 @@ class Batch:
         is kept of it, and the device must not be told so.
         """
         self.count("received")
-        index = self._faults.get(fault.code)
+        is_first = fault.code not in self._faults
+        if is_first:
+            self._faults[fault.code] = self._put_away(fault, device, stream, seq)
+        index = self._faults[fault.code]
         if index is None:
-            index = self._faults[fault.code] = self._put_away(fault, device, stream, seq)
-        elif index != HELD and len(self.quarantine[index].sentence) <= SENTENCE_LENGTH_MAX:
-            told = f"{self.quarantine[index].sentence}; {fault.sentence}"
-            self.quarantine[index] = msgspec.structs.replace(self.quarantine[index], sentence=told)
-        if index == HELD:
             self.count("deferred")
             self.count("quarantine_held")
             return False
-        if counts and seq is not None:
-            row = self.quarantine[index]
-            self.quarantine[index] = msgspec.structs.replace(row, seqs=(*row.seqs, seq))
+        row = self.quarantine[index]
+        tells = not is_first and len(row.sentence) <= SENTENCE_LENGTH_MAX
+        self.quarantine[index] = msgspec.structs.replace(
+            row,
+            sentence=f"{row.sentence}; {fault.sentence}" if tells else row.sentence,
+            seqs=(*row.seqs, seq) if counts and seq is not None else row.seqs,
+        )
         self.count("quarantined")
         self.count(f"quarantined.{fault.code}")
         return True
 
-    def _put_away(self, fault: WireFault, device: str, stream: str, seq: int | None) -> int:
-        """Where the row of a new fault stands, or HELD."""
+    def _put_away(self, fault: WireFault, device: str, stream: str, seq: int | None) -> int | None:
+        """Where the row of a new fault stands; None when there is no room for it."""
         row = Quarantined(
             topic=_storable(self._message.topic),
             payload=self._message.payload,
@@ -181,8 +183,8 @@ class Batch:
             seq=seq,
         )
         if not self.has_room(row):
-            return HELD
-        if all(index == HELD for index in self._faults.values()):
+            return None
+        if all(index is None for index in self._faults.values()):
             self.count("quarantined_messages")
         self._put_bytes[device] += row.size_bytes
         self.quarantine.append(row)

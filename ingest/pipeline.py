@@ -111,7 +111,8 @@ class Pipeline:
     def _take(self, batch: Batch, message: Message, incoming: Sequence[Message]) -> None:
         """Decode and judge one message into the batch. Whatever is wrong with it ends in the quarantine."""
         batch.begin(message)
-        device, channel = parse_topic(message.topic) or ("", "")
+        parse = parse_topic if len(message.topic) <= topics.LENGTH_MAX else topics.parse  # a long one is not remembered
+        device, channel = parse(message.topic) or ("", "")
         try:
             if channel == topics.TELEMETRY:
                 self._telemetry(batch, device, message, incoming)
@@ -121,13 +122,13 @@ class Pipeline:
                 sentence = f"{message.topic[:200]!r} is not nabd/1/<device>/<channel> of this wire version"
                 raise WireFault(BAD_TOPIC, sentence)
         except WireFault as fault:
-            batch.turn_away(fault, device=device)
+            batch.turn_away(fault, device=self._whose(device))
         except OSError:
             raise  # the log cannot be read: nothing of this batch is kept, and it is tried again
         except Exception as error:  # our fault, not the device's: keep the bytes, and go on with the others
             logger.exception("event=internal_error topic=%s", message.topic)
             sentence = f"Nabd failed to read it ({type(error).__name__}); the bytes are kept"
-            batch.turn_away(WireFault(INTERNAL, sentence), device=device)
+            batch.turn_away(WireFault(INTERNAL, sentence), device=self._whose(device))
 
     def _telemetry(self, batch: Batch, device_id: str, message: Message, incoming: Sequence[Message]) -> None:
         """A message of readings: decode and validate it, unless its device says too much."""
@@ -168,7 +169,7 @@ class Pipeline:
         for name, count in telemetry.notes.items():
             batch.count(name, count)
         if telemetry.unknown:
-            self._unknown.note(device.device, telemetry.unknown)
+            batch.unknown.append((device.device, telemetry.unknown))
         # What the device no longer holds and never came will not come; what it sends it holds, whatever it says.
         oldest = min((given.seq for given in telemetry.readings), default=telemetry.oldest)
         batch.count("gone", stream.add_gone(min(oldest, telemetry.oldest)))
@@ -202,6 +203,8 @@ class Pipeline:
             )
             self._ledger.grow(batch.ends.values(), batch.now_ms)
             self._ledger.replace(batch.streams.values())
+        for device, names in batch.unknown:
+            self._unknown.note(device, names)
         for device, heard in batch.heard:
             self._waiting.heard(device, batch.now_ms, heard)
             self.registered(device)  # if it was while the batch was on its way
@@ -219,6 +222,10 @@ class Pipeline:
         return (device, validator) if device is not None and validator is not None else None
 
     # -- the quarantine
+
+    def _whose(self, device_id: str) -> str:
+        """Whose a message is that cannot be read: of names that nobody has there is no end, so they are one, ""."""
+        return device_id if self._lookup(device_id) is not None else ""
 
     def replay(self, numbers: Sequence[int], by: str) -> tuple[list[Replayed], Outcome]:
         """Store what reads now of these rows of the quarantine: what became of each, and the streams to answer.
@@ -275,6 +282,11 @@ class Pipeline:
     def forgotten(self) -> int:
         """How many devices that were not registered had to be forgotten, for there were too many."""
         return self._waiting.forgotten
+
+    @property
+    def credible_forgotten(self) -> int:
+        """How many devices' last values had to be forgotten since the start, for there were too many."""
+        return sum(one.credible.forgotten for one in self._validators.values() if one.credible is not None)
 
     def ledger(self, device: str) -> list[LedgerRow]:
         """What is known of each of the device's streams."""

@@ -59,7 +59,7 @@ NEVER = "; a replay never overwrites what is kept: compare the two, then drop th
 NOT_TELEMETRY = (
     "no reading: it said how things were when it came, and is not taken up later; what holds the device says again"
 )
-UNTOLD = "had already, and the log no longer tells with which content; compare, then drop"
+UNKNOWABLE = "had already, and the log no longer tells with which content; compare, then drop"
 
 
 class ReplayFailed(Exception):
@@ -152,6 +152,7 @@ class Replay:
         known = bindings.known(device_id, row.received_at_ms)
         if known is None:
             return _stays(batch, row, f"{device_id} is not registered, or its kind is not loaded; register it first")
+        row = msgspec.structs.replace(row, device=device_id)  # whose it is now, though nobody knew it when it came
         try:
             telemetry = decode_telemetry(row.payload, known[1], self._reader)
         except WireFault as fault:
@@ -175,8 +176,8 @@ class Replay:
         device, validator = known
         stream = batch.stream(device.device, telemetry.stream)
         own = self._own(batch, row) if telemetry.stream == row.stream else set()
-        untold = self._untold(batch, row, telemetry, own)
-        part = _part(row, telemetry, untold)
+        unknowable = self._unknowable(batch, row, telemetry, own)
+        part = _part(row, telemetry, unknowable)
         stream.take_back(own)
         put_before, records_before = len(batch.quarantine), len(batch.records)
         batch.begin(Message(row.topic, row.payload))
@@ -189,9 +190,9 @@ class Replay:
         if lost:
             for seq in lost:
                 stream.add(seq, seq)
-        if not left and (untold or lost):
-            which = ", ".join(map(str, sorted(untold | lost)[:8]))
-            left = [msgspec.structs.replace(row, sentence=f"seq {which}: {UNTOLD}")]
+        if not left and (unknowable or lost):
+            which = ", ".join(map(str, sorted(unknowable | lost)[:8]))
+            left = [msgspec.structs.replace(row, sentence=f"seq {which}: {UNKNOWABLE}")]
         if not left:
             batch.settled.append(Settled(row.number))
             sentence = "stored" if readings else "nothing new: what reads of it is kept already"
@@ -214,7 +215,7 @@ class Replay:
         stream = batch.stream(row.device, row.stream)
         return {seq for seq in row.seqs if stream.has(seq) and not self._is_kept(batch, row.device, row.stream, seq)}
 
-    def _untold(self, batch: Batch, row: Quarantined, telemetry: TelemetryIn, own: set[int]) -> set[int]:
+    def _unknowable(self, batch: Batch, row: Quarantined, telemetry: TelemetryIn, own: set[int]) -> set[int]:
         """Seqs this row is about that are had already, where nobody can tell any more with which content."""
         stream = batch.stream(row.device, telemetry.stream)
         named = own if row.seqs else {given.seq for given in telemetry.readings}
@@ -234,7 +235,7 @@ class Replay:
         batch.streams[device, stream].seen_at_ms = known.seen_at_ms if known is not None else 0
 
 
-def _part(row: Quarantined, telemetry: TelemetryIn, untold: set[int]) -> TelemetryIn:
+def _part(row: Quarantined, telemetry: TelemetryIn, unknowable: set[int]) -> TelemetryIn:
     """What of a message the row is about, oldest first. It says nothing any more of what the device holds."""
     about = set(row.seqs)
     return TelemetryIn(
@@ -243,7 +244,7 @@ def _part(row: Quarantined, telemetry: TelemetryIn, untold: set[int]) -> Telemet
         clock=telemetry.clock,
         oldest=1,
         readings=sorted(
-            (one for one in telemetry.readings if one.seq not in untold and (not about or one.seq in about)),
+            (one for one in telemetry.readings if one.seq not in unknowable and (not about or one.seq in about)),
             key=lambda one: one.seq,
         ),
         faulty=[
@@ -281,7 +282,7 @@ def _stays(batch: Batch, row: Quarantined, sentence: str, code: str = "") -> Rep
 def _names(rows: Sequence[Quarantined]) -> str:
     """Whose rows and which codes, for the audit."""
     told = []
-    for names in ({row.device or row.topic[:64] for row in rows}, {row.code for row in rows}):
+    for names in ({row.sender for row in rows}, {row.code for row in rows}):
         more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
         told.append(", ".join(sorted(names)[:NAMES_MAX]) + more)
     return f"{told[0]}: {told[1]}"

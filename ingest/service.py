@@ -39,7 +39,8 @@ class IngestService:
         self._stopping = asyncio.Event()
         self.holding = ""  # why nothing is kept at the moment, or empty
         self._rates = Rates()
-        self._messages = self._readings = self._batches = self._retries = self._backlog = 0
+        self._messages = self._readings = self._batches = self._retries = 0
+        self._at_hand = 0  # messages of the batch that is on its way
         self._last_batch_ms = 0.0
         self._ledger_waits = False
 
@@ -97,7 +98,7 @@ class IngestService:
             "holding": self.holding,
             "messages_per_s": messages_per_s,
             "readings_per_s": readings_per_s,
-            "backlog": self._backlog,
+            "backlog": self._at_hand + self._receiver.queued,
             "messages": self._messages,
             "readings": self._readings,
             "batches": self._batches,
@@ -107,6 +108,7 @@ class IngestService:
             "kept_sent": self._keeper.sent,
             "kept_waiting": self._keeper.waiting,
             "deferred_forgotten": self._pipeline.forgotten,
+            "credible_forgotten": self._pipeline.credible_forgotten,
             "over_limit": self._pipeline.gate.told(self._clock.now_ms()),
             "over_limit_untold": self._pipeline.gate.untold,
             "clocks_off": clocks.off,
@@ -123,13 +125,13 @@ class IngestService:
                 await asyncio.wait((receiving, stopping), timeout=KEPT_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
                 if self._stopping.is_set() or self._pipeline.has_news():
                     break
-            return receiving.result() if receiving.done() else ()
         finally:
             stopping.cancel()
-            if not receiving.done():
-                receiving.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await receiving
+            receiving.cancel()
+        try:
+            return await receiving  # it may have come too late to be cancelled: what it took is taken
+        except asyncio.CancelledError:
+            return ()
 
     async def _receive_rest(self) -> Sequence[Message]:
         """What had been read when the stop came."""
@@ -142,9 +144,9 @@ class IngestService:
         if not messages and not self._pipeline.has_news():
             return
         began_s = self._clock.monotonic_s()
-        self._backlog = len(messages)
+        self._at_hand = len(messages)
         outcome = await self._process(messages)
-        self._backlog = 0
+        self._at_hand = 0
         if outcome is None:
             return
         self._receiver.acknowledge(outcome.acknowledge)

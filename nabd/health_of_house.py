@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 from adapters.mqtt.receiver import Receiver
+from adapters.mqtt.sender import Sender
 from ingest.pipeline import Pipeline
 from ingest.service import IngestService
 from nabd import losing
@@ -29,6 +30,7 @@ class Rooms(Protocol):
     settings: Settings
     store: "DuckStore | InfluxStore"
     receiver: Receiver
+    sender: Sender
     pipeline: Pipeline
     ingest: IngestService
     decider: Decider
@@ -67,6 +69,7 @@ class HealthOfHouse:
                 "tally": rooms.tally.position,
             },
             "left_out": {
+                "mqtt_dropped": rooms.receiver.dropped,
                 "store_passed_over": rooms.store.passed_over,
                 **(rooms.recorder.left_out() if rooms.recorder is not None else {}),
             },
@@ -77,6 +80,7 @@ class HealthOfHouse:
                 "speed": origin.speed,
             },
             "log": self._log(),
+            "mqtt": self._mqtt(),
             **rooms.ingest.status(),
         }
 
@@ -92,6 +96,16 @@ class HealthOfHouse:
             "clock_jumps": watch.jumps,
             "clock_jump_s": jump.by_s if jump is not None else None,
             "clock_jump_at_ms": jump.at_ms if jump is not None else None,
+        }
+
+    def _mqtt(self) -> dict[str, object]:
+        receiver, sender = self._rooms.receiver, self._rooms.sender
+        return {
+            "oversized": receiver.oversized,
+            "malformed_topics": receiver.malformed_topics,
+            "answers_lost": receiver.lost,
+            "commands_lost": sender.lost,
+            "commands_refused": sender.refused,
         }
 
     def _faults(self) -> list[str]:

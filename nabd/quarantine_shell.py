@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from adapters.platform_client import PlatformClient, PlatformFault
+from contract.quarantine import TOPIC_SHOWN
 from nabd.fault import Refused
 from nabd.registering import client_of
 
@@ -26,7 +27,8 @@ def show_list(data: Path, url: str | None, wanted: Mapping[str, Any], *, as_json
         _print_json(page)
         return
     for row in page["items"]:
-        columns = (row["number"], row["received_at"], row["device"] or row["topic"], row["code"], f"{row['count']}x")
+        sender = row["device"] or row["topic"][:TOPIC_SHOWN]
+        columns = (row["number"], row["received_at"], sender, row["code"], f"{row['count']}x")
         click.echo("\t".join([*map(_safe, map(str, columns)), _safe(row["sentence"])]))
     if not page["items"]:
         click.echo("nothing is there")

@@ -18,7 +18,8 @@ from ingest.limits import Limits
 from nabd.fault import Refused
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Host = Annotated[str, Meta(min_length=1, max_length=255)]  # an empty one would mean every address
+# Labels of 1 to 63 characters, as every look-up of names wants them; an empty one would mean every address.
+Host = Annotated[str, Meta(pattern=r"^[^.\s]{1,63}(\.[^.\s]{1,63})*\.?$", max_length=255)]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Count = Annotated[int, Meta(ge=0, le=100_000)]
 Limit = Annotated[int, Meta(ge=0, le=100_000_000)]

@@ -4,7 +4,8 @@ Theory of operation. Rows change only inside the log's transactions (`settle`, `
 sums kept here (bytes in all, bytes of each device) is collected in a `Change` and counted after the commit. Two bounds
 hold. Past `bytes_max` nothing is put away and the log refuses: what nobody has seen is never evicted. Before that each
 device has a share: whoever puts something away asks `has_room` first, so that one device that sends what cannot be read
-is held alone. What a store refuses is no fault of the device and does not count against its share.
+is held alone. All names that nobody has registered have one share together, for they cost nothing to invent. What a
+store refuses is no fault of the device and does not count against its share.
 """
 
 import sqlite3
@@ -24,6 +25,7 @@ from contract.quarantine import (
     Settled,
     Wanted,
 )
+from contract.wire import topics
 
 BYTES_MAX = 512_000_000  # and never more than a quarter of the file's bound
 DEVICE_BYTES_MAX = 8_000_000  # and never more than an eighth of the quarantine's own bound
@@ -43,7 +45,9 @@ INSERT = (
     "INSERT INTO quarantine (digest, topic, payload, code, sentence, received_at_ms, device, stream, seq, count, seqs, "
     "number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-WANTED = "(? = '' OR code = ?) AND (? = '' OR device = ?) AND received_at_ms >= ?"
+WANTED = (
+    "(? = '' OR code = ?) AND (? = '' OR device = ? OR (device = '' AND instr(topic, ?) = 1)) AND received_at_ms >= ?"
+)
 
 Fetch = Callable[[str, tuple[object, ...]], list[Any]]
 
@@ -80,9 +84,12 @@ class QuarantineTable:
     def load(self, connection: sqlite3.Connection) -> None:
         self.bytes = self._rows = 0
         self._by_device.clear()
-        query = "SELECT device, code = ?, count(*), sum(length(payload)) FROM quarantine GROUP BY device, code = ?"
-        for device, is_refused, rows, payloads in connection.execute(query, (STORE_REFUSED, STORE_REFUSED)):
-            size = payloads + rows * ROW_BYTES
+        query = (
+            "SELECT device, code = ?, count(*), sum(length(CAST(topic AS BLOB)) + length(payload)) "
+            "FROM quarantine GROUP BY device, code = ?"
+        )
+        for device, is_refused, rows, whole in connection.execute(query, (STORE_REFUSED, STORE_REFUSED)):
+            size = whole + rows * ROW_BYTES  # as `Quarantined.size_bytes`
             self.bytes += size
             self._rows += rows
             if not is_refused:
@@ -201,4 +208,4 @@ def _packed(seqs: Iterable[int]) -> bytes:
 
 
 def _asked(wanted: Wanted) -> tuple[object, ...]:
-    return wanted.code, wanted.code, wanted.device, wanted.device, wanted.since_ms
+    return wanted.code, wanted.code, wanted.device, wanted.device, topics.topic(wanted.device, ""), wanted.since_ms

@@ -14,6 +14,7 @@ from typing import Any, cast
 from contract.ports import Message
 from contract.wire.mqtt import Session
 from contract.wire.packets import PUBLISH, ProtocolFault, frame, text
+from contract.wire.topics import LENGTH_MAX
 
 PACKET_ID_BITS = 16
 """A token, which acknowledges a message of QoS 1, is its connection's name and, in the last bits, its packet id."""
@@ -193,6 +194,8 @@ class Connection(asyncio.Protocol):
         except UnicodeDecodeError:
             self.malformed_topics += 1
             return text(name)
+        if len(name) > LENGTH_MAX:  # no topic of the wire: it may be as long as a packet
+            return topic
         if len(self._topics) >= TOPICS_MAX:
             self._topics.clear()
         self._topics[name] = topic

@@ -118,6 +118,8 @@ class Link:
             return f"not connected and subscribed within {READY_S_MAX:g} s"
         except OSError as fault:
             return explain(fault, host, port, self._now_ms()) if tls is not None else str(fault)
+        except ValueError as fault:  # of a host that cannot be looked up
+            return f"{host!r} is no name of a host ({fault})"
         finally:
             beat.cancel()
             connection.fail("given up")

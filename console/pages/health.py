@@ -249,7 +249,7 @@ class HealthPage:
         return h(
             "tr",
             cell(names[0], self.pieces.age(row.received_at_ms), times if row.count > 1 else None),
-            cell(names[1], code(row.device or row.topic)),
+            cell(names[1], code(row.sender)),
             cell(
                 names[2],
                 h("strong", self.language.word("wire", row.code)),

@@ -14,6 +14,7 @@ from console.markup import Html, code, h, icon, isolated
 from console.pages.frame import Frame, card, empty
 from console.pages.pieces import CLICKS, button, cell, table
 from console.problems import Problem
+from console.troubles import filled_by
 from contract.quarantine import INTERNAL_ERROR, STORE_REFUSED, Quarantined, QuarantineUse, Wanted
 from contract.wire.messages import FAULT_CODES
 
@@ -131,7 +132,7 @@ class QuarantinePage:
         return h(
             "tr",
             cell(names[0], self.pieces.age(row.received_at_ms), times if row.count > 1 else None),
-            cell(names[1], code(row.device or row.topic)),
+            cell(names[1], code(row.sender)),
             cell(
                 names[2],
                 h("strong", self.language.word("wire", row.code)),
@@ -163,10 +164,7 @@ class QuarantinePage:
 
 def room_html(language: Language, use: QuarantineUse) -> Html:
     """How full it is, and who fills it."""
-    told = [
-        h("li", isolated(language.text("reason.quarantine_filled", device=device)), data_filled=device)
-        for device, _ in use.full
-    ]
+    told = [h("li", isolated(filled_by(language, device)), data_filled=device) for device, _ in use.full]
     used, most = language.number(use.bytes / 1e6, 1), language.number(use.bytes_max / 1e6)
     return h(
         "div",

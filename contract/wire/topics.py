@@ -20,6 +20,7 @@ DOWNWARD = (KEPT, LEASE, CALL, NOW)
 
 RESERVED_IDS = ("nabd", "platform", "nabd-platform", "nabd-admin")  # the last two are users at the broker
 DEVICE_ID_LENGTH_MAX = 32
+LENGTH_MAX = len(ROOT) + DEVICE_ID_LENGTH_MAX + 1 + len(TELEMETRY)  # of a topic that means anything, in bytes
 _FIRST = "abcdefghijklmnopqrstuvwxyz0123456789"
 _REST = _FIRST + "-"
 

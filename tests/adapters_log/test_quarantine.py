@@ -117,7 +117,7 @@ def test_the_sums_are_those_of_the_rows_whatever_happened(
             log.append([], 1, settled=[Settled(there[n % len(there)].number)])
         elif there:
             log.append([], 1, settled=[Settled(there[n % len(there)].number, row(b"w" * n, device=device))])
-    expected = [len(one.payload) + ROW_BYTES for one in log.quarantine(1_000)]
+    expected = [len(one.topic) + len(one.payload) + ROW_BYTES for one in log.quarantine(1_000)]
     use = log.quarantine_rows.use()
     assert (use.rows, use.bytes) == (len(expected), sum(expected))
     log.close()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.mqtt.connection import PACKET_ID_BITS, QUICK, Connection
 from contract.ports import Message
-from contract.wire import packets
+from contract.wire import packets, topics
 from contract.wire.mqtt import Session
 from contract.wire.packets import ProtocolFault
 
@@ -155,6 +155,25 @@ def test_topics_that_are_not_utf8_are_counted_on_the_fast_path() -> None:
         return connection.malformed_topics
 
     assert asyncio.run(main()) == 3
+
+
+def test_topics_longer_than_any_of_the_wire_are_handed_on_and_not_remembered() -> None:
+    taken: list[str] = []
+
+    async def main() -> Connection:
+        connection = Connection(
+            Session("x"), 1, lambda: 0.0, lambda batch: taken.extend(one.topic for one in batch), lambda _: None
+        )
+        connection.connection_made(Transport())  # type: ignore[arg-type]
+        connection.data_received(b"\x20\x02\x00\x00")
+        for topic in (longest, longest + "x"):
+            connection.data_received(sound(topic.encode(), b"", 0, 0, 0) * 2)
+        return connection
+
+    longest = topics.topic("d" * topics.DEVICE_ID_LENGTH_MAX, max(topics.UPWARD, key=len))
+    connection = asyncio.run(main())
+    assert taken == [longest] * 2 + [longest + "x"] * 2
+    assert list(connection._topics.values()) == [longest]
 
 
 @pytest.mark.skipif(QUICK is None, reason="the kernel has no TCP_QUICKACK")

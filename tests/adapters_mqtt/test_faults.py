@@ -264,6 +264,19 @@ def test_one_link_shares_nothing_and_several_share_the_telemetry() -> None:
     run(main())
 
 
+def test_a_host_that_is_no_name_is_a_fault_that_is_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        receiver = Receiver("mqtt..example", 1883, chance=lambda: 0.0)
+        await receiver.start()
+        await until(lambda: receiver._links[0].generation > 1, "it is tried again")
+        assert "'mqtt..example' is no name of a host" in receiver.fault
+        await receiver.stop()
+
+    with caplog.at_level(logging.WARNING, "mqtt"):
+        run(main())
+    assert [one.message.count("mqtt..example:1883") for one in caplog.records] == [1], "said once"
+
+
 def test_the_receiver_sends_at_qos_0_only() -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="QoS 0 only"):

@@ -350,6 +350,15 @@ def test_how_far_aggregates_are_behind_is_told(client: ApiClient, city: DemoCity
     assert "nabd_aggregates_rows_retired_total 4.0" in lines
 
 
+def test_what_went_wrong_on_the_wire_is_told_and_counted(client: ApiClient, city: DemoCity) -> None:
+    city.told |= {"mqtt": {"oversized": 2, "answers_lost": 7}, "left_out": {"mqtt_dropped": 3}}
+    response = client.get("/healthz")
+    assert (response.status_code, response.json()["mqtt"]) == (200, city.told["mqtt"])
+    lines = client.get("/metrics").text.splitlines()
+    for line in ("nabd_mqtt_oversized_total 2.0", "nabd_mqtt_answers_lost_total 7.0", "nabd_mqtt_dropped_total 3.0"):
+        assert line in lines
+
+
 def test_what_was_left_out_is_told_and_counted(client: ApiClient, city: DemoCity) -> None:
     assert client.get("/healthz").json()["left_out"] == {}
     city.told["left_out"] = {"store_passed_over": 3, "recorder_refused": 2}

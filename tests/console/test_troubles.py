@@ -51,6 +51,14 @@ def test_a_broker_that_is_away_is_one_trouble_with_its_cause(city: DemoCity) -> 
     assert found[0][2] == "connection refused"
 
 
+@pytest.mark.parametrize("code", ["ar", "fr", "en"])
+def test_who_fills_the_quarantine_is_named_and_the_nameless_are_said_to_be_so(city: DemoCity, code: str) -> None:
+    city.log.quarantine_rows.full = (("lamp-5", 9), ("", 8))
+    named, nameless = (sentence for _, sentence, _ in told(city, code))
+    assert "lamp-5" in named
+    assert nameless == languages()[code].text("reason.quarantine_filled_by_strangers")
+
+
 def test_a_fault_of_a_room_nobody_knows_is_shown_as_it_is(city: DemoCity) -> None:
     assert told(city, "en", faults=["heating: cold"]) == [("", languages()["en"].text("reason.fault"), "heating: cold")]
 

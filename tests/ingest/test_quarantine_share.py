@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.ingest.house import IngestHouse, birth, telemetry
+from contract.ports import Message
+from contract.quarantine import TOPIC_SHOWN, Wanted
+from ingest.pipeline import parse_topic
+from tests.ingest.house import IngestHouse, birth, device, message, telemetry
 
 SHARE = 30_000
 OUT = {"power_w": 10**9}
@@ -95,6 +98,52 @@ def test_when_there_is_room_again_what_it_held_is_kept(house: IngestHouse, act: 
     house.hear(telemetry(first, values=OUT))
     assert house.kept()["upto"] == first
     assert house.log.quarantine(1)[0].seqs == (first,)
+
+
+def test_a_topic_longer_than_any_of_the_wire_is_quarantined_whole_and_not_remembered(house: IngestHouse) -> None:
+    long = f"nabd/1/{'x' * 60_000}/telemetry"
+    parse_topic.cache_clear()
+    house.pipeline.process([Message(long, b"{}", token=1)])
+    [row] = house.log.quarantine(10)
+    assert (row.code, row.topic, row.sender) == ("bad_topic", long, long[:TOPIC_SHOWN])
+    assert parse_topic.cache_info().currsize == 0
+
+
+def test_long_topics_that_are_none_fill_the_share_of_nobody_and_no_more(house: IngestHouse) -> None:
+    for n in range(10):
+        house.pipeline.process([Message(f"nabd/1/مصباح{n}{'x' * 9_000}/telemetry", b"{}", token=n)])
+    use = house.log.quarantine_rows.use()
+    assert (use.rows, [device for device, _ in use.full]) == (4, [""])
+    house.restart()
+    assert house.log.quarantine_rows.use() == use
+    house.hear(telemetry(1))
+    assert house.readings()
+
+
+def test_all_names_that_nobody_has_registered_have_one_share_together(house: IngestHouse) -> None:
+    for name in range(20):
+        house.hear(*(b"%d" % n + b"{" * 4_000 for n in range(4)), device=f"stranger-{name}")
+        house.hear(b"[" * 4_000, device=f"stranger-{name}", channel="status")
+    use = house.log.quarantine_rows.use()
+    assert [device for device, _ in use.full] == [""]
+    assert use.bytes < 2 * SHARE
+    house.pipeline.process([message(b"{", "one-more"), message(telemetry(1)), message(b"{", "lamp-2")])
+    assert house.readings() == [("lamp-1", "9f3c01aa", 1)]
+    assert house.log.quarantine_rows.page(1)[0].device == "lamp-2"
+    assert house.books_balance()
+
+
+def test_who_looks_for_a_device_finds_what_came_before_it_was_registered(house: IngestHouse) -> None:
+    house.hear(b"{", device="stranger")
+    house.hear(b"{", device="stranger-2")
+    table, wanted = house.log.quarantine_rows, Wanted(device="stranger")
+    house.devices["stranger"] = device("stranger")
+    house.hear(b"{{", device="stranger")
+    assert [(row.topic, row.device) for row in table.behind(0, 10, wanted)] == [
+        ("nabd/1/stranger/telemetry", ""),
+        ("nabd/1/stranger/telemetry", "stranger"),
+    ]
+    assert table.count(wanted) == 2
 
 
 def test_the_share_is_the_same_after_a_restart(house: IngestHouse) -> None:

@@ -15,7 +15,7 @@ from contract.quarantine import QuarantineChanged, Quarantined, Replayed, Settle
 from contract.records import Quality, QuarantineAct, Telemetry
 from contract.wire.messages import CONFLICT
 from ingest.dating import date
-from tests.ingest.house import KINDS, NOW_MS, STREAM, IngestHouse, birth, message, telemetry, without_clock
+from tests.ingest.house import KINDS, NOW_MS, STREAM, IngestHouse, birth, device, message, telemetry, without_clock
 
 BAD_W = 900.0
 DAY_MS = 86_400_000
@@ -188,6 +188,19 @@ def test_a_device_that_is_not_registered_any_more_keeps_its_row(house: IngestHou
     assert "not registered" in told.sentence
     house.devices["lamp-1"] = known
     assert replay(house)[0].readings == 1
+
+
+def test_what_came_before_its_device_was_registered_is_stored_as_the_devices(house: IngestHouse) -> None:
+    payload = json.dumps(telemetry(1)).encode()
+    row = Quarantined(topic="nabd/1/stranger/telemetry", payload=payload, code="internal_error", sentence="once",
+        received_at_ms=NOW_MS)  # fmt: skip
+    house.log.append([], NOW_MS, quarantine=[row])
+    assert "not registered" in replay(house)[0].sentence
+    house.devices["stranger"] = device("stranger")
+    [told] = replay(house)
+    assert (told.device, told.readings, told.stays) == ("stranger", 1, False)
+    assert house.readings() == [("stranger", STREAM, 1)]
+    assert {one.device for one in house.log.ledger()} == {"stranger"}
 
 
 def test_nabd_failing_on_one_row_again_holds_up_no_other(house: IngestHouse, monkeypatch: pytest.MonkeyPatch) -> None:

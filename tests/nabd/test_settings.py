@@ -107,6 +107,17 @@ def test_an_empty_host_is_refused_for_it_would_open_the_console_to_everyone(tmp_
         load(tmp_path, None, {"http_host": ""})
 
 
+@pytest.mark.parametrize("host", ["mqtt..example", ".example", "mqtt example", "m" * 64])
+def test_a_host_that_is_no_name_is_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(Refused, match=r"\[mqtt\] host .* is not allowed"):
+        load(tmp_path, None, {"mqtt_host": host})
+
+
+@pytest.mark.parametrize("host", ["localhost", "mqtt.berkane.example.", "10.0.0.7", "::1", "بركان.example"])
+def test_names_and_addresses_are_hosts(tmp_path: Path, host: str) -> None:
+    assert load(tmp_path, None, {"mqtt_host": host}).mqtt_host == host
+
+
 def test_a_user_of_the_broker_without_a_password_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"\[mqtt\] password_file .*missing; it holds the password of user nabd"):
         load(tmp_path, None, {"mqtt_username": "nabd"})
