@@ -105,9 +105,10 @@ class Stream:
 
     @property
     def next_seq(self) -> int:
-        """The seq that comes next where the last that is known of has come and no clock was wrong; else 0."""
+        """The seq that comes next where the last that is known of has come and no clock is in doubt; else 0."""
         have, covered = self.have, self.covered
-        return have[-1] if have and have[-1] == covered[-1] and not self.skews else 0
+        is_simple = have and have[-1] == covered[-1] and not self.skews and self.lags is None
+        return have[-1] if is_simple else 0
 
     def misses(self, oldest: int) -> bool:
         """Is something missing below `oldest`, as far as the stream goes?"""

@@ -115,6 +115,14 @@ def test_backlog_that_is_worked_off_oldest_first_is_never_taken_for_a_clock_that
     assert all(reading.device_at_ms is None for reading in kept(house).values())
 
 
+def test_readings_that_come_in_time_end_the_watch_of_a_clock_that_seems_behind(house: IngestHouse) -> None:
+    """Each fifth message came three minutes late, at its second resend: never two in a row."""
+    for seq in range(1, 5 * STEADY_READINGS + 5):
+        assert live(house, seq, -3 * MINUTE if seq % 5 == 0 else -500).device_at_ms is None
+        house.clock.advance(15 * MINUTE)
+    assert house.stream().skews == ()
+
+
 def test_a_burst_that_waited_in_the_broker_is_never_taken_for_a_clock_that_is_behind(house: IngestHouse) -> None:
     for seq in range(1, 200):
         house.hear(telemetry(seq, at=NOW_MS - HOUR + seq * 100, oldest=seq))
