@@ -196,6 +196,23 @@ def test_a_boot_never_heard_live_is_an_interval_between_those_around_it(house: I
     assert not kept(house)[9].quality & Quality.DATED_ROUGHLY
 
 
+def test_what_a_clock_dated_that_was_set_in_a_boot_never_heard_live_is_as_good_as_any_backlog(
+    house: IngestHouse,
+) -> None:
+    house.hear(birth(1, boot=13), channel="status")
+    house.hear(without_clock([(1, 1000), (2, 2000)], boot=12), telemetry(3, at=NOW_MS - HOUR, boot=12, oldest=1))
+    assert kept(house)[2].quality == Quality.CLOCK_NONE | Quality.LATE | Quality.DATED_ROUGHLY
+    assert (kept(house)[3].measured_at_ms, kept(house)[3].quality) == (NOW_MS - HOUR, Quality.LATE)
+
+
+def test_a_node_that_began_anew_is_heard_live_also_before_its_birth_comes(house: IngestHouse) -> None:
+    """It counts its boots anew: the stream it had before says nothing of them."""
+    house.hear(birth(1, boot=57), channel="status")
+    house.hear(without_clock([(1, 1000)], boot=1, stream="bbbbbbbb"))
+    assert kept(house)[1].quality == Quality.CLOCK_NONE
+    assert house.stream(stream="bbbbbbbb").rough == {}
+
+
 def test_a_fleet_whose_clocks_are_wrong_alike_is_told_as_such(house: IngestHouse) -> None:
     for device in ("lamp-1", "lamp-2", "lamp-3"):
         live(house, 1, HOUR, device)
