@@ -319,8 +319,6 @@ class Ledger:
     def _take(self, streams: Iterable[Stream]) -> None:
         crowded: set[str] = set()
         for stream in streams:
-            if stream.skews:
-                self._note_clock(stream)
             others = self._devices.setdefault(stream.device, {})
             before = others.get(stream.stream)
             if before is not None:
@@ -331,14 +329,16 @@ class Ledger:
             others[stream.stream] = stream
             current = self._current.get(stream.device)
             if stream.born_at_ms and (current is None or stream.born_at_ms >= current.born_at_ms):
-                self._current[stream.device] = stream
+                current = self._current[stream.device] = stream
+            if current is stream or (current is None and stream.skews):  # of a stream before it nothing is said now
+                self._note_clock(stream)
             if len(others) > STREAMS_MAX:
                 crowded.add(stream.device)
         for device in crowded:  # only now: one of theirs that was recalled may have come later among `streams`
             self._put_aside(device)
 
     def _note_clock(self, stream: Stream) -> None:
-        ahead_ms = stream.ahead_now_ms
+        ahead_ms = stream.ahead_now_ms if stream.skews else 0
         if ahead_ms:
             self.clocks_off[stream.device] = ahead_ms
         else:

@@ -228,6 +228,22 @@ def test_a_fleet_whose_clocks_are_wrong_alike_is_told_as_such(house: IngestHouse
     assert house.pipeline.clocks().fault == ""
 
 
+def test_a_clock_that_is_right_in_the_stream_of_the_last_birth_is_right_whatever_it_was_in_those_before(
+    house: IngestHouse,
+) -> None:
+    house.hear(birth(1, stream="bbbbbbbb"), channel="status")
+    live(house, 1, HOUR, stream="bbbbbbbb")
+    assert house.pipeline.clocks().off == 1
+    house.clock.advance(MINUTE)
+    house.hear(birth(1, boot=13, stream="aaaaaaaa"), channel="status")
+    live(house, 1, 0, stream="aaaaaaaa", boot=13)
+    assert house.pipeline.clocks().off == 0
+    live(house, 2, HOUR, stream="bbbbbbbb")
+    assert house.pipeline.clocks().off == 0, "what it still sent of before"
+    house.restart()
+    assert house.pipeline.clocks().off == 0
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     ahead_ms=st.one_of(st.integers(PUNCTUAL_MS + 60_001, 50 * YEAR), st.integers(-50 * YEAR, -30 * YEAR)),
