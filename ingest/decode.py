@@ -126,8 +126,8 @@ class Fields:
             raise WireFault(MISSING_KEY, f"{key}: missing")
         return self.take(key)
 
-    def integer(self, key: str, least: int = 0) -> int:
-        return _integer(key, self.require(key), least)
+    def integer(self, key: str, least: int = 0, most: int = INTEGER_MAX) -> int:
+        return _integer(key, self.require(key), least, most)
 
     def integer_or_none(self, key: str, least: int = 0) -> int | None:
         value = self.take(key)
@@ -270,11 +270,11 @@ def _salvage(document: dict[str, Any]) -> tuple[str, tuple[int, ...]]:
     return stream, tuple(dict.fromkeys(seqs))
 
 
-def _integer(key: str, value: Any, least: int) -> int:
+def _integer(key: str, value: Any, least: int, most: int = INTEGER_MAX) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise WireFault(WRONG_TYPE, f"{key}: {excerpt(value)} is not an integer")
-    if not least <= value <= INTEGER_MAX:
-        raise WireFault(OUT_OF_RANGE, f"{key}: {excerpt(value)} is not within {least} and {INTEGER_MAX}")
+    if not least <= value <= most:
+        raise WireFault(OUT_OF_RANGE, f"{key}: {excerpt(value)} is not within {least} and {most}")
     return value
 
 

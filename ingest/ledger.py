@@ -245,6 +245,10 @@ class Stream:
     def ahead_now_ms(self) -> int:
         """By how much the device's clock is ahead in the boot it runs in, as far as is known; 0 when it is right."""
         boot = max(self.status[0] if self.status is not None else 0, self.skews[-1].boot if self.skews else 0)
+        return self.ahead_in_ms(boot)
+
+    def ahead_in_ms(self, boot: int) -> int:
+        """By how much the clock is ahead that dated the last readings of a boot, as far as is known."""
         return next((skew.ahead_ms for skew in reversed(self.skews) if skew.boot == boot), 0)
 
 
