@@ -19,6 +19,7 @@ from contract.wire.messages import (
     OUT_OF_RANGE,
     PAYLOAD_BYTES_MAX,
     READINGS_MAX,
+    SEQ_MAX,
     STREAM_LENGTH,
     TOO_LARGE,
     WRONG_TYPE,
@@ -206,7 +207,7 @@ def _exact(document: dict[str, Any], duplicates: int, validator: Validator | Non
     stream = fields.stream()
     boot = fields.integer("boot")
     clock = fields.word("clock", CLOCKS)
-    oldest = fields.integer("oldest", least=1)
+    oldest = fields.integer("oldest", least=1, most=SEQ_MAX)
     given = fields.require("readings")
     if not isinstance(given, list):
         raise WireFault(WRONG_TYPE, "readings: not a list")
@@ -251,7 +252,7 @@ def _reading(
 def _seq(reading: Any) -> int:
     if not isinstance(reading, dict):
         raise WireFault(WRONG_TYPE, f"readings: {excerpt(reading)} is not an object")
-    return Fields(reading).integer("seq", least=1)
+    return Fields(reading).integer("seq", least=1, most=SEQ_MAX)
 
 
 def _salvage(document: dict[str, Any]) -> tuple[str, tuple[int, ...]]:
