@@ -110,8 +110,8 @@ class Stream:
         is_simple = have and have[-1] == covered[-1] and not self.skews and self.lags is None
         return have[-1] if is_simple else 0
 
-    def misses(self, oldest: int) -> bool:
-        """Is something missing below `oldest`, as far as the stream goes?"""
+    def would_lose(self, oldest: int) -> bool:
+        """Is something missing below `oldest`, as far as the stream goes, that is gone when the device says so?"""
         covered = self.covered
         return (len(covered) > 2 or covered[0] > 1) and oldest > self.settled
 
