@@ -21,6 +21,7 @@ from contract.document import (
 )
 from contract.kind import DAY_MS, LANGUAGES, Keep, Kind, Kinds, Metric, MetricType, Setting, Target
 from contract.quantity import UNITS, duration_ms, duration_text
+from contract.wire.messages import INTEGER_MAX, PERIOD_S_MAX
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 KIND_KEYS = (
@@ -33,6 +34,7 @@ METRIC_KEYS = (
 )  # fmt: skip
 SETTING_KEYS = ("type", "unit", "unit_code", "min", "max", "values", "default", "labels", "smart_data_model")
 SETTING_TYPES = ("number", "integer", "text", "enum")
+PERIOD_MS_MAX = PERIOD_S_MAX * 1000
 STUCK_MS_MIN = 60_000
 TARGET_KEYS = ("safe", "min", "max", "resume", "fresh", "control", "schedule", "limits", "labels")
 LIMIT_KEYS = ("run", "day", "rest")
@@ -99,7 +101,7 @@ def read_kind(file: str, text: str) -> Kind:
         labels=document.take_labels(root, "labels", LANGUAGES),
         icon=document.take(root, "icon", "an icon name", is_text, required=True, default=""),
         smart_data_model=document.take(root, "smart_data_model", "a FIWARE type", is_text, required=True, default=""),
-        period_s=_take_duration_ms(document, root, "period", required=True, least=1_000) // 1000,
+        period_s=_take_duration_ms(document, root, "period", required=True, least=1_000, most=PERIOD_MS_MAX) // 1000,
         metrics=metrics,
         settings=settings,
         targets=targets,
@@ -279,7 +281,14 @@ def _take_values(document: Document, node: Any) -> tuple[str, ...]:
 
 
 def _take_duration_ms(
-    document: Document, node: Any, key: str, *, required: bool, default: int = 0, least: int = 0
+    document: Document,
+    node: Any,
+    key: str,
+    *,
+    required: bool,
+    default: int = 0,
+    least: int = 0,
+    most: int = INTEGER_MAX,
 ) -> int:
     text = document.take(node, key, "a duration such as 15m", is_text, required=required)
     if text is None:
@@ -291,6 +300,8 @@ def _take_duration_ms(
         return default
     if ms < least:
         document.fault(node, key, f"{key}: {text} is shorter than {duration_text(least)}", of_value=True)
+    if ms > most:
+        document.fault(node, key, f"{key}: {text} is longer than {duration_text(most)}", of_value=True)
     return ms
 
 

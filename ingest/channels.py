@@ -14,6 +14,7 @@ from contract.wire.messages import (
     LOG_LEVELS,
     NAME_LENGTH_MAX,
     OUT_OF_RANGE,
+    PERIOD_S_MAX,
     TARGETS_MAX,
     WRONG_TYPE,
     WireFault,
@@ -40,7 +41,7 @@ def read_status(device: str, document: Mapping[str, Any]) -> tuple[Status, int]:
         model=fields.text("model"),
         firmware=fields.text("firmware"),
         reset=fields.text("reset"),
-        period_s=fields.integer("period_s", least=1),
+        period_s=fields.integer("period_s", least=1, most=PERIOD_S_MAX),
         asleep_until_ms=fields.integer_or_none("asleep_until"),
     )
     return birth, fields.unknown

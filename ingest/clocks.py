@@ -166,6 +166,17 @@ def told_at_birth(boot: int, at_ms: int | None, now_ms: int) -> tuple[int, int] 
     return boot, at_ms - now_ms
 
 
+def ahead_at_birth_ms(at_ms: int | None, ahead_ms: int, now_ms: int) -> int:
+    """By how much the clock of a birth is ahead: as the readings of its boot told (`ahead_ms`), unless the birth itself
+    says our own time, or one that cannot be even so."""
+    if at_ms is None:
+        return ahead_ms
+    if abs(at_ms - now_ms) <= PUNCTUAL_MS:
+        return 0
+    is_possible = now_ms - AGE_MS_MAX <= at_ms - ahead_ms <= now_ms + PUNCTUAL_MS
+    return ahead_ms if is_possible else at_ms - now_ms
+
+
 def dated_ms(offset_ms: int, device_at_ms: int, now_ms: int) -> int:
     """When a reading was measured that we date: not after it came, whatever the estimate says."""
     return min(offset_ms + device_at_ms, now_ms)

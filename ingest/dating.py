@@ -31,11 +31,14 @@ def date(
     if not telemetry.readings:
         return []
     offset_ms = _learn(batch, stream, telemetry, beside)
-    bits = CLOCK_BITS[telemetry.clock] | (DATED_ROUGHLY | LATE if telemetry.boot in stream.rough else 0)
+    bits = CLOCK_BITS[telemetry.clock]
+    rough_bits = DATED_ROUGHLY | LATE if telemetry.boot in stream.rough else 0
     late_before_ms = batch.now_ms - fresh_ms
     readings = []
     for given in telemetry.readings:
         at_ms, said_ms, quality = _time(batch.now_ms, stream, telemetry, given, offset_ms, bits)
+        if said_ms is not None:  # dated by us
+            quality |= rough_bits
         if at_ms < late_before_ms:
             quality |= LATE
         readings.append(Reading(given.seq, at_ms, given.v, quality, said_ms))
@@ -47,10 +50,10 @@ def _learn(batch: Batch, stream: Stream, telemetry: TelemetryIn, beside: Callabl
     boot, now_ms = telemetry.boot, batch.now_ms
 
     def is_live() -> bool:
-        """Is this the boot the device runs in, as far as its births and its other messages say?"""
-        current = batch.current(stream.device)
-        latest = max(stream.boots, default=boot)
-        return boot >= max(latest, current.status[0] if current.status is not None else boot)
+        """Is this the boot the device runs in, as far as births and other messages of its stream say? In another one
+        boots may be counted anew."""
+        born = boot if stream.status is None else stream.status[0]
+        return boot >= max(born, max(stream.boots, default=boot))
 
     if telemetry.clock != NO_CLOCK:
         fix_clock(stream, boot, telemetry.clock, telemetry.readings, now_ms, is_live=is_live)

@@ -19,6 +19,7 @@ from contract.wire.messages import (
     OUT_OF_RANGE,
     PAYLOAD_BYTES_MAX,
     READINGS_MAX,
+    SEQ_MAX,
     STREAM_LENGTH,
     TOO_LARGE,
     WRONG_TYPE,
@@ -126,8 +127,8 @@ class Fields:
             raise WireFault(MISSING_KEY, f"{key}: missing")
         return self.take(key)
 
-    def integer(self, key: str, least: int = 0) -> int:
-        return _integer(key, self.require(key), least)
+    def integer(self, key: str, least: int = 0, most: int = INTEGER_MAX) -> int:
+        return _integer(key, self.require(key), least, most)
 
     def integer_or_none(self, key: str, least: int = 0) -> int | None:
         value = self.take(key)
@@ -206,7 +207,7 @@ def _exact(document: dict[str, Any], duplicates: int, validator: Validator | Non
     stream = fields.stream()
     boot = fields.integer("boot")
     clock = fields.word("clock", CLOCKS)
-    oldest = fields.integer("oldest", least=1)
+    oldest = fields.integer("oldest", least=1, most=SEQ_MAX)
     given = fields.require("readings")
     if not isinstance(given, list):
         raise WireFault(WRONG_TYPE, "readings: not a list")
@@ -251,7 +252,7 @@ def _reading(
 def _seq(reading: Any) -> int:
     if not isinstance(reading, dict):
         raise WireFault(WRONG_TYPE, f"readings: {excerpt(reading)} is not an object")
-    return Fields(reading).integer("seq", least=1)
+    return Fields(reading).integer("seq", least=1, most=SEQ_MAX)
 
 
 def _salvage(document: dict[str, Any]) -> tuple[str, tuple[int, ...]]:
@@ -270,11 +271,11 @@ def _salvage(document: dict[str, Any]) -> tuple[str, tuple[int, ...]]:
     return stream, tuple(dict.fromkeys(seqs))
 
 
-def _integer(key: str, value: Any, least: int) -> int:
+def _integer(key: str, value: Any, least: int, most: int = INTEGER_MAX) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise WireFault(WRONG_TYPE, f"{key}: {excerpt(value)} is not an integer")
-    if not least <= value <= INTEGER_MAX:
-        raise WireFault(OUT_OF_RANGE, f"{key}: {excerpt(value)} is not within {least} and {INTEGER_MAX}")
+    if not least <= value <= most:
+        raise WireFault(OUT_OF_RANGE, f"{key}: {excerpt(value)} is not within {least} and {most}")
     return value
 
 

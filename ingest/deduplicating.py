@@ -99,8 +99,9 @@ def _faulty(seq: int, fault: WireFault) -> FaultyReading:
 
 
 def _is_same(known: Reading, given: Reading) -> bool:
-    """The same content? A time that the platform gave says nothing: it may have come out otherwise this time."""
-    if known.values != given.values:
+    """The same content? A time that the platform gave says nothing: it may have come out otherwise this time. Nor does
+    a metric that one of them lacks: the kind may have learned it meanwhile."""
+    if any(given.values.get(name, value) != value for name, value in known.values.items()):
         return False
     if known.quality & given.quality & CLOCK_NONE:  # both say ms since boot
         return None in (known.device_at_ms, given.device_at_ms) or known.device_at_ms == given.device_at_ms

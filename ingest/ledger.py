@@ -105,12 +105,13 @@ class Stream:
 
     @property
     def next_seq(self) -> int:
-        """The seq that comes next where the last that is known of has come and no clock was wrong; else 0."""
+        """The seq that comes next where the last that is known of has come and no clock is in doubt; else 0."""
         have, covered = self.have, self.covered
-        return have[-1] if have and have[-1] == covered[-1] and not self.skews else 0
+        is_simple = have and have[-1] == covered[-1] and not self.skews and self.lags is None
+        return have[-1] if is_simple else 0
 
-    def misses(self, oldest: int) -> bool:
-        """Is something missing below `oldest`, as far as the stream goes?"""
+    def would_lose(self, oldest: int) -> bool:
+        """Is something missing below `oldest`, as far as the stream goes, that is gone when the device says so?"""
         covered = self.covered
         return (len(covered) > 2 or covered[0] > 1) and oldest > self.settled
 
@@ -244,6 +245,10 @@ class Stream:
     def ahead_now_ms(self) -> int:
         """By how much the device's clock is ahead in the boot it runs in, as far as is known; 0 when it is right."""
         boot = max(self.status[0] if self.status is not None else 0, self.skews[-1].boot if self.skews else 0)
+        return self.ahead_in_ms(boot)
+
+    def ahead_in_ms(self, boot: int) -> int:
+        """By how much the clock is ahead that dated the last readings of a boot, as far as is known."""
         return next((skew.ahead_ms for skew in reversed(self.skews) if skew.boot == boot), 0)
 
 
@@ -318,8 +323,6 @@ class Ledger:
     def _take(self, streams: Iterable[Stream]) -> None:
         crowded: set[str] = set()
         for stream in streams:
-            if stream.skews:
-                self._note_clock(stream)
             others = self._devices.setdefault(stream.device, {})
             before = others.get(stream.stream)
             if before is not None:
@@ -330,14 +333,16 @@ class Ledger:
             others[stream.stream] = stream
             current = self._current.get(stream.device)
             if stream.born_at_ms and (current is None or stream.born_at_ms >= current.born_at_ms):
-                self._current[stream.device] = stream
+                current = self._current[stream.device] = stream
+            if current is stream or (current is None and stream.skews):  # of a stream before it nothing is said now
+                self._note_clock(stream)
             if len(others) > STREAMS_MAX:
                 crowded.add(stream.device)
         for device in crowded:  # only now: one of theirs that was recalled may have come later among `streams`
             self._put_aside(device)
 
     def _note_clock(self, stream: Stream) -> None:
-        ahead_ms = stream.ahead_now_ms
+        ahead_ms = stream.ahead_now_ms if stream.skews else 0
         if ahead_ms:
             self.clocks_off[stream.device] = ahead_ms
         else:

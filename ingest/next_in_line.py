@@ -24,7 +24,7 @@ def take_next(batch: Batch, device: str, fresh_ms: int, telemetry: TelemetryIn) 
     if end is None or telemetry.faulty or telemetry.notes:
         return None
     stream, seq = end
-    if telemetry.oldest > seq or stream.misses(telemetry.oldest):
+    if telemetry.oldest > seq or stream.would_lose(telemetry.oldest):
         return None  # something is gone
     if telemetry.readings and (telemetry.readings[-1].at or 0) < batch.punctual_ms:
         return None  # backlog, or a clock that is behind

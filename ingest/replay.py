@@ -20,7 +20,7 @@ from contract.ports import Clock, Device, Log, Message
 from contract.quarantine import INTERNAL_ERROR, STORE_REFUSED, Quarantined, Replayed, Settled
 from contract.records import Quality, QuarantineAct, Telemetry
 from contract.wire import topics
-from contract.wire.messages import AGE_MS_MAX, AHEAD_MS_MAX, CONFLICT, WireFault
+from contract.wire.messages import CONFLICT, WireFault
 from ingest.batch import Batch
 from ingest.decode import JsonReader, TelemetryIn, decode_telemetry
 from ingest.ledger import Ledger
@@ -71,15 +71,11 @@ class ReplayFailed(Exception):
 
 
 class ReplayBatch(Batch):
-    """A batch of messages that came earlier, each at its own time. What it turns away has its room already."""
+    """A batch of messages that came earlier: `now_ms` is when the one at hand did. All take the long way, for a copy of
+    their stream is there already. What it turns away has its room already."""
 
     def has_room(self, row: Quarantined) -> bool:
         return True
-
-    def came_at(self, at_ms: int) -> None:
-        """The message at hand came then."""
-        self.now_ms = at_ms
-        self.earliest_ms, self.latest_ms = at_ms - AGE_MS_MAX, at_ms + AHEAD_MS_MAX
 
 
 class Replay:
@@ -140,8 +136,8 @@ class Replay:
 
     # -- one row
 
-    def _row(self, batch: ReplayBatch, row: Quarantined, bindings: Bindings, now_ms: int) -> Replayed:
-        batch.came_at(row.received_at_ms)
+    def _row(self, batch: Batch, row: Quarantined, bindings: Bindings, now_ms: int) -> Replayed:
+        batch.now_ms = row.received_at_ms  # the message at hand came then
         if row.code == CONFLICT:
             return _stays(batch, row, f"{row.sentence.removesuffix(NEVER)}{NEVER}")
         if row.code == STORE_REFUSED:
@@ -167,7 +163,7 @@ class Replay:
 
     def _telemetry(
         self,
-        batch: ReplayBatch,
+        batch: Batch,
         row: Quarantined,
         known: tuple[Device, Validator],
         telemetry: TelemetryIn,

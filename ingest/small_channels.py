@@ -6,11 +6,15 @@ Status and reported are ordered (`order`): only news becomes a record, the rest 
 import logging
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from contract.ports import Clock, Device, Message
-from contract.records import DeviceLog, Result
+from contract.records import DeviceLog, Result, Status
 from contract.wire import messages, topics
+from contract.wire.messages import OUT_OF_RANGE, SLEEP_MS_MAX, WireFault
 from ingest.batch import Batch, Heard
 from ingest.channels import read_device_log, read_reported, read_result, read_status, read_time_request
+from ingest.clocks import ahead_at_birth_ms
 from ingest.decode import JsonReader
 from ingest.limits import Gate
 from ingest.order import take_reported, take_status
@@ -51,6 +55,8 @@ class SmallChannels:
             return
         if status.online:
             batch.kept[device_id, status.stream] = known is None  # every birth is answered, news or not
+            ahead_ms = batch.stream(device_id, status.stream).ahead_in_ms(status.boot) if known is not None else 0
+            status = _by_our_clock(status, ahead_ms, batch.now_ms)
         if known is None and status.online:
             batch.heard.append((device_id, Heard(status.stream, birth=status)))
         elif known is None:
@@ -116,3 +122,14 @@ class SmallChannels:
         batch.count("unknown_keys", unknown)
         batch.count("duplicate_keys", duplicates)
         batch.replies.append((topics.topic(device_id, topics.NOW), messages.now(nonce, self._clock.now_ms())))
+
+
+def _by_our_clock(birth: Status, ahead_ms: int, now_ms: int) -> Status:
+    """A birth with the end of its sleep by our clock; `ahead_ms`: see `ahead_at_birth_ms`. Raises WireFault."""
+    if birth.asleep_until_ms is None:
+        return birth
+    until_ms = birth.asleep_until_ms - ahead_at_birth_ms(birth.measured_at_ms, ahead_ms, now_ms)
+    if until_ms - now_ms > SLEEP_MS_MAX:
+        said = f"asleep_until: {birth.asleep_until_ms} is {(until_ms - now_ms) // 1000} s ahead"
+        raise WireFault(OUT_OF_RANGE, f"{said}, more than {SLEEP_MS_MAX // 1000}")
+    return msgspec.structs.replace(birth, asleep_until_ms=until_ms)

@@ -19,6 +19,7 @@ from contract.wire.messages import (
     INTEGER_MAX,
     OUT_OF_RANGE,
     READINGS_MAX,
+    SEQ_MAX,
     TOO_OLD,
     WRONG_TYPE,
     WireFault,
@@ -151,7 +152,7 @@ def _message_type(kind: Kind) -> type[msgspec.Struct]:
     reading = msgspec.defstruct(
         "FastReading",
         [
-            ("seq", Annotated[int, msgspec.Meta(ge=1, le=INTEGER_MAX)]),
+            ("seq", Annotated[int, msgspec.Meta(ge=1, le=SEQ_MAX)]),
             ("v", values),
             ("at", Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)] | None, None),
             ("up", Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)] | None, None),
@@ -164,7 +165,7 @@ def _message_type(kind: Kind) -> type[msgspec.Struct]:
             ("stream", str),  # whoever takes the message looks at it: a pattern here would cost as much as all the rest
             ("boot", Annotated[int, msgspec.Meta(ge=0, le=BOOT_MAX)]),
             ("clock", Literal["synced", "held", "none"]),
-            ("oldest", Annotated[int, msgspec.Meta(ge=1, le=INTEGER_MAX)]),
+            ("oldest", Annotated[int, msgspec.Meta(ge=1, le=SEQ_MAX)]),
             ("readings", Annotated[list[reading], msgspec.Meta(max_length=READINGS_MAX)]),  # type: ignore[valid-type]
         ],
         namespace={"faulty": (), "notes": {}, "unknown": ()},  # so that it is a decode.TelemetryIn to whoever takes it

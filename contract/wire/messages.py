@@ -24,7 +24,10 @@ TEXT_LENGTH_MAX = 64  # characters: kind, model, firmware, reset, event
 REASON_LENGTH_MAX = 200  # characters of a lease's reason
 INTEGER_MAX = 9007199254740991  # 2**53 - 1: what every JSON reader holds exactly
 STREAM_LENGTH = 8  # hex digits
+SEQ_MAX = 4294967295  # 2**32 - 1: a reading a second for 136 years; sums over all streams stay far within 64 bits
 AGE_MS_MAX = 31622400000  # 366 days: a reading older than that at ingest is too_old
+PERIOD_S_MAX = 2592000  # 30 days between readings
+SLEEP_MS_MAX = 2592000000  # 30 days: as long as a device may say that it sleeps
 AHEAD_MS_MAX = 600000  # 10 minutes: a reading further ahead of ingest's clock is in_future
 
 # Codes of what breaks the wire; docs/wire.md says each in a sentence.

@@ -10,6 +10,7 @@ from random import Random
 from adapters.mqtt.connection import PACKET_ID_BITS, Connection
 from contract.ports import Message
 from contract.wire.mqtt import Session
+from contract.wire.packets import text
 from tests.fuzz.mutations import Fuzzer
 
 PACKET_BYTES_MAX = 65_536 + 256
@@ -61,7 +62,7 @@ def read(data: bytes) -> Iterator[Message]:
         if payload_at > size or (qos and not packet_id):
             return
         yield Message(
-            body[2:topic_end].decode("utf-8", "replace"),
+            text(body[2:topic_end]),
             body[payload_at:],
             NAME << PACKET_ID_BITS | packet_id if qos else None,
         )

@@ -115,6 +115,14 @@ def test_backlog_that_is_worked_off_oldest_first_is_never_taken_for_a_clock_that
     assert all(reading.device_at_ms is None for reading in kept(house).values())
 
 
+def test_readings_that_come_in_time_end_the_watch_of_a_clock_that_seems_behind(house: IngestHouse) -> None:
+    """Each fifth message came three minutes late, at its second resend: never two in a row."""
+    for seq in range(1, 5 * STEADY_READINGS + 5):
+        assert live(house, seq, -3 * MINUTE if seq % 5 == 0 else -500).device_at_ms is None
+        house.clock.advance(15 * MINUTE)
+    assert house.stream().skews == ()
+
+
 def test_a_burst_that_waited_in_the_broker_is_never_taken_for_a_clock_that_is_behind(house: IngestHouse) -> None:
     for seq in range(1, 200):
         house.hear(telemetry(seq, at=NOW_MS - HOUR + seq * 100, oldest=seq))
@@ -188,6 +196,23 @@ def test_a_boot_never_heard_live_is_an_interval_between_those_around_it(house: I
     assert not kept(house)[9].quality & Quality.DATED_ROUGHLY
 
 
+def test_what_a_clock_dated_that_was_set_in_a_boot_never_heard_live_is_as_good_as_any_backlog(
+    house: IngestHouse,
+) -> None:
+    house.hear(birth(1, boot=13), channel="status")
+    house.hear(without_clock([(1, 1000), (2, 2000)], boot=12), telemetry(3, at=NOW_MS - HOUR, boot=12, oldest=1))
+    assert kept(house)[2].quality == Quality.CLOCK_NONE | Quality.LATE | Quality.DATED_ROUGHLY
+    assert (kept(house)[3].measured_at_ms, kept(house)[3].quality) == (NOW_MS - HOUR, Quality.LATE)
+
+
+def test_a_node_that_began_anew_is_heard_live_also_before_its_birth_comes(house: IngestHouse) -> None:
+    """It counts its boots anew: the stream it had before says nothing of them."""
+    house.hear(birth(1, boot=57), channel="status")
+    house.hear(without_clock([(1, 1000)], boot=1, stream="bbbbbbbb"))
+    assert kept(house)[1].quality == Quality.CLOCK_NONE
+    assert house.stream(stream="bbbbbbbb").rough == {}
+
+
 def test_a_fleet_whose_clocks_are_wrong_alike_is_told_as_such(house: IngestHouse) -> None:
     for device in ("lamp-1", "lamp-2", "lamp-3"):
         live(house, 1, HOUR, device)
@@ -201,6 +226,22 @@ def test_a_fleet_whose_clocks_are_wrong_alike_is_told_as_such(house: IngestHouse
     live(house, 2, 0, "lamp-1")
     assert (house.pipeline.clocks().off, house.pipeline.clocks().alike) == (3, 2)
     assert house.pipeline.clocks().fault == ""
+
+
+def test_a_clock_that_is_right_in_the_stream_of_the_last_birth_is_right_whatever_it_was_in_those_before(
+    house: IngestHouse,
+) -> None:
+    house.hear(birth(1, stream="bbbbbbbb"), channel="status")
+    live(house, 1, HOUR, stream="bbbbbbbb")
+    assert house.pipeline.clocks().off == 1
+    house.clock.advance(MINUTE)
+    house.hear(birth(1, boot=13, stream="aaaaaaaa"), channel="status")
+    live(house, 1, 0, stream="aaaaaaaa", boot=13)
+    assert house.pipeline.clocks().off == 0
+    live(house, 2, HOUR, stream="bbbbbbbb")
+    assert house.pipeline.clocks().off == 0, "what it still sent of before"
+    house.restart()
+    assert house.pipeline.clocks().off == 0
 
 
 @settings(max_examples=200, deadline=None)

@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from contract.wire.messages import AGE_MS_MAX, AHEAD_MS_MAX, FAULT_CODES, PAYLOAD_BYTES_MAX
-from tests.ingest.house import NOW_MS, IngestHouse, message, telemetry
+from contract.wire.messages import AGE_MS_MAX, AHEAD_MS_MAX, FAULT_CODES, PAYLOAD_BYTES_MAX, SEQ_MAX
+from tests.ingest.house import KINDS, NOW_MS, STREAM, IngestHouse, message, telemetry
 
 WIRE = Path(__file__).parents[2] / "docs" / "wire.md"
 
@@ -59,6 +60,30 @@ def test_a_conflict_is_quarantined_and_the_first_content_stays(house: IngestHous
     kept = house.log.reading("lamp-1", "9f3c01aa", 1)
     assert kept is not None
     assert kept.values == {"level": 0.1}
+
+
+def test_a_reading_sent_again_after_its_kind_learned_a_metric_is_no_conflict(house: IngestHouse) -> None:
+    """Nor after it lost one: what only one of the two could say says nothing of whether they are the same."""
+    lamp = KINDS["street_light"]
+    fewer = {name: metric for name, metric in lamp.metrics.items() if name != "level"}
+    house.restart({**KINDS, "street_light": msgspec.structs.replace(lamp, metrics=fewer)})
+    sent = telemetry(1, values={"power_w": 60.0, "level": 0.5})
+    house.hear(sent)
+    house.restart(KINDS)
+    house.hear(sent, telemetry(2, values={"power_w": 60.0, "level": 0.5}))
+    house.hear(telemetry(2, values={"power_w": 60.0}))
+    assert (house.codes(), house.count("duplicate")) == ([], 2)
+
+
+def test_a_seq_that_no_device_reaches_is_refused_and_makes_nothing_missing_or_gone(house: IngestHouse) -> None:
+    """One flipped bit; and sums over many streams stay within what SQLite counts in."""
+    house.hear(telemetry(1, 2, 2**45 + 3, oldest=1), telemetry(oldest=SEQ_MAX + 1))
+    assert house.codes() == ["out_of_range", "out_of_range"]
+    assert (house.pipeline.missing_total(), house.pipeline.gone_total()) == (0, 0)
+    assert house.kept() == {"stream": STREAM, "upto": 2}
+    house.hear(*(telemetry(stream=f"{n:08x}", oldest=SEQ_MAX) for n in range(250)))
+    house.restart()
+    assert house.count("gone") == house.pipeline.gone_total() == 250 * (SEQ_MAX - 1)
 
 
 def test_a_time_in_the_future_that_no_clock_of_this_boot_can_have_said_is_quarantined(house: IngestHouse) -> None:

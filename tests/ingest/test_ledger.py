@@ -230,7 +230,7 @@ def test_a_stream_without_a_row_of_what_it_is_now_is_not_put_aside() -> None:
 
 
 @pytest.mark.parametrize(
-    ("have", "gone", "oldest", "misses"),
+    ("have", "gone", "oldest", "loses"),
     [
         ([(1, 4)], 1, 5, False),
         ([(1, 4)], 1, 9, False),
@@ -243,13 +243,13 @@ def test_a_stream_without_a_row_of_what_it_is_now_is_not_put_aside() -> None:
     ],
 )
 def test_what_is_missing_below_the_oldest_a_device_holds_is_noticed(
-    have: list[tuple[int, int]], gone: int, oldest: int, misses: bool
+    have: list[tuple[int, int]], gone: int, oldest: int, loses: bool
 ) -> None:
     stream = Stream("a", "00000001")
     for first, last in have:
         stream.add(first, last)
     stream.add_gone(gone)
-    assert stream.misses(oldest) is misses
+    assert stream.would_lose(oldest) is loses
 
 
 def test_a_stream_whose_end_grows_beside_an_open_gap_still_misses_and_has_lost_the_same() -> None:

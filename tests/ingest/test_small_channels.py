@@ -5,6 +5,7 @@ import json
 import pytest
 
 from contract.records import Reported, Status
+from ingest.clocks import STEADY_READINGS
 from tests.ingest.house import (
     NOW_MS,
     STREAM,
@@ -15,6 +16,10 @@ from tests.ingest.house import (
     telemetry,
     will,
 )
+from tests.ingest.house import device as a_device
+
+QUARTER_MS = 900_000
+YEAR_MS = 365 * 86_400_000
 
 
 def test_a_birth_is_answered_with_kept_and_a_repeated_one_too(house: IngestHouse) -> None:
@@ -64,6 +69,39 @@ def test_of_two_births_in_one_batch_the_later_one_counts_whatever_came_between(h
     house.restart()
     house.hear(will(1, boot=1), channel="status")
     assert [record.online for record in house.records() if isinstance(record, Status)] == [True, True, False]
+
+
+def asleep_until_ms(house: IngestHouse, at_ms: int, device: str = "lamp-1") -> int | None:
+    """What is kept of a birth that says, at this time of its clock, that it sleeps for a quarter of an hour."""
+    house.hear(birth(2) | {"at": at_ms, "asleep_until": at_ms + QUARTER_MS}, device=device, channel="status")
+    house.devices[device] = a_device(device)
+    house.pipeline.registered(device)
+    house.hear()
+    told = house.records()[-1]
+    assert isinstance(told, Status)
+    return told.asleep_until_ms
+
+
+@pytest.mark.parametrize("at_ms", [NOW_MS, NOW_MS + YEAR_MS, 0])
+@pytest.mark.parametrize("device", ["lamp-1", "stranger"])
+def test_the_end_of_a_sleep_is_told_by_our_clock_whatever_the_devices_own_is(
+    house: IngestHouse, at_ms: int, device: str
+) -> None:
+    assert asleep_until_ms(house, at_ms, device) == NOW_MS + QUARTER_MS
+
+
+def test_the_end_of_a_sleep_is_corrected_by_what_the_readings_told_of_a_clock_until_that_is_set_right(
+    house: IngestHouse,
+) -> None:
+    for seq in range(1, STEADY_READINGS + 1):
+        house.hear(telemetry(seq, at=house.clock.ms - 4 * QUARTER_MS, oldest=1))
+        house.clock.advance(QUARTER_MS)
+    now_ms = house.clock.ms
+    house.hear(birth(1) | {"at": now_ms - 4 * QUARTER_MS, "asleep_until": now_ms - 3 * QUARTER_MS}, channel="status")
+    told = house.records()[-1]
+    assert isinstance(told, Status)
+    assert told.asleep_until_ms == now_ms + QUARTER_MS
+    assert asleep_until_ms(house, now_ms) == now_ms + QUARTER_MS
 
 
 def test_wills_and_reports_of_strangers_are_counted(house: IngestHouse) -> None:

@@ -54,6 +54,10 @@ def test_limits_in_the_page_are_those_of_the_code() -> None:
     assert f"more than {messages.AHEAD_MS_MAX // 60_000} minutes" in PAGE
     assert messages.INTEGER_MAX == 2**53 - 1
     assert "2^53 − 1" in PAGE
+    assert messages.SEQ_MAX == 2**32 - 1
+    assert "from 1 to 2^32 − 1" in PAGE
+    assert f"from 1 to {messages.PERIOD_S_MAX} ({messages.PERIOD_S_MAX // 86_400} days)" in PAGE
+    assert f"at most {messages.SLEEP_MS_MAX // 86_400_000} days ahead" in PAGE
 
 
 def test_examples_in_the_page_are_valid_and_the_parsers_read_the_downward_ones() -> None:
