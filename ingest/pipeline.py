@@ -300,7 +300,12 @@ class Pipeline:
 def _record(device: Device, validator: Validator, telemetry: TelemetryIn, readings: Sequence[Reading]) -> Telemetry:
     """New readings of one message, in the order of their seqs, with what makes some of them not credible."""
     if validator.credible is not None:
-        readings = validator.credible.mark(device.device, telemetry.stream, readings)
+        try:
+            readings = validator.credible.mark(device.device, telemetry.stream, readings)
+        except OSError:
+            raise  # the log cannot be read: nothing of this batch is kept, and it is tried again
+        except Exception:  # a fault of ours: these readings count as had, and a mark is advice only
+            logger.exception("event=not_marked device=%s", device.device)
     return Telemetry(
         device=device.device,
         asset=device.asset,

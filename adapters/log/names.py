@@ -10,7 +10,7 @@ in an index of its own.
 
 import sqlite3
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -116,12 +116,12 @@ def positions(reader: sqlite3.Connection, device: str, stream: str, seq: int) ->
             yield from (position for first, last, position in _each(array("Q", packed)) if first <= seq <= last)
 
 
-def forget(writer: sqlite3.Connection, entries: Sequence[Entry]) -> None:
-    """These entries go: their names go too, once all messages of a row are gone."""
+def forget(writer: sqlite3.Connection, entries: Iterable[Entry], upto: int) -> None:
+    """These entries, up to position `upto`, go: their names go too, once all messages of a row are gone."""
     highest: dict[tuple[str, str], int] = {}
     for entry in entries:
         record = entry.record
         if isinstance(record, Telemetry) and record.readings:
             key = (record.device, record.stream)
             highest[key] = max(highest.get(key, 0), record.readings[0].seq)
-    writer.executemany(FORGET, [(*key, seq, entries[-1].position) for key, seq in sorted(highest.items())])
+    writer.executemany(FORGET, [(*key, seq, upto) for key, seq in sorted(highest.items())])

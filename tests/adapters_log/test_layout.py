@@ -115,6 +115,40 @@ def test_a_damaged_chunk_is_named_with_its_position_and_the_remedy(tmp_path: Pat
     log.close()
 
 
+def test_a_bit_that_the_disk_flips_is_damage_that_is_told_and_never_another_value() -> None:
+    ((last, at_ms, ends, packed),) = chunks.rows([encode(telemetry(n)) for n in range(1, 4)], 0, 7)
+    good = chunks.Chunk((last, at_ms, ends, packed)).entries()
+    told = 0
+    for bit in range(len(packed) * 8):
+        flipped = bytearray(packed)
+        flipped[bit // 8] ^= 1 << bit % 8
+        try:
+            assert chunks.Chunk((last, at_ms, ends, bytes(flipped))).entries() == good
+        except OSError:
+            told += 1
+    assert told > len(packed) * 8 * 0.9, "some bits of a frame's head say nothing"
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"\x81\xa1\xff", chunks.MAGIC])
+def test_a_damaged_chunk_is_passed_over_by_who_looks_back_and_cuts_and_told(tmp_path: Path, spoilt: bytes) -> None:
+    path = tmp_path / "log.db"
+    log = open_log(path)
+    for last in (2, 4, 6):
+        log.append([telemetry(last - 1), telemetry(last)], last)
+    log.append([Tick(listening=True)], 40 * DAY_MS)
+    log.consumed("store", log.last())
+    log.close()
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE chunks SET bodies = ? WHERE last IN (4, 6)", (spoilt,))
+    file.close()
+    log = open_log(path)
+    assert [seq for seq in range(1, 7) if log.reading("lamp-1", "9f3c01aa", seq) is not None] == [1, 2]
+    assert "chunk that ends at position 6 " in log.damage
+    assert log.cut(35 * DAY_MS) == 6
+    assert [entry.position for entry in log.read(0, 10)] == [7]
+    log.close()
+
+
 def table_of(records: Sequence[Record], before: int) -> sqlite3.Connection:
     recent = names.Recent()
     recent.add(records, before)
