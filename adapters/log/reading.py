@@ -4,6 +4,7 @@ Every question is answered whole: a reader that stays in a transaction would kee
 """
 
 import sqlite3
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import msgspec
 from adapters.log import chunks
 from adapters.log.log_file import BUSY_MS, SCHEMA, LogFault
 from contract.ports import LedgerRow
+from contract.quarantine import STORE_REFUSED
 from contract.records import Entry
 
 PAGE = 1_000  # rows of ledger and quarantine in one question
@@ -87,19 +89,24 @@ class LogReader:
             device, stream = found[-1].device, found[-1].stream
 
     def turned_away(self) -> Iterator[tuple[str, str, int]]:
-        """(device, stream, seq) of every reading in the quarantine that has a name."""
+        """(device, stream, seq) of every reading that stands in the quarantine and need not be in a store.
+
+        Those that count as had because of their row, and what the store refused; not a conflict, whose name is that of
+        a reading that is stored, nor what was never had.
+        """
         number = 0
         while True:
             with self._faults():
                 rows = self._file.execute(
-                    "SELECT number, device, stream, seq FROM quarantine WHERE number > ? AND seq IS NOT NULL "
-                    "ORDER BY number LIMIT ?",
-                    (number, PAGE),
+                    "SELECT number, device, stream, seqs, CASE WHEN code = ? THEN seq END FROM quarantine "
+                    "WHERE number > ? ORDER BY number LIMIT ?",
+                    (STORE_REFUSED, number, PAGE),
                 ).fetchall()
             if not rows:
                 return
-            for number, device, stream, seq in rows:  # noqa: B007  # the last number is where the next page begins
-                yield device, stream, seq
+            for number, device, stream, packed, refused in rows:  # noqa: B007  # the next page begins behind the last
+                seqs = array("Q", packed) if refused is None else (refused,)
+                yield from ((device, stream, seq) for seq in seqs)
 
     @contextmanager
     def _faults(self) -> Iterator[None]:

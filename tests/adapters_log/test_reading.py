@@ -22,8 +22,9 @@ def lamp(n: int) -> Telemetry:
 
 
 def turned_away(seq: int | None) -> Quarantined:
+    seqs = () if seq is None else (seq,)
     return Quarantined(topic="t", payload=b"%r" % seq, code="c", sentence="s", received_at_ms=0, device="lamp-1",
-                       stream="aa", seq=seq)  # fmt: skip
+                       stream="aa", seq=seq, seqs=seqs)  # fmt: skip
 
 
 def test_what_a_writer_has_appended_is_read_in_pages_while_it_goes_on(
