@@ -9,9 +9,10 @@ checksum of the records stands behind them: a bit that the disk flips is damage 
 import errno
 import threading
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
+from typing import Any
 
 import zstandard
 
@@ -22,6 +23,10 @@ CHUNK_BYTES = 65_536  # a chunk ends with the record that reaches this
 
 LEVEL = 1  # higher ones gain nothing on such records
 MAGIC = zstandard.FRAME_HEADER  # no record begins so: each is a MessagePack map
+
+READ_CHUNKS = 16  # fetched in one question, decoded after it
+BEHIND = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last > ? ORDER BY last LIMIT ?"
+Fetch = Callable[[str, tuple[object, ...]], list[Any]]
 
 Row = tuple[int, int, bytes, bytes]
 """(position of the last record, at_ms, ends, compressed bodies): a row of the table `chunks`."""
@@ -86,6 +91,15 @@ class Chunk:
         start = self._ends[index - 1] if index else 0
         with _told(self.last):
             return decode(self._bodies[start : self._ends[index]])
+
+
+def behind(fetch: Fetch, after: int) -> Iterator[list[Entry]]:
+    """The entries behind position `after`, chunk by chunk, to the end as it is when that is reached. `fetch` answers a
+    question whole. Raises what it raises, and OSError for a chunk that is damaged."""
+    while rows := fetch(BEHIND, (after, READ_CHUNKS)):
+        for row in rows:
+            yield Chunk(row).entries(after)
+        after = rows[-1][0]
 
 
 @contextmanager

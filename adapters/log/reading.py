@@ -19,7 +19,6 @@ from contract.quarantine import STORE_REFUSED
 from contract.records import Entry
 
 PAGE = 1_000  # rows of ledger and quarantine in one question
-READ_CHUNKS = 16
 
 _ledger_row = msgspec.msgpack.Decoder(LedgerRow)
 
@@ -61,17 +60,9 @@ class LogReader:
 
     def entries(self, after: int) -> Iterator[Entry]:
         """Those behind position `after`, to the end as it is when that is reached."""
-        while True:
-            with self._faults():
-                rows = self._file.execute(
-                    "SELECT last, at_ms, ends, bodies FROM chunks WHERE last > ? ORDER BY last LIMIT ?",
-                    (after, READ_CHUNKS),
-                ).fetchall()
-                found = [entry for row in rows for entry in chunks.Chunk(row).entries(after)]
-            if not found:
-                return
-            yield from found
-            after = found[-1].position
+        with self._faults():
+            for found in chunks.behind(lambda query, given: self._file.execute(query, given).fetchall(), after):
+                yield from found
 
     def ledger(self) -> Iterator[LedgerRow]:
         """Every row; those of a page are of one moment."""

@@ -16,7 +16,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from math import inf
 from pathlib import Path
@@ -45,8 +45,6 @@ SPACE_WANTED = 0.9  # of bytes_max: above it, cut drops what is read though it i
 CRAMPED_SHARE = 0.1  # of what it has goes at one time when the disk is full
 CUT_CHUNKS = 32  # a step of cutting, so that appends wait for it a moment only
 
-READ_CHUNKS = 16  # fetched in one question, decoded after it
-CHUNKS_BEHIND = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last > ? ORDER BY last LIMIT ?"
 CHUNK_WITH = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last >= ? ORDER BY last LIMIT 1"
 UPSERT_LEDGER = (
     "INSERT INTO ledger (device, stream, body) VALUES (?, ?, ?) "
@@ -103,7 +101,8 @@ class SqliteLog:
         self._counts: dict[str, int] = dict(ask("SELECT name, value FROM counts").fetchall())
         self._consumers: dict[str, int] = dict(ask("SELECT name, position FROM consumers").fetchall())
         self._last = max([self._last, *self._consumers.values()])
-        for entry in self._entries_behind(names.upto(self._writer)):
+        behind = chunks.behind(lambda query, given: ask(query, given).fetchall(), names.upto(self._writer))
+        for entry in chain.from_iterable(behind):
             if self._recent.is_full:  # the log comes from an earlier layout
                 self._write_names(entry.position - 1)
             self._recent.add([entry.record], entry.position - 1)
@@ -194,10 +193,10 @@ class SqliteLog:
         if limit <= 0 or after >= self._last:
             return near
         entries: list[Entry] = []
-        while len(entries) < limit and (rows := self._fetch(CHUNKS_BEHIND, (after, READ_CHUNKS))):
-            for row in rows:
-                entries += Chunk(row).entries(after)
-            after = entries[-1].position
+        for part in chunks.behind(self._fetch, after):
+            entries += part
+            if len(entries) >= limit:
+                break
         del entries[limit:]
         self._tail.keep(entries)
         return [*near, *entries]
@@ -350,12 +349,6 @@ class SqliteLog:
             self._writer.close()
 
     # -- inside
-
-    def _entries_behind(self, position: int) -> Iterator[Entry]:
-        while rows := self._writer.execute(CHUNKS_BEHIND, (position, READ_CHUNKS)).fetchall():
-            for row in rows:
-                yield from Chunk(row).entries(position)
-            position = rows[-1][0]
 
     def _write_names(self, upto: int) -> None:
         """Where it fails they stay, here and for the next start in the log."""
