@@ -29,7 +29,7 @@ LOG = {
     "bytes_max": "How large the log may grow",
     "full_in_s": "Seconds until the log is full at the present rate, if its slowest consumer reads no further",
     "ahead_s": "Seconds by which the log's time is ahead of the machine's clock",
-    "ticks_missed": "Ticks the log had no room for, since the start",
+    "ticks_missed": "Ticks that could not be written to the log, since the start",
     "recall_left": "Entries of the log from before the start that the live view is still told of",
     "clock_jumps": "Jumps of the machine's clock, since the start",
 }

@@ -7,11 +7,13 @@ from console.health import AHEAD_S_MAX, HealthView, clock_faults
 from console.language import Language
 from contract import full_disk
 
-ROOMS = ("decider", "store", "live view", "recorder", "broker")  # those that the wiring tells faults of
+ROOMS = (  # those that the wiring tells faults of
+    "decider", "store", "live view", "recall", "ticks", "log", "log watch", "recorder", "broker"
+)  # fmt: skip
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    room: str  # one of ROOMS, "log", "clock", or "" when it is none that the console knows
+    room: str  # one of ROOMS, "clock", or "" when it is none that the console knows
     sentence: str
     detail: str  # as the room wrote it; empty when there is no more to say
 

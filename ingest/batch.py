@@ -61,6 +61,8 @@ class Batch:
         self._message = message
         if self._faults:
             self._faults = {}
+        if self.at_hand:
+            self.at_hand = []
 
     def accept(self, record: Telemetry) -> None:
         """The readings of the message at hand that are kept, as a record."""

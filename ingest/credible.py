@@ -8,8 +8,10 @@ the next one is compared with, so the mark ends when the value comes back, or wh
 credible. A counter that falls was replaced or wrapped: that is no change of a rate.
 
 What is remembered is not stored: after a start, or a batch that could not be kept, it is made anew when a device is
-next heard, from its last readings in the log, LOOK_BACK_MAX at most. So a mark differs from what it would have been
-without that only where the log holds fewer of them, or the last reading of another stream was the one before.
+next heard, from its last readings in the log: as far back as each metric with a rate was last credible, or as a metric
+that must move may stand still. So a mark differs from what it would have been without that only where the log holds
+fewer of them, where LOOK_BACK_MAX of them or CREDIBLE_MAX credible ones lack a metric, or where the last reading of
+another stream was the one before.
 
 The judge of a kind runs for every reading of a city: it is one function made from the kind, with everything in local
 names. A value that is not known yet is no number (NaN), which compares as false: nothing is said against what follows.
@@ -26,6 +28,7 @@ from contract.records import Quality, Reading
 
 DEVICES_MAX = 200_000  # of a kind; beyond it the device first heard is forgotten, and looked up again: about 60 MB
 LOOK_BACK_MAX = 256  # readings
+CREDIBLE_MAX = 8  # of them where only rates are declared: what none of these has the device seldom sends, or never
 RATE = int(Quality.RATE)
 STUCK = int(Quality.STUCK)
 
@@ -77,12 +80,19 @@ class Credible:
     def _remembered(self, device: str, stream: str, seq: int) -> State:
         """What there is to know of a device that is not known, from the log."""
         found: list[Reading] = []
+        begins: dict[str, bool] = {}  # metric → is the first value that is found of it credible?
+        credible = 0
         while len(found) < LOOK_BACK_MAX and len(found) < seq - 1:
             reading = self._find(device, stream, seq - 1 - len(found))
             if reading is None:
                 break
             found.append(reading)
-            if not self._stills and not reading.quality & RATE and self._names <= reading.values.keys():
+            if self._stills:
+                continue
+            is_credible = not reading.quality & RATE
+            credible += is_credible
+            begins |= dict.fromkeys(self._names & reading.values.keys(), is_credible)
+            if credible == CREDIBLE_MAX or (len(begins) == len(self._names) and all(begins.values())):
                 break
         found.reverse()
         if not found or not found[0].quality & STUCK:

@@ -97,8 +97,7 @@ class Pipeline:
             self._append(batch)
         except BaseException:
             self.gate.undo()
-            for validator in self._validators.values():
-                validator.forget()
+            self._forget()
             self._waiting.put_back(registered)
             raise
         return Outcome(
@@ -209,6 +208,11 @@ class Pipeline:
             self._waiting.heard(device, batch.now_ms, heard)
             self.registered(device)  # if it was while the batch was on its way
 
+    def _forget(self) -> None:
+        """What was judged since the last append is not in the log."""
+        for validator in self._validators.values():
+            validator.forget()
+
     def checkpoint(self) -> None:
         """Write the rows that waited, and let go of the log up to here. For the thread of `process`; OSError."""
         rows = [stream.row() for stream in self._ledger.unwritten.values()]
@@ -237,11 +241,15 @@ class Pipeline:
             rows = self._log.quarantine_rows.rows(numbers)
             try:
                 batch, told = self._replay.replay(rows, by, failed)
+                if rows:
+                    self._append(batch)
             except ReplayFailed as fault:
+                self._forget()
                 failed[fault.number] = str(fault)
                 continue
-            if rows:
-                self._append(batch)
+            except BaseException:
+                self._forget()
+                raise
             kept = [(device, stream, deferred) for (device, stream), deferred in batch.kept.items()]
             return told, Outcome(kept=kept)
 
@@ -312,7 +320,12 @@ class Pipeline:
 def _record(device: Device, validator: Validator, telemetry: TelemetryIn, readings: Sequence[Reading]) -> Telemetry:
     """New readings of one message, in the order of their seqs, with what makes some of them not credible."""
     if validator.credible is not None:
-        readings = validator.credible.mark(device.device, telemetry.stream, readings)
+        try:
+            readings = validator.credible.mark(device.device, telemetry.stream, readings)
+        except OSError:
+            raise  # the log cannot be read: nothing of this batch is kept, and it is tried again
+        except Exception:  # a fault of ours: these readings count as had, and a mark is advice only
+            logger.exception("event=not_marked device=%s", device.device)
     return Telemetry(
         device=device.device,
         asset=device.asset,

@@ -10,7 +10,7 @@ from math import inf
 
 from console.live import LiveView
 from contract.losses import Loss
-from contract.ports import Clock, Log, LogFull, Store
+from contract.ports import Clock, Log, Store
 from contract.quarantine import Quarantined
 from contract.records import TICK_MS, Tick
 from nabd.standing import Standing
@@ -183,28 +183,33 @@ class Ticker:
         self._log, self._clock, self._listening = log, clock, listening
         shortest_ms = TICK_REAL_S_MIN * 1000 * clock.speed
         self.period_ms = TICK_MS * max(1, -(-round(shortest_ms) // TICK_MS))
-        self.missed = 0  # ticks the log had no room for
+        self.missed = 0  # ticks that could not be written
+        self._standing = Standing(logger, "ticks", RETRY_S)
+
+    @property
+    def fault(self) -> str:
+        """Why no tick is written or nothing is cut, or empty."""
+        return self._standing.why
 
     async def run(self) -> None:
-        written, missing = 0, False
+        written = 0
         while True:
             now_ms = self._clock.now_ms()
             wait_ms = self.period_ms - now_ms % self.period_ms
             await asyncio.sleep(wait_ms / 1000 / self._clock.speed)
-            tick = Tick(listening=self._listening.is_set(), period_ms=self.period_ms)
+            tick, is_written = Tick(listening=self._listening.is_set(), period_ms=self.period_ms), False
             try:
                 await asyncio.to_thread(self._log.append, [tick], self._clock.now_ms())
+                is_written = True
                 written += 1
-                missing = False
-                if written % CUT_EVERY_TICKS == 0:
+                if written % CUT_EVERY_TICKS == 0 or self.fault:
                     await asyncio.to_thread(self._log.cut, self._clock.now_ms())
-            except (LogFull, OSError) as error:
-                self.missed += 1
-                if not missing:
-                    logger.error("event=tick_missed reason=%s", error)
-                missing = True
+                self._standing.over()
+            except Exception as error:  # also ours; without this task nobody would be silent and nothing cut
+                self.missed += not is_written
+                self._standing.because(error)
                 await asyncio.to_thread(self._cut, getattr(error, "errno", None) == errno.ENOSPC)
 
     def _cut(self, cramped: bool) -> None:
-        with contextlib.suppress(OSError):  # counted as a missed tick already; tried again at the next
+        with contextlib.suppress(Exception):  # why is told already; tried again at the next tick
             self._log.cut(self._clock.now_ms(), cramped=cramped)

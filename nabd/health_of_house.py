@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol
 
+from adapters.log.sqlite_log import SqliteLog
 from adapters.mqtt.receiver import Receiver
 from adapters.mqtt.sender import Sender
 from ingest.pipeline import Pipeline
@@ -28,6 +29,7 @@ class Rooms(Protocol):
 
     folder: DataFolder
     settings: Settings
+    log: SqliteLog
     store: "DuckStore | InfluxStore"
     receiver: Receiver
     sender: Sender
@@ -116,6 +118,10 @@ class HealthOfHouse:
             ("store", losing.sentence(rooms.writer.lost)),
             ("downsampler", rooms.downsampler.fault),
             ("live view", rooms.live_feeder.fault),
+            ("recall", rooms.recall.fault),
+            ("ticks", rooms.ticker.fault),
+            ("log", rooms.log.damage),
+            ("log watch", rooms.log_watch.fault),
             ("tally", rooms.tally.fault),
             ("recorder", rooms.recorder.fault if rooms.recorder is not None else ""),
             ("broker", rooms.guard.fault if rooms.guard is not None else rooms.receiver.fault),

@@ -17,6 +17,7 @@ import msgspec
 
 from contract.ports import Clock, Log
 from nabd.positions import log_begins
+from nabd.standing import Standing
 
 logger = logging.getLogger("log")
 
@@ -42,13 +43,21 @@ class LogWatch:
         self._jump: tuple[float, Jump] | None = None  # (monotonic s when it was seen, what)
         self._entry_bytes = 0.0
         self.jumps = 0
+        self._standing = Standing(logger, "log_watch", SAMPLE_S)
+
+    @property
+    def fault(self) -> str:
+        """Why it cannot measure, or empty."""
+        return self._standing.why
 
     async def run(self) -> None:
         while True:
             try:
                 await asyncio.to_thread(self.sample)
-            except OSError as error:
-                logger.warning("event=log_not_measured reason=%s", error)
+            except Exception as error:  # also ours
+                self._standing.because(error)
+            else:
+                self._standing.over()
             await asyncio.sleep(SAMPLE_S)
 
     def sample(self) -> None:

@@ -13,6 +13,7 @@ from time import monotonic
 
 from console.live import LiveView
 from contract.ports import Log
+from nabd.standing import Standing
 
 logger = logging.getLogger("consumers")
 
@@ -28,6 +29,12 @@ class Recall:
         """Of the entries behind position `after` up to `upto`."""
         self._log, self._view, self._now_s = log, view, now_s
         self._after, self._upto = after, upto
+        self._standing = Standing(logger, "recall", RETRY_S)
+
+    @property
+    def fault(self) -> str:
+        """Why it stands still, or empty."""
+        return self._standing.why
 
     @property
     def left(self) -> int:
@@ -37,17 +44,15 @@ class Recall:
         """To the end, once."""
         if not self.left:
             return
-        count, told = self.left, False
+        count = self.left
         while self.left:
             began_s = self._now_s()
             try:
                 await self._step()
-            except OSError as error:  # the log cannot be read now
-                if not told:
-                    logger.error("event=recall_waits reason=%s", error)
-                told = True
-                await asyncio.sleep(RETRY_S)
+            except Exception as error:  # also ours
+                await asyncio.sleep(self._standing.because(error))
             else:
+                self._standing.over()
                 await asyncio.sleep((self._now_s() - began_s) * REST)
         logger.info("event=recalled entries=%d", count)
 

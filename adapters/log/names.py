@@ -3,22 +3,24 @@
 Theory of operation. Names come in the order of time and are looked for by device: written one by one, each would touch
 a page of its own. So those of the last entries wait in memory (`Recent`) and are written many at a time, in the order
 of the table; `names_upto` says up to which position, and a start reads the entries behind it again. A row holds
-messages of one stream that follow one another closely: for each its first and last seq and its position. A row spans
-SPAN_WIDE seqs at most, so that a look for one seq has few rows to try; a single message that spans more is looked up
-in an index of its own.
+messages of one stream that follow one another closely: for each run of seqs in it the first, the last and the position,
+so that a look for a seq that no message brought tries none. A row spans SPAN_WIDE seqs at most, so that it has few rows
+to try. (Once a message was noted from its first seq to its last, whatever lay between: those that span more are found
+by an index of their own.)
 """
 
 import sqlite3
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+from contract import ranges
 from contract.records import Entry, Record, Telemetry
 
-RECENT_MAX = 20_000  # entries whose names wait in memory; about 5 MB
+RECENT_MAX = 20_000  # entries, and runs, whose names wait in memory; about 5 MB
 SPAN_WIDE = 4_096
-MESSAGES_MAX = 32  # of a row, which then takes no page of its own
+SPOTS_MAX = 32  # of a row, which then takes no page of its own
 
 TABLES = f"""
 CREATE TABLE names (
@@ -42,7 +44,7 @@ FIND_WIDE = (
 FORGET = "DELETE FROM names WHERE device = ? AND stream = ? AND first_seq <= ? AND last_position <= ?"
 
 Spots = list[int]
-"""First seq, last seq and position of one message, then of the next, and so on."""
+"""First seq, last seq and position of one run of a message, then of the next, and so on."""
 
 
 class Recent:
@@ -66,9 +68,15 @@ class Recent:
             key = record.device, record.stream
             known = spots.get(key)
             if known is None:
-                spots[key] = [readings[0].seq, readings[-1].seq, position]
-            else:
-                known += readings[0].seq, readings[-1].seq, position
+                known = spots[key] = []
+            first, last = readings[0].seq, readings[-1].seq
+            if last - first < len(readings):
+                known += first, last, position
+                continue
+            runs = ranges.of(one.seq for one in readings)
+            for first, last in runs:
+                known += first, last, position
+            self._count += len(runs) - 1
         self._count += len(records)
 
     def positions(self, device: str, stream: str, seq: int) -> list[int]:
@@ -88,10 +96,10 @@ class Recent:
 
 
 def _rows(item: tuple[tuple[str, str], Spots]) -> list[tuple[Any, ...]]:
-    """Messages that lie close together share a row."""
+    """Runs that lie close together share a row."""
     key, spots = item
     low, high = min(spots[::3]), max(spots[1::3])
-    if len(spots) <= 3 * MESSAGES_MAX and (high - low <= SPAN_WIDE or len(spots) == 3):
+    if len(spots) <= 3 * SPOTS_MAX and high - low <= SPAN_WIDE:
         return [(*key, low, spots[-1], high, array("Q", spots).tobytes())]
     half = len(spots) // 6 * 3
     return _rows((key, spots[:half])) + _rows((key, spots[half:]))
@@ -116,12 +124,12 @@ def positions(reader: sqlite3.Connection, device: str, stream: str, seq: int) ->
             yield from (position for first, last, position in _each(array("Q", packed)) if first <= seq <= last)
 
 
-def forget(writer: sqlite3.Connection, entries: Sequence[Entry]) -> None:
-    """These entries go: their names go too, once all messages of a row are gone."""
+def forget(writer: sqlite3.Connection, entries: Iterable[Entry], upto: int) -> None:
+    """These entries, up to position `upto`, go: their names go too, once all messages of a row are gone."""
     highest: dict[tuple[str, str], int] = {}
     for entry in entries:
         record = entry.record
         if isinstance(record, Telemetry) and record.readings:
             key = (record.device, record.stream)
-            highest[key] = max(highest.get(key, 0), record.readings[0].seq)
-    writer.executemany(FORGET, [(*key, seq, entries[-1].position) for key, seq in sorted(highest.items())])
+            highest[key] = max(highest.get(key, 0), record.readings[-1].seq)
+    writer.executemany(FORGET, [(*key, seq, upto) for key, seq in sorted(highest.items())])

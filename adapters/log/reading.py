@@ -4,6 +4,7 @@ Every question is answered whole: a reader that stays in a transaction would kee
 """
 
 import sqlite3
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,10 @@ import msgspec
 from adapters.log import chunks
 from adapters.log.log_file import BUSY_MS, SCHEMA, LogFault
 from contract.ports import LedgerRow
+from contract.quarantine import STORE_REFUSED
 from contract.records import Entry
 
 PAGE = 1_000  # rows of ledger and quarantine in one question
-READ_CHUNKS = 16
 
 _ledger_row = msgspec.msgpack.Decoder(LedgerRow)
 
@@ -59,17 +60,9 @@ class LogReader:
 
     def entries(self, after: int) -> Iterator[Entry]:
         """Those behind position `after`, to the end as it is when that is reached."""
-        while True:
-            with self._faults():
-                rows = self._file.execute(
-                    "SELECT last, at_ms, ends, bodies FROM chunks WHERE last > ? ORDER BY last LIMIT ?",
-                    (after, READ_CHUNKS),
-                ).fetchall()
-                found = [entry for row in rows for entry in chunks.Chunk(row).entries(after)]
-            if not found:
-                return
-            yield from found
-            after = found[-1].position
+        with self._faults():
+            for found in chunks.behind(lambda query, given: self._file.execute(query, given).fetchall(), after):
+                yield from found
 
     def ledger(self) -> Iterator[LedgerRow]:
         """Every row; those of a page are of one moment."""
@@ -87,19 +80,24 @@ class LogReader:
             device, stream = found[-1].device, found[-1].stream
 
     def turned_away(self) -> Iterator[tuple[str, str, int]]:
-        """(device, stream, seq) of every reading in the quarantine that has a name."""
+        """(device, stream, seq) of every reading that stands in the quarantine and need not be in a store.
+
+        Those that count as had because of their row, and what the store refused; not a conflict, whose name is that of
+        a reading that is stored, nor what was never had.
+        """
         number = 0
         while True:
             with self._faults():
                 rows = self._file.execute(
-                    "SELECT number, device, stream, seq FROM quarantine WHERE number > ? AND seq IS NOT NULL "
-                    "ORDER BY number LIMIT ?",
-                    (number, PAGE),
+                    "SELECT number, device, stream, seqs, CASE WHEN code = ? THEN seq END FROM quarantine "
+                    "WHERE number > ? ORDER BY number LIMIT ?",
+                    (STORE_REFUSED, number, PAGE),
                 ).fetchall()
             if not rows:
                 return
-            for number, device, stream, seq in rows:  # noqa: B007  # the last number is where the next page begins
-                yield device, stream, seq
+            for number, device, stream, packed, refused in rows:  # noqa: B007  # the next page begins behind the last
+                seqs = array("Q", packed) if refused is None else (refused,)
+                yield from ((device, stream, seq) for seq in seqs)
 
     @contextmanager
     def _faults(self) -> Iterator[None]:

@@ -8,14 +8,15 @@ entry is never cut, so that they go on rightly after any crash. Only where a con
 (an older copy was put back, or a new file) do they leap behind that: it would pass over what it thinks it has read. The
 file is bounded: past `bytes_max` (of pages in use) nothing is appended; `cut` drops what is older than `days_max`, and
 the oldest when space is short, but only what every registered consumer has read; while no consumer is registered
-nothing is cut. The quarantine has its own bound: what nobody has seen is never evicted.
+nothing is cut. The quarantine has its own bound: what nobody has seen is never evicted. A damaged chunk holds up who
+must read it; who only looks back, or cuts, passes it over, and `damage` tells it.
 """
 
 import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from math import inf
 from pathlib import Path
@@ -44,8 +45,6 @@ SPACE_WANTED = 0.9  # of bytes_max: above it, cut drops what is read though it i
 CRAMPED_SHARE = 0.1  # of what it has goes at one time when the disk is full
 CUT_CHUNKS = 32  # a step of cutting, so that appends wait for it a moment only
 
-READ_CHUNKS = 16  # fetched in one question, decoded after it
-CHUNKS_BEHIND = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last > ? ORDER BY last LIMIT ?"
 CHUNK_WITH = "SELECT last, at_ms, ends, bodies FROM chunks WHERE last >= ? ORDER BY last LIMIT 1"
 UPSERT_LEDGER = (
     "INSERT INTO ledger (device, stream, body) VALUES (?, ?, ?) "
@@ -83,6 +82,7 @@ class SqliteLog:
         self._tail = Tail()
         self._found: tuple[tuple[str, str], Mapping[int, Reading]] = ("", ""), {}  # see `reading`
         self._chunk: Chunk | None = None  # unpacked last to find a reading: messages that come again ask in order
+        self.damage = ""  # of the chunk passed over last, since the start
         self._recent = names.Recent()
         self.on_append: list[Callable[[int], None]] = []
         self._writer = open_log(path)
@@ -101,7 +101,8 @@ class SqliteLog:
         self._counts: dict[str, int] = dict(ask("SELECT name, value FROM counts").fetchall())
         self._consumers: dict[str, int] = dict(ask("SELECT name, position FROM consumers").fetchall())
         self._last = max([self._last, *self._consumers.values()])
-        for entry in self._entries_behind(names.upto(self._writer)):
+        behind = chunks.behind(lambda query, given: ask(query, given).fetchall(), names.upto(self._writer))
+        for entry in chain.from_iterable(behind):
             if self._recent.is_full:  # the log comes from an earlier layout
                 self._write_names(entry.position - 1)
             self._recent.add([entry.record], entry.position - 1)
@@ -192,10 +193,10 @@ class SqliteLog:
         if limit <= 0 or after >= self._last:
             return near
         entries: list[Entry] = []
-        while len(entries) < limit and (rows := self._fetch(CHUNKS_BEHIND, (after, READ_CHUNKS))):
-            for row in rows:
-                entries += Chunk(row).entries(after)
-            after = entries[-1].position
+        for part in chunks.behind(self._fetch, after):
+            entries += part
+            if len(entries) >= limit:
+                break
         del entries[limit:]
         self._tail.keep(entries)
         return [*near, *entries]
@@ -204,7 +205,7 @@ class SqliteLog:
         return self._last
 
     def reading(self, device: str, stream: str, seq: int) -> Reading | None:
-        """The reading kept under this name, or None when the log no longer holds it."""
+        """The reading kept under this name, or None when the log no longer holds it (or a damaged chunk did)."""
         name, readings = self._found
         if name != (device, stream) or seq not in readings:  # a message that comes again asks for all of its own
             readings = self._message_with(device, stream, seq)
@@ -216,17 +217,25 @@ class SqliteLog:
         with self._reader() as reader:
             recent = self._recent.positions(device, stream, seq)  # first: they may be on their way into the table
             for position in chain(recent, names.positions(reader, device, stream, seq)):
-                chunk = self._chunk
-                if chunk is None or not chunk.first <= position <= chunk.last:
-                    row = reader.execute(CHUNK_WITH, (position,)).fetchone()
-                    if row is None:
-                        continue  # it was cut, and its name waits for others of its row
-                    self._chunk = chunk = Chunk(row)
-                record = chunk.record(position)
+                record = self._record(reader, position)
                 readings = {one.seq: one for one in record.readings} if isinstance(record, Telemetry) else {}
                 if seq in readings:
                     return readings
         return {}
+
+    def _record(self, reader: sqlite3.Connection, position: int) -> Record | None:
+        """None when it was cut, and its name waits for others of its row; or when its chunk is damaged."""
+        chunk = self._chunk
+        try:
+            if chunk is None or not chunk.first <= position <= chunk.last:
+                row = reader.execute(CHUNK_WITH, (position,)).fetchone()
+                if row is None:
+                    return None
+                self._chunk = chunk = Chunk(row)
+            return chunk.record(position)
+        except OSError as error:
+            self._pass_over(error)
+            return None
 
     def ledger(self, device: str | None = None, stream: str | None = None) -> Iterable[LedgerRow]:
         if device is None:
@@ -304,17 +313,30 @@ class SqliteLog:
                         "ORDER BY last LIMIT ?",
                         (floor, now_ms - self._days_max * DAY_MS, short, CUT_CHUNKS),
                     ).fetchall()
-                    entries = [entry for row in gone for entry in Chunk(row).entries()]
-                    if entries:
+                    if gone:
+                        upto = gone[-1][0]
                         self._recent.write(connection, upto=self._last)
-                        names.forget(connection, entries)
-                        connection.execute("DELETE FROM chunks WHERE last <= ?", (entries[-1].position,))
-                if entries:
+                        names.forget(connection, chain.from_iterable(map(self._to_forget, gone)), upto)
+                        connection.execute("DELETE FROM chunks WHERE last <= ?", (upto,))
+                if gone:
                     self._recent.clear()
                 give_back(self._writer, self.path)
-            total += len(entries)
+            total += sum(chunks.count(row[2]) for row in gone)
             if len(gone) < CUT_CHUNKS:
                 return total
+
+    def _to_forget(self, row: chunks.Row) -> Sequence[Entry]:
+        """What a chunk holds that goes; the names of a damaged one go with the next that are cut of their streams."""
+        try:
+            return Chunk(row).entries()
+        except OSError as error:
+            self._pass_over(error)
+            return ()
+
+    def _pass_over(self, damage: OSError) -> None:
+        if str(damage) != self.damage:
+            logger.error("event=log_damaged reason=%s", damage)
+        self.damage = str(damage)
 
     def size_bytes(self) -> int:
         with self._reader() as reader:
@@ -327,12 +349,6 @@ class SqliteLog:
             self._writer.close()
 
     # -- inside
-
-    def _entries_behind(self, position: int) -> Iterator[Entry]:
-        while rows := self._writer.execute(CHUNKS_BEHIND, (position, READ_CHUNKS)).fetchall():
-            for row in rows:
-                yield from Chunk(row).entries(position)
-            position = rows[-1][0]
 
     def _write_names(self, upto: int) -> None:
         """Where it fails they stay, here and for the next start in the log."""

@@ -1,6 +1,7 @@
 """How records stand in the file: chunks, names, and the way from the first layout to this one."""
 
 import sqlite3
+from array import array
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.log import chunks, log_file, names
 from adapters.log.sqlite_log import LogFault, SqliteLog
-from contract.records import Reading, Record, Telemetry, Tick, encode
+from contract.records import Entry, Reading, Record, Telemetry, Tick, encode
 
 DAY_MS = 86_400_000
 
@@ -115,6 +116,40 @@ def test_a_damaged_chunk_is_named_with_its_position_and_the_remedy(tmp_path: Pat
     log.close()
 
 
+def test_a_bit_that_the_disk_flips_is_damage_that_is_told_and_never_another_value() -> None:
+    ((last, at_ms, ends, packed),) = chunks.rows([encode(telemetry(n)) for n in range(1, 4)], 0, 7)
+    good = chunks.Chunk((last, at_ms, ends, packed)).entries()
+    told = 0
+    for bit in range(len(packed) * 8):
+        flipped = bytearray(packed)
+        flipped[bit // 8] ^= 1 << bit % 8
+        try:
+            assert chunks.Chunk((last, at_ms, ends, bytes(flipped))).entries() == good
+        except OSError:
+            told += 1
+    assert told > len(packed) * 8 * 0.9, "some bits of a frame's head say nothing"
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"\x81\xa1\xff", chunks.MAGIC])
+def test_a_damaged_chunk_is_passed_over_by_who_looks_back_and_cuts_and_told(tmp_path: Path, spoilt: bytes) -> None:
+    path = tmp_path / "log.db"
+    log = open_log(path)
+    for last in (2, 4, 6):
+        log.append([telemetry(last - 1), telemetry(last)], last)
+    log.append([Tick(listening=True)], 40 * DAY_MS)
+    log.consumed("store", log.last())
+    log.close()
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE chunks SET bodies = ? WHERE last IN (4, 6)", (spoilt,))
+    file.close()
+    log = open_log(path)
+    assert [seq for seq in range(1, 7) if log.reading("lamp-1", "9f3c01aa", seq) is not None] == [1, 2]
+    assert "chunk that ends at position 6 " in log.damage
+    assert log.cut(35 * DAY_MS) == 6
+    assert [entry.position for entry in log.read(0, 10)] == [7]
+    log.close()
+
+
 def table_of(records: Sequence[Record], before: int) -> sqlite3.Connection:
     recent = names.Recent()
     recent.add(records, before)
@@ -138,16 +173,33 @@ def test_messages_of_one_stream_share_a_row_as_far_as_a_look_reaches() -> None:
     database.close()
 
 
-@given(st.lists(st.lists(st.integers(1, 20_000), min_size=1, max_size=4, unique=True), max_size=80))
-def test_every_reading_is_found_by_its_name_in_memory_and_in_the_table(messages: list[list[int]]) -> None:
+@given(
+    st.lists(st.lists(st.integers(1, 200) | st.integers(1, 20_000), min_size=1, max_size=4, unique=True), max_size=80)
+)
+def test_a_name_is_looked_for_in_just_the_messages_that_brought_it_in_memory_and_in_the_table(
+    messages: list[list[int]],
+) -> None:
+    """However far the seqs of a message lie apart: what it passes over costs nothing to look for."""
     records: Sequence[Record] = [telemetry(*sorted(seqs)) for seqs in messages]
     recent = names.Recent()
     recent.add(records, before=100)
     database = table_of(records, before=100)
-    for position, seqs in enumerate(messages, 101):
-        for seq in seqs:
-            assert position in recent.positions("lamp-1", "9f3c01aa", seq)
-            assert position in set(names.positions(database, "lamp-1", "9f3c01aa", seq))
+    for seq in {seq + n for seqs in messages for seq in seqs for n in (-1, 0, 1)}:
+        brought = [position for position, seqs in enumerate(messages, 101) if seq in seqs]
+        assert recent.positions("lamp-1", "9f3c01aa", seq) == brought[::-1]
+        assert sorted(names.positions(database, "lamp-1", "9f3c01aa", seq)) == brought
+    database.close()
+
+
+def test_a_message_that_an_older_file_notes_from_its_first_seq_to_its_last_is_found() -> None:
+    database = table_of([telemetry(2)], before=10)
+    for position, first, last in ((11, 1, 3), (12, 4, 500_000)):
+        spots = array("Q", (first, last, position)).tobytes()
+        database.execute(names.INSERT, ("lamp-1", "9f3c01aa", first, position, last, spots))
+    assert list(names.positions(database, "lamp-1", "9f3c01aa", 3)) == [11]
+    assert list(names.positions(database, "lamp-1", "9f3c01aa", 500_000)) == [12]
+    names.forget(database, [Entry(12, 0, telemetry(4, 500_000))], 12)
+    assert database.execute("SELECT count(*) FROM names").fetchall() == [(0,)]
     database.close()
 
 

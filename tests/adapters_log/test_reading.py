@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.log import reading
+from adapters.log import chunks, reading
 from adapters.log.log_file import LogFault
 from adapters.log.reading import LogReader
 from adapters.log.sqlite_log import SqliteLog
@@ -22,15 +22,16 @@ def lamp(n: int) -> Telemetry:
 
 
 def turned_away(seq: int | None) -> Quarantined:
+    seqs = () if seq is None else (seq,)
     return Quarantined(topic="t", payload=b"%r" % seq, code="c", sentence="s", received_at_ms=0, device="lamp-1",
-                       stream="aa", seq=seq)  # fmt: skip
+                       stream="aa", seq=seq, seqs=seqs)  # fmt: skip
 
 
 def test_what_a_writer_has_appended_is_read_in_pages_while_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "PAGE", 7)
-    monkeypatch.setattr(reading, "READ_CHUNKS", 2)
+    monkeypatch.setattr(chunks, "READ_CHUNKS", 2)
     path = tmp_path / "log.db"
     with closing(SqliteLog(path, bytes_max=10**8, days_max=30)) as log:
         rows = [LedgerRow(device=f"lamp-{n:02}", stream=s, have=((1, n),), gone=()) for n in range(1, 20) for s in "ab"]

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from contract.kind import Value
 from contract.kind_file import load_kinds, read_kind
 from contract.records import Quality, Reading, Telemetry
-from ingest.credible import Credible
+from ingest.credible import CREDIBLE_MAX, Credible
 from tests.ingest.house import NOW_MS, STREAM, IngestHouse, device, telemetry
 
 KIND = """
@@ -112,6 +113,30 @@ def test_marks_are_the_same_whether_or_not_the_platform_was_started_in_between(
         thermometer.restart()
     assert thermometer.measure(1, temperature_c=21.0) == 0
     assert thermometer.qualities()[-2:] == [RATE, 0]
+
+
+RATED = KIND.replace("stuck_after: 1h, ", "")  # temperature_c and rain_um have a rate, nothing must move
+
+
+def test_it_looks_back_only_until_each_metric_was_credible_and_no_further_for_one_that_never_comes() -> None:
+    looked: list[int] = []
+    kept = {seq: Reading(seq, NOW_MS + seq * MINUTE, {"temperature_c": 20.0}) for seq in range(1, 300)}
+
+    def find(_device: str, _stream: str, seq: int) -> Reading:
+        looked.append(seq)
+        return kept[seq]
+
+    credible = Credible(read_kind("thermometer.yaml", RATED), find)
+    leap = [Reading(300, NOW_MS + 300 * MINUTE, {"temperature_c": 80.0, "rain_um": 9.0})]
+    assert credible.mark("t-1", STREAM, leap)[0].quality == RATE
+    assert len(looked) == CREDIBLE_MAX
+    kept[297] = msgspec.structs.replace(kept[297], values={"rain_um": 9.0})
+    kept[298] = msgspec.structs.replace(kept[298], values={"temperature_c": 80.0}, quality=RATE)
+    kept[299] = msgspec.structs.replace(kept[299], values={"door": 1.0})
+    looked.clear()
+    credible.forget()
+    assert credible.mark("t-1", STREAM, leap)[0].quality == RATE, "against 296: what is marked is compared with nothing"
+    assert looked == [299, 298, 297, 296]
 
 
 def test_readings_of_one_message_are_judged_one_after_the_other(thermometer: WeatherHouse) -> None:

@@ -1,6 +1,7 @@
 """What becomes of a batch: kept once, counted, answered; or nothing at all and again."""
 
 import json
+import sqlite3
 import threading
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from adapters.log.sqlite_log import SqliteLog
 from contract.ports import LogFull, Message
 from contract.records import Conflicted, Quality, Telemetry
+from ingest.credible import Credible
 from ingest.ledger import RANGES_MAX, STREAMS_MAX
 from tests.ingest.house import (
     NOW_MS,
@@ -462,6 +464,43 @@ def test_a_fault_of_ours_costs_one_message_and_its_bytes_are_kept(
     assert house.codes() == ["internal_error"]
     assert house.readings() == [("lamp-1", STREAM, 1)]
     assert house.books_balance()
+
+
+def test_a_reading_that_cannot_be_marked_for_a_fault_of_ours_is_kept_as_its_devices_own(
+    house: IngestHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the short way and on the long one."""
+
+    def fail(*_: object) -> None:
+        raise ValueError("a mistake of ours")
+
+    house.hear(telemetry(1), device="lamp-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Credible, "mark", fail)
+        for _ in range(2):
+            house.pipeline.process([message(telemetry(2), "lamp-1"), message(telemetry(7, oldest=1), "lamp-2")])
+            house.hear(telemetry(8, oldest=1), device="lamp-3")
+    assert house.readings() == [
+        ("lamp-1", STREAM, 1), ("lamp-1", STREAM, 2), ("lamp-2", STREAM, 7), ("lamp-3", STREAM, 8)
+    ]  # fmt: skip
+    assert (house.count("duplicate"), house.codes()) == (3, [])
+    assert house.books_balance()
+
+
+def test_a_damaged_chunk_of_the_log_costs_marks_and_nothing_that_comes(house: IngestHouse) -> None:
+    sent = telemetry(1, values={"temperature_c": 20.0})
+    house.hear(sent)
+    house.pipeline.checkpoint()
+    house.log.close()
+    with sqlite3.connect(house.path) as file:
+        file.execute("UPDATE chunks SET bodies = substr(bodies, 1, 12)")
+    file.close()
+    house.open()
+    house.hear(sent, telemetry(2, values={"temperature_c": 20.0}))
+    assert house.kept()["upto"] == 2
+    assert (house.count("accepted"), house.count("duplicate")) == (2, 1)
+    assert [entry.position for entry in house.log.read(1, 10)] == [2]
+    assert "the log is damaged: the chunk that ends at position 1 " in house.log.damage
 
 
 def test_a_stream_that_was_put_aside_since_is_answered_from_the_log(house: IngestHouse) -> None:

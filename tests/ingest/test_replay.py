@@ -330,3 +330,24 @@ def test_replays_in_any_order_store_the_first_content_of_every_name_that_reads_o
     assert waiting == sorted(first.keys() - expected.keys()), "every other name stands in exactly one row"
     assert house.books_balance()
     house.log.close()
+
+
+def test_a_replay_that_could_not_be_kept_judges_its_values_anew_the_next_time(
+    house: IngestHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = of(*(reading(seq, BAD_W, NOW_MS - 9000 + seq * 1000) for seq in (1, 2, 3)))
+    for one, degrees in zip(sent["readings"], (20.0, 80.0, 20.0), strict=True):
+        one["v"]["temperature_c"] = degrees
+    house.hear(sent)
+    house.restart(KINDS)
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.log, "append", refuse)
+        with pytest.raises(OSError, match="no space"):
+            replay(house)
+    replay(house)
+    [record] = [one for one in house.records() if isinstance(one, Telemetry)]
+    assert [bool(one.quality & Quality.RATE) for one in record.readings] == [False, True, False]

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from contract.ports import Log, Store
-from contract.records import Entry, Tick
+from contract.ports import Log, LogFull, Store
+from contract.records import TICK_MS, Entry, Tick
 from nabd import consumers
-from nabd.consumers import LiveFeeder, StoreWriter
+from nabd.consumers import LiveFeeder, StoreWriter, Ticker
 from tests.waiting import eventually, until
 
 
@@ -158,3 +158,54 @@ def test_a_writer_that_is_behind_writes_batch_after_batch_and_then_gathers_what_
     writer.stop()
     assert trickle.sizes[:3] == [2, 2, 2], "behind: at once"
     assert len(trickle.sizes) <= 6, "one entry more came with each batch, and did not keep it writing"
+
+
+class Ticked:
+    """A log whose `append` or `cut` raises what it has, as long as it has it."""
+
+    def __init__(self) -> None:
+        self.trouble: dict[str, Exception] = {}
+        self.ticks = self.cuts = 0
+
+    def append(self, records: Sequence[Tick], at_ms: int) -> None:
+        if "append" in self.trouble:
+            raise self.trouble["append"]
+        self.ticks += 1
+
+    def cut(self, now_ms: int, *, cramped: bool = False) -> None:
+        if "cut" in self.trouble:
+            raise self.trouble["cut"]
+        self.cuts += 1
+
+
+class JustBefore(Clock):
+    """A tick is due in a millisecond, always."""
+
+    def now_ms(self) -> int:
+        return TICK_MS - 1
+
+
+@pytest.mark.parametrize("error", [LogFull("full"), OSError("refused"), ValueError("ours")])
+def test_the_ticks_go_on_after_any_fault_of_appending_or_cutting_and_tell_it(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "CUT_EVERY_TICKS", 2)
+
+    async def story() -> None:
+        log = Ticked()
+        ticker = Ticker(cast(Log, log), JustBefore(), asyncio.Event())
+        running = asyncio.create_task(ticker.run())
+        log.trouble["cut"] = error
+        await until(lambda: log.ticks > 4, "ticks are written though nothing can be cut")
+        assert str(error) in ticker.fault
+        assert ticker.missed == 0
+        log.trouble = {"append": error}
+        await until(lambda: ticker.missed > 2, "what cannot be written is counted")
+        assert str(error) in ticker.fault
+        log.trouble = {}
+        await until(lambda: not ticker.fault, "the fault is over")
+        assert log.cuts > 0
+        assert not running.done()
+        running.cancel()
+
+    asyncio.run(story())

@@ -1,5 +1,6 @@
 """Before the log is full somebody is told, and a clock that jumps is named; the log's own time never goes back."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +9,9 @@ import pytest
 
 from adapters.log.sqlite_log import SqliteLog
 from contract.records import Tick
+from nabd import log_watch
 from nabd.log_watch import JUMP_TOLD_S, LogWatch
+from tests.waiting import until
 
 AT_MS = 1_795_457_855_000
 HOUR_MS = 3_600_000
@@ -79,6 +82,23 @@ def test_a_disk_smaller_than_the_bound_is_what_counts(
     log.consumed("store", 0)
     entry_bytes = log.size_bytes() / log.last()
     assert watch.full_in_s() == pytest.approx(40_960 / (100 * entry_bytes), rel=0.1)
+
+
+def test_a_log_that_cannot_be_measured_is_told_until_it_can(
+    log: SqliteLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_watch, "SAMPLE_S", 0.001)
+
+    async def story() -> None:
+        watch = LogWatch(log, Clock(), tmp_path, bytes_max=10_000_000)
+        with monkeypatch.context() as patch:
+            patch.setattr(log, "last", lambda: int("ours"))
+            running = asyncio.create_task(watch.run())
+            await until(lambda: watch.fault.startswith("ValueError: "), "the fault is told")
+        await until(lambda: not watch.fault, "it goes on")
+        running.cancel()
+
+    asyncio.run(story())
 
 
 def test_a_log_that_does_not_grow_is_never_full(log: SqliteLog, tmp_path: Path) -> None:

@@ -117,14 +117,17 @@ def test_all_that_the_store_lacks_is_recalled_from_the_log_over_its_holes_and_fa
 ) -> None:
     monkeypatch.setattr(recalling, "BATCH", 7)
     monkeypatch.setattr(recalling, "RETRY_S", 0.0)
+    told: list[str] = []
     with closing(SqliteLog(tmp_path / "log.db", bytes_max=10**8, days_max=30)) as log:
         log.append(records(20), AT_MS)
         log.consumed("store", 30)
         log.append(records(20), AT_MS)
         assert log.last() == 50
-        read, refusals = log.read, [OSError("not now"), OSError("not now")]
+        read = log.read
+        refusals: list[Exception] = [ValueError("ours"), OSError("not now")]
 
         def hardly(after: int, limit: int) -> Sequence[Entry]:
+            told.append(recall.fault)
             if refusals:
                 raise refusals.pop()
             return read(after, limit)
@@ -139,4 +142,5 @@ def test_all_that_the_store_lacks_is_recalled_from_the_log_over_its_holes_and_fa
         recall = Recall(log, Remembers(KINDS), 3, 48, now_s=lambda: 0.0)
         asyncio.run(recall.run())
         assert seen == [*range(48, 30, -1), *range(20, 3, -1)]
-        assert recall.left == 0
+        assert (recall.left, recall.fault) == (0, "")
+        assert told[:4] == ["", "not now", "ValueError: ours", ""]

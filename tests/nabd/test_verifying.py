@@ -84,6 +84,20 @@ def test_what_stands_in_the_quarantine_is_not_missing(data: Path) -> None:
     assert found["counts"]["quarantined"] == 5
 
 
+def test_a_row_excuses_every_seq_that_counts_as_had_by_it_and_a_conflict_none(data: Path) -> None:
+    """Three bad readings of one message are one row; other content of a kept name excuses no reading of that name."""
+    with cities.open_log(data) as log:
+        rows = {row.device: row for row in log.ledger()}
+        longer = msgspec.structs.replace(rows["lamp-1"], have=((1, 204),))
+        row = Quarantined(topic="t", payload=b"", code="out_of_range", sentence="s", received_at_ms=0,
+                          device="lamp-1", stream=cities.STREAM, seq=201, seqs=(201, 202, 203))  # fmt: skip
+        conflict = msgspec.structs.replace(row, code="conflict", seq=204, seqs=())
+        log.append([], 0, ledger=[longer], quarantine=[row, conflict])
+    found = report(data)
+    assert found["counts"]["quarantined"] == 3
+    assert [(fault["what"], fault["ranges"]) for fault in found["faults"]] == [("missing", [[204, 204]])]
+
+
 def test_what_is_past_its_time_and_aggregated_is_not_missing_and_what_is_not_is(
     data: Path, place: cities.Place | None
 ) -> None:
