@@ -126,6 +126,7 @@ whole_hours = asked(st.sampled_from([HOUR_MS, 6 * HOUR_MS, DAY_MS]), hours)
 
 
 @pytest.mark.parametrize("kind_of_store", STORES)
+@pytest.mark.timeout(600)  # forty lives of a store, on a machine that may be busy
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=readings, on_time=st.integers(0, 14), is_steady=st.booleans(), data=st.data())
 def test_steps_say_the_same_from_readings_from_aggregates_and_over_their_borders(
