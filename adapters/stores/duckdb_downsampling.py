@@ -2,8 +2,9 @@
 
 Theory of operation. A mark is a row of `marks`, written in the transaction of the readings that it is for, and known
 in memory, so that a reading in an hour that is marked already costs nothing. `downsample` takes hours out of memory
-while nobody writes; its transaction begins after that, and so sees all that they were marked for. In it the hours are
-made anew, their marks go, and those come whose increase follows from it. Whoever breaks off changes nothing.
+and begins its transaction while nobody writes: so that sees all that they were marked for, and no mark that came since.
+In it their marks go, the hours are made anew, and those are marked whose increase follows from it. Whoever breaks off
+changes nothing.
 
 `retired` says for each kind from when on raw readings and five minutes are there. Raw ones go by the hour, in order of
 time, while nobody writes, and only when no earlier hour is marked. Later than that a reading may still come, up to a
@@ -13,7 +14,7 @@ Where these are gone, it is added to the hour and goes.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import duckdb
 import pyarrow as pa
@@ -77,22 +78,26 @@ class DuckAggregates:
     # -- Aggregating
 
     def downsample(self, now_ms: int) -> Step | None:
-        with self._lock:
-            taken = self.marks.take(now_ms, self.raw_from_ms)
-        if taken is None:
-            return None
-        bounds_ms = taken.start_ms, taken.end_ms
+        taken = None
         try:
-            with self._transaction() as cursor:
-                cursor.execute(
-                    "DELETE FROM marks WHERE kind = ? AND hour_ms >= ? AND hour_ms < ?", [taken.kind, *bounds_ms]
-                )
+            with ExitStack() as stack:
+                with self._lock:
+                    taken = self.marks.take(now_ms, self.raw_from_ms)
+                    if taken is None:
+                        return None
+                    cursor = stack.enter_context(self._transaction())
+                    cursor.execute(  # it begins with this: a mark that is written from now on is none that goes
+                        "DELETE FROM marks WHERE kind = ? AND hour_ms >= ? AND hour_ms < ?",
+                        [taken.kind, taken.start_ms, taken.end_ms],
+                    )
+                bounds_ms = taken.start_ms, taken.end_ms
                 devices = None if taken.devices is None else sorted(taken.devices)
                 gone = _gone(cursor, taken.kind)
                 written, following = aggregate(cursor, self._kinds[taken.kind], bounds_ms, devices, gone)
                 self._mark(cursor, taken.kind, following)
         except BaseException:
-            self.marks.put_back(taken)
+            if taken is not None:
+                self.marks.put_back(taken)
             raise
         self.marks.add(taken.kind, following)
         self.marks.done()
