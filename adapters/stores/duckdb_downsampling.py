@@ -6,10 +6,10 @@ and begins its transaction while nobody writes: so that sees all that they were 
 In it their marks go, the hours are made anew, and those are marked whose increase follows from it. Whoever breaks off
 changes nothing.
 
-`retired` says for each kind from when on raw readings and five minutes are there. Raw ones go by the hour, in order of
-time, while nobody writes, and only when no earlier hour is marked. Later than that a reading may still come, up to a
-year late: it stays as long as the five minutes do, in which it counts, beside `known_…`, what they were without it.
-Where these are gone, it is added to the hour and goes.
+`retired` says for each kind from when on raw readings and five minutes are there: 0 until there was one to delete. Raw
+ones go by the hour, in order of time, while nobody writes, and only when no earlier hour is marked. Later than that a
+reading may still come, up to a year late: it stays as long as the five minutes do, in which it counts, beside
+`known_…`, what they were without it. Where these are gone, it is added to the hour and goes.
 """
 
 import threading
@@ -163,9 +163,9 @@ class DuckAggregates:
                 if first_ms is not None:
                     end_ms = min(end_ms, _hour(first_ms) + RETIRE_MS)
                     gone += _changed(cursor, f"DELETE FROM {raw} {where}", raw_from_ms, end_ms)
-                if end_ms > raw_from_ms:
-                    self._move(cursor, kind.name, end_ms)
-            self._raw_from_ms[kind.name] = max(raw_from_ms, end_ms)
+                    cursor.execute("UPDATE retired SET raw_from_ms = ? WHERE kind = ?", [end_ms, kind.name])
+            if gone:
+                self._raw_from_ms[kind.name] = end_ms
         with self._transaction() as cursor:
             gone += self._retire_aggregates(cursor, kind, now_ms)
         return gone
@@ -190,9 +190,6 @@ class DuckAggregates:
                         [end_ms, kind.name],
                     )
         return gone
-
-    def _move(self, cursor: Cursor, kind: str, raw_from_ms: int) -> None:
-        cursor.execute("UPDATE retired SET raw_from_ms = ? WHERE kind = ?", [raw_from_ms, kind])
 
     def _free(self) -> None:
         """Give deleted rows' room in the file to new ones. Readers in the midst of a question hold some of it back."""

@@ -6,11 +6,12 @@ while the hour must be aggregated and 0 when that is done. It is written after i
 moves. Whoever takes hours has them out of memory first, while nobody writes; they are written down as done only when
 no new mark came meanwhile.
 
-`nabd_retired` says of each kind from when on raw readings and five minutes are there, and up to when raw readings are
-just being deleted. A deletion that was broken off is finished before anything is written: what comes late for that
-time would be deleted with it. A late reading stays raw beside `street_light_known`, what the five minutes were
-without it, for as long as the five minutes do. Where five minutes are gone, too, nothing could make the hour anew:
-late readings are added to it, and its field `merged` names them in the same point, so that each is added once.
+`nabd_retired` says of each kind from when on raw readings and five minutes are there, 0 until there was one to delete,
+and up to when raw readings are just being deleted. A deletion that was broken off is finished before anything is
+written: what comes late for that time would be deleted with it. A late reading stays raw beside `street_light_known`,
+what the five minutes were without it, for as long as the five minutes do. Where five minutes are gone, too, nothing
+could make the hour anew: late readings are added to it, and its field `merged` names them in the same point, so that
+each is added once.
 """
 
 import threading
@@ -313,9 +314,9 @@ class InfluxAggregates:
                 self._write_gone(kind.name, end_ms)
                 self._delete_raw(kind.name, raw_ms, end_ms)
                 gone += (end_ms - _hour(first_ms)) // HOUR_MS
-            self._gone[kind.name] = Gone(end_ms, five_ms)
-            self._write_gone(kind.name)
-            self._is_open = True
+                self._gone[kind.name] = Gone(end_ms, five_ms)
+                self._write_gone(kind.name)
+                self._is_open = True
         five_ms = _hour(now_ms - kind.keep.five_minutes_ms)  # they go with the late readings that count in them
         five_ms = min(five_ms, self._gone[kind.name].raw_ms, self.marks.first_ms(kind.name) or five_ms)
         for source, field, end_ms in (

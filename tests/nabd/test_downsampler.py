@@ -1,4 +1,4 @@
-"""The downsampler goes on whatever happens, says how far it is, and retires what is old whatever there is to aggregate."""
+"""The downsampler goes on whatever happens, says how far it is, and retires what is old in between."""
 
 import logging
 from pathlib import Path
