@@ -97,6 +97,9 @@ class AggregateArchive(Protocol):
     def aggregates(self, kind: str, every_ms: int, before_ms: int) -> Iterator[Row]:
         """The aggregates of one width that begin before a moment."""
 
+    def counts(self, kind: str, before_ms: int) -> int:
+        """How many readings those hours count that begin before a moment."""
+
     def take_aggregates(self, kind: str, every_ms: int, rows: Sequence[Row]) -> None:
         """Store these in place of what was there."""
 

@@ -46,7 +46,7 @@ def run(data: Path, config: Path | None, source: str, target: str, since: str) -
             ]
             _copy_aggregates(stores[0], stores[1])
             copied = _copy(stores[0], stores[1], since_ms)
-            held = [store.held(since_ms, END_MS) for store in stores]
+            held = _held(stores[0], stores[1], since_ms)
         except StoreFault as fault:
             raise Refused(str(fault)) from None
     click.echo(f"{copied} readings copied")
@@ -81,12 +81,14 @@ def _copy_aggregates(source: "Copied", target: "Copied") -> None:
     """What is left of readings that are gone; all other aggregates are made anew where the platform runs.
 
     Before the readings, for once a target says that its own are gone up to a time, it takes none of that time twice.
-    Raises StoreFault, and Refused when the target holds readings of that time itself.
+    Raises StoreFault, and Refused when the target holds readings of that time itself, or has deleted its own.
     """
+    _count_the_late(source)
     for kind in load_kinds():
         gone = source.aggregates.gone(kind)
-        before_ms = gone.raw_ms
-        if before_ms <= target.aggregates.gone(kind).raw_ms:
+        before_ms, deleted_ms = gone.raw_ms, target.aggregates.gone(kind).raw_ms
+        if before_ms <= deleted_ms:
+            _expect_counted(source, target, kind, before_ms, deleted_ms)
             continue
         if target.held(0, before_ms)[kind]:
             raise Refused(
@@ -99,8 +101,47 @@ def _copy_aggregates(source: "Copied", target: "Copied") -> None:
             while batch := list(islice(found, BATCH)):
                 target.aggregates.take_aggregates(kind, every_ms, batch)
                 rows += len(batch)
+        lacking = source.aggregates.counts(kind, before_ms) - target.aggregates.counts(kind, before_ms)
+        if lacking > 0:
+            raise StoreFault(f"{kind}: aggregates of {lacking} readings are missing there: run it again")
         target.aggregates.take_gone(kind, gone)
         click.echo(f"{kind}: {rows} aggregates from before {_text(before_ms)}, where readings are gone, copied")
+
+
+def _count_the_late(source: "Copied") -> None:
+    """Late readings of a time that is gone are no history and are not copied: they go over in its aggregates."""
+    gone_ms = max(source.aggregates.gone(kind).raw_ms for kind in load_kinds())
+    while (oldest_ms := source.aggregates.behind(END_MS).oldest_ms) is not None and oldest_ms < gone_ms:
+        source.aggregates.downsample(END_MS)
+
+
+def _expect_counted(source: "Copied", target: "Copied", kind: str, before_ms: int, deleted_ms: int) -> None:
+    """Raises Refused when a target that takes no reading of before `deleted_ms` does not count the source's.
+
+    `before_ms`: up to when the source has them only as aggregates.
+    """
+    here = source.aggregates.counts(kind, before_ms)
+    if before_ms < deleted_ms:
+        here += source.held(before_ms, deleted_ms)[kind]
+    there = target.aggregates.counts(kind, deleted_ms)
+    if there < here:
+        raise Refused(
+            f"{kind}: the target has deleted readings from before {_text(deleted_ms)} and takes no more of that time; "
+            f"its aggregates count {there} readings and the source has {here}; copy into a new store"
+        )
+
+
+def _held(source: "Copied", target: "Copied", since_ms: int) -> list[Mapping[str, int]]:
+    """How many readings of each kind both have of the time of which neither has deleted any."""
+    from_ms = {
+        kind: max(since_ms, *(store.aggregates.gone(kind).raw_ms for store in (source, target)))
+        for kind in load_kinds()
+    }
+    found: list[Mapping[str, int]] = []
+    for store in (source, target):
+        held = {start_ms: store.held(start_ms, END_MS) for start_ms in sorted({*from_ms.values()})}
+        found.append({kind: held[start_ms][kind] for kind, start_ms in from_ms.items()})
+    return found
 
 
 def _days(span: tuple[int, int] | None, since_ms: int) -> Iterator[tuple[int, int]]:

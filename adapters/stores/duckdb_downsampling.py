@@ -19,6 +19,7 @@ from contextlib import ExitStack, closing, contextmanager
 import duckdb
 import pyarrow as pa
 
+from adapters.stores.aggregates import READINGS
 from adapters.stores.duckdb_aggregate_rows import KEY, Cursor, fetch, five, hours, insert, known, prepare
 from adapters.stores.duckdb_aggregates import aggregate
 from adapters.stores.duckdb_tables import NO_ROOM, sentence, table
@@ -123,6 +124,12 @@ class DuckAggregates:
     def aggregates(self, kind: str, every_ms: int, before_ms: int) -> Iterator[Row]:
         with self._faults("read"), closing(self._cursor()) as cursor:
             yield from fetch(cursor, self._kinds[kind], _table(kind, every_ms), "at_ms < ?", [before_ms])
+
+    def counts(self, kind: str, before_ms: int) -> int:
+        query = f"SELECT coalesce(sum({READINGS}), 0) FROM {hours(kind)} WHERE at_ms < ?"
+        with self._faults("read"), closing(self._cursor()) as cursor:
+            [(readings,)] = cursor.execute(query, [before_ms]).fetchall()
+        return int(readings)
 
     def take_aggregates(self, kind: str, every_ms: int, rows: Sequence[Row]) -> None:
         name = _table(kind, every_ms)

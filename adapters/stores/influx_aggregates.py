@@ -164,6 +164,12 @@ class InfluxAggregates:
         where = f"WHERE time >= {start_ns} AND time < {end_ns}"
         return self._of.fetch(self._kinds[kind], measurement(kind, every_ms), where)
 
+    def counts(self, kind: str, before_ms: int) -> int:
+        start_ns, end_ns = bounds_ns(0, before_ms)
+        source = name(measurement(kind, HOUR_MS))
+        query = f'SELECT sum("readings") FROM {source} WHERE time >= {start_ns} AND time < {end_ns}'
+        return int(sum(readings for _, readings in self._of.rows(query)))
+
     def take_aggregates(self, kind: str, every_ms: int, rows: Sequence[Row]) -> None:
         self._of_all.write(self._kinds[kind], measurement(kind, every_ms), rows)
 
