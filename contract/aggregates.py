@@ -90,7 +90,13 @@ class Aggregating(Protocol):
 
 
 class AggregateArchive(Protocol):
-    """The part of a store by which aggregates of readings that are gone move into another."""
+    """The part of a store by which aggregates of readings that are gone move into another.
+
+    The log may bring such readings again to whoever begins before a position that was reached already. They count in
+    aggregates: `Store.write` leaves out what was measured before `Gone.raw_ms`, up to position `counted_upto`.
+    """
+
+    counted_upto: int
 
     def gone(self, kind: str) -> Gone: ...
 
@@ -105,3 +111,6 @@ class AggregateArchive(Protocol):
 
     def take_gone(self, kind: str, gone: Gone) -> None:
         """From now on readings of this time are gone here, too, and its aggregates are the truth."""
+
+    def take_counted(self, upto: int) -> None:
+        """From now on the aggregates of what is gone count what the log has up to this position, if not to a later."""

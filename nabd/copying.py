@@ -18,6 +18,7 @@ from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS
 from contract.kind_file import load_kinds
 from contract.ports import Archive, StoreFault
 from nabd import settings
+from nabd.data_folder import known_format
 from nabd.fault import Refused
 from nabd.storing import open_influxdb
 
@@ -44,6 +45,9 @@ def run(data: Path, config: Path | None, source: str, target: str, since: str) -
                 stack.enter_context(closing(_open(name, data, config, is_source=number == 0)))
                 for number, name in enumerate((source, target))
             ]
+            _count_the_late(stores[0])
+            if _log_of(source, data) == _log_of(target, data):  # what was counted there comes again with the start
+                stores[1].aggregates.take_counted(max(stores[0].position(), stores[0].aggregates.counted_upto))
             _copy_aggregates(stores[0], stores[1])
             copied = _copy(stores[0], stores[1], since_ms)
             held = _held(stores[0], stores[1], since_ms)
@@ -83,7 +87,6 @@ def _copy_aggregates(source: "Copied", target: "Copied") -> None:
     Before the readings, for once a target says that its own are gone up to a time, it takes none of that time twice.
     Raises StoreFault, and Refused when the target holds readings of that time itself, or has deleted its own.
     """
-    _count_the_late(source)
     for kind in load_kinds():
         gone = source.aggregates.gone(kind)
         before_ms, deleted_ms = gone.raw_ms, target.aggregates.gone(kind).raw_ms
@@ -175,13 +178,22 @@ def _open(name: str, data: Path, config: Path | None, *, is_source: bool) -> "Du
     """Raises Refused, StoreFault."""
     kinds = load_kinds()
     if name == "influxdb":
-        return open_influxdb(settings.load(data, config, {}), data, kinds, log_id="")
+        return open_influxdb(settings.load(data, config, {}), data, kinds, log_id=_log_of(name, data))
     path = Path(name.removeprefix(DUCKDB))
     if not name.startswith(DUCKDB) or not str(path).strip("."):
         raise Refused(f"{name!r} is no store; write influxdb, or duckdb: and the path of a file")
     if is_source and not path.is_file():
         raise Refused(f"--from {name}: there is no file {path}; the readings of a data folder are DATA/store.duckdb")
     return DuckStore(path, kinds)
+
+
+def _log_of(store: str, data: Path) -> str:
+    """The name of the log that fills a store: the one in its folder, or of this city where there is none."""
+    beside = Path(store.removeprefix(DUCKDB)).parent if store.startswith(DUCKDB) else data
+    for folder in (beside, data):
+        if (folder / "format.json").is_file():
+            return known_format(folder).log_id
+    return ""
 
 
 def _since_ms(text: str) -> int:

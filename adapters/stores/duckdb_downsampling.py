@@ -43,6 +43,7 @@ class DuckAggregates:
         self._where, self._kinds, self._lock, self._cursor = where, kinds, lock, cursor
         self.marks = Marks()
         self._raw_from_ms: dict[str, int] = {}
+        self.counted_upto = 0  # of the log
         self._unfreed = 0  # steps since the file got the room back
 
     def open(self, cursor: Cursor) -> None:
@@ -52,6 +53,7 @@ class DuckAggregates:
             "CREATE TABLE IF NOT EXISTS retired "
             "(kind VARCHAR PRIMARY KEY, raw_from_ms BIGINT, five_minutes_from_ms BIGINT)"
         )
+        cursor.execute("CREATE TABLE IF NOT EXISTS counted (upto BIGINT)")
         for kind in self._kinds.values():
             prepare(cursor, kind)
         self.marks = Marks()
@@ -59,6 +61,7 @@ class DuckAggregates:
             if kind_name in self._kinds:
                 self.marks.add(kind_name, [(hour_ms, device)])
         self._raw_from_ms = dict(cursor.execute("SELECT kind, raw_from_ms FROM retired").fetchall())
+        [(self.counted_upto,)] = cursor.execute("SELECT coalesce(max(upto), 0) FROM counted").fetchall()
 
     def note(
         self, cursor: Cursor, kind: str, batch: pa.Table, span: tuple[int, int], now_ms: int
@@ -149,6 +152,11 @@ class DuckAggregates:
         with self._lock, self._transaction() as cursor:
             cursor.execute("UPDATE retired SET raw_from_ms = ?, five_minutes_from_ms = ? WHERE kind = ?", [*gone, kind])
         self._raw_from_ms[kind] = gone.raw_ms
+
+    def take_counted(self, upto: int) -> None:
+        with self._lock, self._transaction() as cursor:
+            cursor.execute("INSERT INTO counted VALUES (?)", [upto])
+        self.counted_upto = max(self.counted_upto, upto)
 
     # --
 

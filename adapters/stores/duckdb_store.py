@@ -43,7 +43,7 @@ from adapters.stores.duckdb_tables import (
     table,
     touches,
 )
-from adapters.stores.sifting import sift
+from adapters.stores.sifting import sift, uncounted
 from contract import full_disk
 from contract.kind import Kind, Kinds, Value
 from contract.losses import Loss
@@ -112,10 +112,11 @@ class DuckStore:
             if self._is_broken:
                 self._connection.close()
                 self._open()
-            news = [entry for entry in entries if entry.position > self._position]
+            news: Sequence[Entry] = [entry for entry in entries if entry.position > self._position]
             if not news:
                 return 0
             last = news[-1].position
+            news = uncounted(news, self.aggregates.counted_upto, self.aggregates.raw_from_ms)
             try:
                 batches = self._batches(_rows_of(news, stored_at_ms))
             except pa.ArrowException as error:

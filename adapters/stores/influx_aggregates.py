@@ -31,6 +31,7 @@ from contract.annals import NS_PER_MS, Point
 from contract.kind import DAY_MS, Kind, Kinds
 
 MARKS = "nabd_marks"
+COUNTED = "nabd_counted"
 RETIRED_AT_NS = 7_258_118_400_000_000_000  # the year 2200, as the position
 ROWS = 2_000  # gathered before they are written
 DEVICES = 100  # named in one question
@@ -44,14 +45,16 @@ class InfluxAggregates:
     """Implements contract.aggregates.Aggregating and AggregateArchive for InfluxStore."""
 
     def __init__(
-        self, link: InfluxLink, kinds: Kinds, lock: threading.Lock, deliver: Deliver, deliver_all: Deliver
+        self, link: InfluxLink, kinds: Kinds, log: str, lock: threading.Lock, deliver: Deliver, deliver_all: Deliver
     ) -> None:
-        """`lock`: whoever has it is the only one to write readings. `deliver` writes lines, but for those that the
-        bucket deletes as too old; `deliver_all` raises StoreFault for these."""
-        self._link, self._kinds, self._lock, self._deliver = link, kinds, lock, deliver
+        """`log` names the log whose readings are written. `lock`: whoever has it is the only one to write readings.
+        `deliver` writes lines, but for those that the bucket deletes as too old; `deliver_all` raises StoreFault for
+        these."""
+        self._link, self._kinds, self._log, self._lock, self._deliver = link, kinds, log, lock, deliver
         self._of, self._of_all = InfluxRows(link, deliver), InfluxRows(link, deliver_all)
         self.marks = Marks()
         self._gone: dict[str, Gone] = {}
+        self.counted_upto = 0  # of the log; 0 before `open`
         self._is_open = False
 
     def open(self) -> None:
@@ -73,6 +76,8 @@ class InfluxAggregates:
         for kind in self._kinds.keys() - gone.keys():
             self.mark(kind, [(hour_ms, EVERYONE) for hour_ms in self._hours_of(kind)])
             gone[kind] = Gone(0, 0)
+        counted = f'SELECT "position" FROM {name(COUNTED)} WHERE "log" = {text(tag_text(self._log))}'
+        self.counted_upto = max((int(position) for _, position in self._of.rows(counted)), default=0)
         self._gone = gone
         for kind in self._kinds:
             self._write_gone(kind)
@@ -178,6 +183,14 @@ class InfluxAggregates:
             self.open()
             self._gone[kind] = gone
             self._write_gone(kind)
+
+    def take_counted(self, upto: int) -> None:
+        with self._lock:
+            self.open()
+            self.counted_upto = max(self.counted_upto, upto)
+            fields = {"position": float(self.counted_upto)}
+            point = Point(measurement=COUNTED, tags={"log": self._log}, fields=fields, at_ns=RETIRED_AT_NS)
+            self._deliver([point_line(point)])
 
     def raw_from_ms(self, kind: str) -> int:
         """From when on raw readings are there; 0 before `open`."""

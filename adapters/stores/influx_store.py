@@ -18,7 +18,7 @@ from adapters.stores.influx_lines import Batch, LineMaker, WrongType, find, poin
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_reading import InfluxReader
 from adapters.stores.influx_refused import Refused, deliver
-from adapters.stores.sifting import sift
+from adapters.stores.sifting import sift, uncounted
 from contract.annals import Point, RefusedPoint
 from contract.kind import Kinds, Value
 from contract.losses import Loss
@@ -62,7 +62,7 @@ class InfluxStore:
         self._reader = InfluxReader(self.link, kinds)
         self._maker = LineMaker(kinds)
         self._write_lock = threading.Lock()
-        self.aggregates = InfluxAggregates(self.link, kinds, self._write_lock, self._deliver_kept, self._deliver)
+        self.aggregates = InfluxAggregates(self.link, kinds, log, self._write_lock, self._deliver_kept, self._deliver)
         self.passed_over = 0  # readings of kinds that are not loaded any more
 
     # -- writing
@@ -84,6 +84,7 @@ class InfluxStore:
             return 0
         with self._write_lock:
             self.aggregates.open()
+            entries = uncounted(entries, self.aggregates.counted_upto, self.aggregates.raw_from_ms)
             offered = self._maker.add(entries, stored_at_ms)
             try:
                 batches, refused = self._send()

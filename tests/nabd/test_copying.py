@@ -21,6 +21,7 @@ from nabd.cli import cli
 from stand.influxdb import InfluxServer
 from tests.adapters_stores.aggregating import aggregates, drain, retire
 from tests.adapters_stores.conftest import ask
+from tests.nabd import cities
 
 KINDS = load_kinds()
 DAY_MS = 86_400_000
@@ -267,6 +268,21 @@ def test_a_late_reading_of_a_time_that_is_gone_goes_over_in_its_aggregates(tmp_p
     with closing(DuckStore(tmp_path / "new.duckdb", SHORT)) as store:
         drain(store, OLD_MS)
         assert sum(float(row.cells["readings"]) for row in aggregates(store, SHORT["street_light"])[1]) == 21
+
+
+@pytest.mark.parametrize(("folder", "counts"), [("city", 20), ("other", 28)])
+def test_after_a_copy_the_log_brings_nothing_twice_and_another_log_is_no_repetition(
+    tmp_path: Path, folder: str, counts: int
+) -> None:
+    """The first twelve entries are eight readings of lamps, of a time that is gone."""
+    source = aged(cities.found(tmp_path / "city") / "store.duckdb", 1, 30)
+    target = cities.found(tmp_path / "other").parent / folder / "new.duckdb"
+    done = copy(tmp_path / "city", source, f"duckdb:{target}")
+    assert done.exit_code == 0, done.output
+    with closing(DuckStore(target, SHORT)) as store:
+        store.write(entries(1, 12), OLD_MS)
+        drain(store, OLD_MS)
+        assert store.aggregates.counts("street_light", 2**53) == counts
 
 
 def test_a_target_that_has_deleted_readings_of_its_own_is_refused(tmp_path: Path) -> None:
