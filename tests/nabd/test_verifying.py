@@ -178,6 +178,7 @@ def test_on_influxdb_what_is_missing_doubled_and_besides_is_named(
     assert f"missing: lamp-1 stream {cities.STREAM}: 10 readings, seq 101-110\n" in done.output
     assert f"doubled: lamp-1 stream {cities.STREAM}: 1 readings, seq 8\n" in done.output
     assert "unexpected: bin-1 stream aa: 1 readings, seq 3\n" in done.output
+    assert "nabd data rebuild makes what is missing right" in done.output, "it deletes nothing from a bucket"
 
 
 @pytest.mark.services
