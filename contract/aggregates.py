@@ -27,12 +27,19 @@ from contract.records import Quality
 
 FIVE_MINUTES_MS = 300_000
 HOUR_MS = 3_600_000
+FOREVER_MS = 2**53
+"""Later than any time there is."""
 SETTLE_MS = 120_000
 """An hour is aggregated so long after its end (city time): most of what is a little late is in it then."""
 
 MARKED = int(Quality.RATE | Quality.STUCK)
 """Readings whose values are doubtful: with one of these bits they count in an aggregate like all others,
 and once more under `marked`."""
+
+
+def hour_of(ms: int) -> int:
+    """The first millisecond of its hour."""
+    return ms - ms % HOUR_MS
 
 
 class Place(msgspec.Struct, frozen=True, order=True):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from adapters.stores.duckdb_store import DuckStore
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS
+from contract.aggregates import FIVE_MINUTES_MS, FOREVER_MS, HOUR_MS
 from contract.kind_file import load_kinds
 from contract.ports import Archive, StoreFault
 from nabd import settings
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 DAY_MS = 86_400_000
 BATCH = 5_000
-END_MS = 2**53
 DUCKDB = "duckdb:"
 """Before the path of a file."""
 
@@ -41,16 +40,16 @@ def run(data: Path, config: Path | None, source: str, target: str, since: str) -
     since_ms = _since_ms(since)
     with ExitStack() as stack:
         try:
-            stores = [
+            old, new = (
                 stack.enter_context(closing(_open(name, data, config, is_source=number == 0)))
                 for number, name in enumerate((source, target))
-            ]
-            _count_the_late(stores[0])
-            if _log_of(source, data) == _log_of(target, data):  # what was counted there comes again with the start
-                stores[1].aggregates.take_counted(max(stores[0].position(), stores[0].aggregates.counted_upto))
-            _copy_aggregates(stores[0], stores[1])
-            copied = _copy(stores[0], stores[1], since_ms)
-            held = _held(stores[0], stores[1], since_ms)
+            )
+            _count_the_late(old)
+            if _log_of(source, data) == _log_of(target, data):  # it brings again what the old store has counted
+                new.aggregates.take_counted(max(old.position(), old.aggregates.counted_upto))
+            _copy_aggregates(old, new)
+            copied = _copy(old, new, since_ms)
+            held = _held(old, new, since_ms)
         except StoreFault as fault:
             raise Refused(str(fault)) from None
     click.echo(f"{copied} readings copied")
@@ -60,7 +59,7 @@ def run(data: Path, config: Path | None, source: str, target: str, since: str) -
 def _copy(source: Archive, target: Archive, since_ms: int) -> int:
     """How many readings went over. Raises Refused when it stops in the midst, with what goes on from there."""
     copied, day = 0, ""
-    total = sum(source.held(since_ms, END_MS).values())
+    total = sum(source.held(since_ms, FOREVER_MS).values())
     with click.progressbar(length=total, label="copying", show_pos=True, width=30) as bar:
         try:
             for start_ms, end_ms in _days(source.span(), since_ms):
@@ -114,8 +113,8 @@ def _copy_aggregates(source: "Copied", target: "Copied") -> None:
 def _count_the_late(source: "Copied") -> None:
     """Late readings of a time that is gone are no history and are not copied: they go over in its aggregates."""
     gone_ms = max(source.aggregates.gone(kind).raw_ms for kind in load_kinds())
-    while (oldest_ms := source.aggregates.behind(END_MS).oldest_ms) is not None and oldest_ms < gone_ms:
-        source.aggregates.downsample(END_MS)
+    while (oldest_ms := source.aggregates.behind(FOREVER_MS).oldest_ms) is not None and oldest_ms < gone_ms:
+        source.aggregates.downsample(FOREVER_MS)
 
 
 def _expect_counted(source: "Copied", target: "Copied", kind: str, before_ms: int, deleted_ms: int) -> None:
@@ -142,7 +141,7 @@ def _held(source: "Copied", target: "Copied", since_ms: int) -> list[Mapping[str
     }
     found: list[Mapping[str, int]] = []
     for store in (source, target):
-        held = {start_ms: store.held(start_ms, END_MS) for start_ms in sorted({*from_ms.values()})}
+        held = {start_ms: store.held(start_ms, FOREVER_MS) for start_ms in sorted({*from_ms.values()})}
         found.append({kind: held[start_ms][kind] for kind, start_ms in from_ms.items()})
     return found
 

@@ -24,7 +24,7 @@ from adapters.log.sqlite_log import LogFault, SqliteLog
 from adapters.on_disk import to_disk
 from adapters.stores.duckdb_rebuild import adopt, fold_in, left_behind
 from adapters.stores.duckdb_store import DuckStore
-from contract.aggregates import Gone
+from contract.aggregates import FOREVER_MS, Gone
 from contract.kind import Kinds
 from contract.kind_file import load_kinds
 from contract.ports import LogFull, PutAway, StoreFault
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 BATCH = 20_000  # entries
 NEW = f"{STORE}.rebuild"
 ASIDE = f"{STORE}.before-rebuild"
-END_MS = 2**53
 
 
 def run(data: Path, config: Path | None, *, from_log_only: bool) -> None:
@@ -128,7 +127,7 @@ def _rebuild_file(data: Path, kinds: Kinds, log: SqliteLog, clock: CityClock, *,
                 _take_counted(store, *counted)
                 for entries in _batches(log):
                     store.write(entries, clock.now_ms(), _put_away_in(log, clock))
-                logged = store.held(0, END_MS)
+                logged = store.held(0, FOREVER_MS)
                 kept = _adopt(store, old) if old.exists() and not from_log_only else {}
                 passed_over = store.passed_over
             fold_in(new)

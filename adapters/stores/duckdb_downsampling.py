@@ -25,14 +25,13 @@ from adapters.stores.duckdb_aggregates import aggregate
 from adapters.stores.duckdb_tables import NO_ROOM, sentence, table
 from adapters.stores.marks import Marks
 from contract import full_disk
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, Behind, Gone, Row, Step
+from contract.aggregates import FIVE_MINUTES_MS, FOREVER_MS, HOUR_MS, Behind, Gone, Row, Step, hour_of
 from contract.kind import Kind, Kinds
 from contract.ports import StoreFault
 
 RETIRE_MS = 24 * HOUR_MS  # of one kind, in one step
 CHECKPOINT_STEPS = 50
 """So many steps of retiring may pass before the file gets the room back; also when there is nothing more to retire."""
-FOREVER_MS = 2**60
 
 
 class DuckAggregates:
@@ -167,7 +166,7 @@ class DuckAggregates:
     def _retire(self, kind: Kind, now_ms: int) -> int:
         """One step of each width, while nobody writes."""
         gone = 0
-        raw_from_ms, end_ms = self.raw_from_ms(kind.name), _hour(now_ms - kind.keep.raw_ms)
+        raw_from_ms, end_ms = self.raw_from_ms(kind.name), hour_of(now_ms - kind.keep.raw_ms)
         if raw_from_ms < end_ms:
             with self._transaction() as cursor:
                 end_ms = min(end_ms, self.exact_ms(kind.name))
@@ -176,7 +175,7 @@ class DuckAggregates:
                     f"SELECT min(measured_at_ms) FROM {raw} {where}", [raw_from_ms, end_ms]
                 ).fetchall()
                 if first_ms is not None:
-                    end_ms = min(end_ms, _hour(first_ms) + RETIRE_MS)
+                    end_ms = min(end_ms, hour_of(first_ms) + RETIRE_MS)
                     gone += _changed(cursor, f"DELETE FROM {raw} {where}", raw_from_ms, end_ms)
                     cursor.execute("UPDATE retired SET raw_from_ms = ? WHERE kind = ?", [end_ms, kind.name])
             if gone:
@@ -187,17 +186,17 @@ class DuckAggregates:
 
     def _retire_aggregates(self, cursor: Cursor, kind: Kind, now_ms: int) -> int:
         """Five minutes go with the late readings that count in them, and with none that is not yet in them."""
-        gone, five_ms = 0, _hour(now_ms - kind.keep.five_minutes_ms)
+        gone, five_ms = 0, hour_of(now_ms - kind.keep.five_minutes_ms)
         five_ms = min(five_ms, self.raw_from_ms(kind.name), self.marks.first_ms(kind.name) or five_ms)
         for name, column, end_ms in (
             (five(kind.name), "at_ms", five_ms),
             (known(kind.name), "at_ms", five_ms),
             (table(kind.name), "measured_at_ms", five_ms),  # late ones whose hour had gone
-            (hours(kind.name), "at_ms", _hour(now_ms - kind.keep.hours_ms)),
+            (hours(kind.name), "at_ms", hour_of(now_ms - kind.keep.hours_ms)),
         ):
             [(first_ms,)] = cursor.execute(f"SELECT min({column}) FROM {name}").fetchall()
             if first_ms is not None and first_ms < end_ms:
-                end_ms = min(end_ms, _hour(first_ms) + RETIRE_MS)
+                end_ms = min(end_ms, hour_of(first_ms) + RETIRE_MS)
                 gone += _changed(cursor, f"DELETE FROM {name} WHERE {column} < ?", end_ms)
                 if column == "at_ms" and name == five(kind.name):
                     cursor.execute(
@@ -245,10 +244,6 @@ def _gone(cursor: Cursor, kind: str) -> Gone:
 
 def _table(kind: str, every_ms: int) -> str:
     return five(kind) if every_ms == FIVE_MINUTES_MS else hours(kind)
-
-
-def _hour(ms: int) -> int:
-    return ms - ms % HOUR_MS
 
 
 def _changed(cursor: Cursor, statement: str, *arguments: int) -> int:

@@ -26,7 +26,7 @@ from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influxql import bounds_ns, name, text
 from adapters.stores.marks import EVERYONE, Marks, Stretch
 from adapters.stores.spans import Reach
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, Behind, Gone, Place, Row, Step
+from contract.aggregates import FIVE_MINUTES_MS, FOREVER_MS, HOUR_MS, Behind, Gone, Place, Row, Step, hour_of
 from contract.annals import NS_PER_MS, Point
 from contract.kind import DAY_MS, Kind, Kinds
 
@@ -36,7 +36,6 @@ RETIRED_AT_NS = 7_258_118_400_000_000_000  # the year 2200, as the position
 ROWS = 2_000  # gathered before they are written
 DEVICES = 100  # named in one question
 RETIRE_MS = DAY_MS  # of one kind, in one step
-FOREVER_MS = 2**60
 MERGED = "merged"  # of an hour: which late readings, that are still there, count in it
 LAST_MS = 9_000_000_000_000
 
@@ -88,7 +87,7 @@ class InfluxAggregates:
         first_ms = self._first(kind, "seq", 0, LAST_MS)
         if first_ms is None:
             return []
-        start_ns, end_ns = bounds_ns(_hour(first_ms), LAST_MS)
+        start_ns, end_ns = bounds_ns(hour_of(first_ms), LAST_MS)
         last = self._of.rows(f'SELECT last("seq") FROM {name(kind)} WHERE time >= {start_ns} AND time < {end_ns}')
         end_ns = max(at_ns for at_ns, _ in last) + 1
         where = f"WHERE time >= {start_ns} AND time < {end_ns} GROUP BY time(1h) fill(none)"
@@ -106,7 +105,7 @@ class InfluxAggregates:
         hours: dict[str, set[int]] = {}
         for line in lines:
             kind, at_ns = line.partition(",")[0], int(line.rpartition(" ")[2])
-            hours.setdefault(kind, set()).add(_hour(at_ns // NS_PER_MS))
+            hours.setdefault(kind, set()).add(hour_of(at_ns // NS_PER_MS))
         for kind in hours.keys() & self._kinds.keys():
             self.mark(kind, [(hour_ms, EVERYONE) for hour_ms in sorted(hours[kind])])
 
@@ -324,35 +323,35 @@ class InfluxAggregates:
 
     def _retire(self, kind: Kind, now_ms: int) -> int:
         raw_ms, five_ms = self._gone[kind.name]
-        gone, end_ms = 0, min(_hour(now_ms - kind.keep.raw_ms), self.marks.first_ms(kind.name, raw_ms) or FOREVER_MS)
+        gone, end_ms = 0, min(hour_of(now_ms - kind.keep.raw_ms), self.marks.first_ms(kind.name, raw_ms) or FOREVER_MS)
         if raw_ms < end_ms:
             first_ms = self._first(kind.name, "seq", raw_ms, end_ms)
             if first_ms is not None:
-                end_ms = min(end_ms, _hour(first_ms) + RETIRE_MS)
+                end_ms = min(end_ms, hour_of(first_ms) + RETIRE_MS)
                 self._is_open = False  # should this be broken off, `open` finishes it
                 self._write_gone(kind.name, end_ms)
                 self._delete_raw(kind.name, raw_ms, end_ms)
-                gone += (end_ms - _hour(first_ms)) // HOUR_MS
+                gone += (end_ms - hour_of(first_ms)) // HOUR_MS
                 self._gone[kind.name] = Gone(end_ms, five_ms)
                 self._write_gone(kind.name)
                 self._is_open = True
-        five_ms = _hour(now_ms - kind.keep.five_minutes_ms)  # they go with the late readings that count in them
+        five_ms = hour_of(now_ms - kind.keep.five_minutes_ms)  # they go with the late readings that count in them
         five_ms = min(five_ms, self._gone[kind.name].raw_ms, self.marks.first_ms(kind.name) or five_ms)
         for source, field, end_ms in (
             (measurement(kind.name, FIVE_MINUTES_MS), "readings", five_ms),
             (f"{kind.name}_known", "readings", five_ms),
             (kind.name, "seq", five_ms),  # late ones whose hour had gone
-            (measurement(kind.name, HOUR_MS), "readings", _hour(now_ms - kind.keep.hours_ms)),
+            (measurement(kind.name, HOUR_MS), "readings", hour_of(now_ms - kind.keep.hours_ms)),
         ):
             first_ms = self._first(source, field, 0, end_ms)
             if first_ms is not None:
-                end_ms = min(end_ms, _hour(first_ms) + RETIRE_MS)
+                end_ms = min(end_ms, hour_of(first_ms) + RETIRE_MS)
                 if source == measurement(kind.name, FIVE_MINUTES_MS):  # first: no hour is made from what is half gone
                     was = self._gone[kind.name]
                     self._gone[kind.name] = Gone(was.raw_ms, max(was.five_minutes_ms, end_ms))
                     self._write_gone(kind.name)
                 self._link.delete(source, *bounds_ns(0, end_ms))
-                gone += (end_ms - _hour(first_ms)) // HOUR_MS
+                gone += (end_ms - hour_of(first_ms)) // HOUR_MS
         return gone
 
     def _delete_raw(self, kind: str, start_ms: int, end_ms: int) -> None:
@@ -375,7 +374,3 @@ class InfluxAggregates:
 
 def _named(one: Measured) -> str:
     return f"{one.stream}.{one.seq}"
-
-
-def _hour(ms: int) -> int:
-    return ms - ms % HOUR_MS
