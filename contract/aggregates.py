@@ -27,12 +27,19 @@ from contract.records import Quality
 
 FIVE_MINUTES_MS = 300_000
 HOUR_MS = 3_600_000
+FOREVER_MS = 2**53
+"""Later than any time there is."""
 SETTLE_MS = 120_000
 """An hour is aggregated so long after its end (city time): most of what is a little late is in it then."""
 
 MARKED = int(Quality.RATE | Quality.STUCK)
 """Readings whose values are doubtful: with one of these bits they count in an aggregate like all others,
 and once more under `marked`."""
+
+
+def hour_of(ms: int) -> int:
+    """The first millisecond of its hour."""
+    return ms - ms % HOUR_MS
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
@@ -90,15 +97,27 @@ class Aggregating(Protocol):
 
 
 class AggregateArchive(Protocol):
-    """The part of a store by which aggregates of readings that are gone move into another."""
+    """The part of a store by which aggregates of readings that are gone move into another.
+
+    The log may bring such readings again to whoever begins before a position that was reached already. They count in
+    aggregates: `Store.write` leaves out what was measured before `Gone.raw_ms`, up to position `counted_upto`.
+    """
+
+    counted_upto: int
 
     def gone(self, kind: str) -> Gone: ...
 
     def aggregates(self, kind: str, every_ms: int, before_ms: int) -> Iterator[Row]:
         """The aggregates of one width that begin before a moment."""
 
+    def counts(self, kind: str, before_ms: int) -> int:
+        """How many readings those hours count that begin before a moment."""
+
     def take_aggregates(self, kind: str, every_ms: int, rows: Sequence[Row]) -> None:
         """Store these in place of what was there."""
 
     def take_gone(self, kind: str, gone: Gone) -> None:
         """From now on readings of this time are gone here, too, and its aggregates are the truth."""
+
+    def take_counted(self, upto: int) -> None:
+        """From now on the aggregates of what is gone count what the log has up to this position, if not to a later."""

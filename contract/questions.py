@@ -14,7 +14,7 @@ class Aggregate(StrEnum):
     MEAN = "mean"  # of a boolean the share of readings that said yes
     MIN = "min"
     MAX = "max"
-    LAST = "last"
+    LAST = "last"  # of one millisecond the one of the last device by name, and of that the highest seq
     COUNT = "count"  # of readings that have the metric
     INCREASE = "increase"  # the sum of a counter's differences, each where its later reading lies: contract.aggregates
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import click
 
 from adapters.stores.duckdb_store import DuckStore
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS
+from contract.aggregates import FIVE_MINUTES_MS, FOREVER_MS, HOUR_MS
 from contract.kind_file import load_kinds
 from contract.ports import Archive, StoreFault
 from nabd import settings
+from nabd.data_folder import known_format
 from nabd.fault import Refused
 from nabd.storing import open_influxdb
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 DAY_MS = 86_400_000
 BATCH = 5_000
-END_MS = 2**53
 DUCKDB = "duckdb:"
 """Before the path of a file."""
 
@@ -40,13 +40,16 @@ def run(data: Path, config: Path | None, source: str, target: str, since: str) -
     since_ms = _since_ms(since)
     with ExitStack() as stack:
         try:
-            stores = [
+            old, new = (
                 stack.enter_context(closing(_open(name, data, config, is_source=number == 0)))
                 for number, name in enumerate((source, target))
-            ]
-            _copy_aggregates(stores[0], stores[1])
-            copied = _copy(stores[0], stores[1], since_ms)
-            held = [store.held(since_ms, END_MS) for store in stores]
+            )
+            _count_the_late(old)
+            if _log_of(source, data) == _log_of(target, data):  # it brings again what the old store has counted
+                new.aggregates.take_counted(max(old.position(), old.aggregates.counted_upto))
+            _copy_aggregates(old, new)
+            copied = _copy(old, new, since_ms)
+            held = _held(old, new, since_ms)
         except StoreFault as fault:
             raise Refused(str(fault)) from None
     click.echo(f"{copied} readings copied")
@@ -56,7 +59,7 @@ def run(data: Path, config: Path | None, source: str, target: str, since: str) -
 def _copy(source: Archive, target: Archive, since_ms: int) -> int:
     """How many readings went over. Raises Refused when it stops in the midst, with what goes on from there."""
     copied, day = 0, ""
-    total = sum(source.held(since_ms, END_MS).values())
+    total = sum(source.held(since_ms, FOREVER_MS).values())
     with click.progressbar(length=total, label="copying", show_pos=True, width=30) as bar:
         try:
             for start_ms, end_ms in _days(source.span(), since_ms):
@@ -81,12 +84,13 @@ def _copy_aggregates(source: "Copied", target: "Copied") -> None:
     """What is left of readings that are gone; all other aggregates are made anew where the platform runs.
 
     Before the readings, for once a target says that its own are gone up to a time, it takes none of that time twice.
-    Raises StoreFault, and Refused when the target holds readings of that time itself.
+    Raises StoreFault, and Refused when the target holds readings of that time itself, or has deleted its own.
     """
     for kind in load_kinds():
         gone = source.aggregates.gone(kind)
-        before_ms = gone.raw_ms
-        if before_ms <= target.aggregates.gone(kind).raw_ms:
+        before_ms, deleted_ms = gone.raw_ms, target.aggregates.gone(kind).raw_ms
+        if before_ms <= deleted_ms:
+            _expect_counted(source, target, kind, before_ms, deleted_ms)
             continue
         if target.held(0, before_ms)[kind]:
             raise Refused(
@@ -99,8 +103,47 @@ def _copy_aggregates(source: "Copied", target: "Copied") -> None:
             while batch := list(islice(found, BATCH)):
                 target.aggregates.take_aggregates(kind, every_ms, batch)
                 rows += len(batch)
+        lacking = source.aggregates.counts(kind, before_ms) - target.aggregates.counts(kind, before_ms)
+        if lacking > 0:
+            raise StoreFault(f"{kind}: aggregates of {lacking} readings are missing there: run it again")
         target.aggregates.take_gone(kind, gone)
         click.echo(f"{kind}: {rows} aggregates from before {_text(before_ms)}, where readings are gone, copied")
+
+
+def _count_the_late(source: "Copied") -> None:
+    """Late readings of a time that is gone are no history and are not copied: they go over in its aggregates."""
+    gone_ms = max(source.aggregates.gone(kind).raw_ms for kind in load_kinds())
+    while (oldest_ms := source.aggregates.behind(FOREVER_MS).oldest_ms) is not None and oldest_ms < gone_ms:
+        source.aggregates.downsample(FOREVER_MS)
+
+
+def _expect_counted(source: "Copied", target: "Copied", kind: str, before_ms: int, deleted_ms: int) -> None:
+    """Raises Refused when a target that takes no reading of before `deleted_ms` does not count the source's.
+
+    `before_ms`: up to when the source has them only as aggregates.
+    """
+    here = source.aggregates.counts(kind, before_ms)
+    if before_ms < deleted_ms:
+        here += source.held(before_ms, deleted_ms)[kind]
+    there = target.aggregates.counts(kind, deleted_ms)
+    if there < here:
+        raise Refused(
+            f"{kind}: the target has deleted readings from before {_text(deleted_ms)} and takes no more of that time; "
+            f"its aggregates count {there} readings and the source has {here}; copy into a new store"
+        )
+
+
+def _held(source: "Copied", target: "Copied", since_ms: int) -> list[Mapping[str, int]]:
+    """How many readings of each kind both have of the time of which neither has deleted any."""
+    from_ms = {
+        kind: max(since_ms, *(store.aggregates.gone(kind).raw_ms for store in (source, target)))
+        for kind in load_kinds()
+    }
+    found: list[Mapping[str, int]] = []
+    for store in (source, target):
+        held = {start_ms: store.held(start_ms, FOREVER_MS) for start_ms in sorted({*from_ms.values()})}
+        found.append({kind: held[start_ms][kind] for kind, start_ms in from_ms.items()})
+    return found
 
 
 def _days(span: tuple[int, int] | None, since_ms: int) -> Iterator[tuple[int, int]]:
@@ -134,13 +177,22 @@ def _open(name: str, data: Path, config: Path | None, *, is_source: bool) -> "Du
     """Raises Refused, StoreFault."""
     kinds = load_kinds()
     if name == "influxdb":
-        return open_influxdb(settings.load(data, config, {}), data, kinds, log_id="")
+        return open_influxdb(settings.load(data, config, {}), data, kinds, log_id=_log_of(name, data))
     path = Path(name.removeprefix(DUCKDB))
     if not name.startswith(DUCKDB) or not str(path).strip("."):
         raise Refused(f"{name!r} is no store; write influxdb, or duckdb: and the path of a file")
     if is_source and not path.is_file():
         raise Refused(f"--from {name}: there is no file {path}; the readings of a data folder are DATA/store.duckdb")
     return DuckStore(path, kinds)
+
+
+def _log_of(store: str, data: Path) -> str:
+    """The name of the log that fills a store: the one in its folder, or of this city where there is none."""
+    beside = Path(store.removeprefix(DUCKDB)).parent if store.startswith(DUCKDB) else data
+    for folder in (beside, data):
+        if (folder / "format.json").is_file():
+            return known_format(folder).log_id
+    return ""
 
 
 def _since_ms(text: str) -> int:

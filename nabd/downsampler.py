@@ -68,10 +68,13 @@ class Downsampler:
         if step is not None:
             self.steps += 1
             self._tell()
-            return True
-        if self._is_long:
+        elif self._is_long:
             self._is_long = False
             logger.info("event=aggregated steps=%d", self.steps)
+        return self._retire() or step is not None
+
+    def _retire(self) -> bool:
+        """Whatever there is to aggregate: late readings may keep coming."""
         now_s = self._clock.monotonic_s()
         if now_s - self._retired_s < RETIRE_EVERY_S:
             return False

@@ -6,8 +6,8 @@ moment, the old store is as it was, and a file beside it is left that the next r
 the log is written again, which overwrites each point by itself; broken off, the platform goes on from where it was.
 
 Of a time whose raw readings the store has deleted as too old, the log may still have some. The store's aggregates count
-them already, and keep what they say: these are left out, up to the position that the store had. What the log has behind
-that position is late, and written like everything late.
+them already, and keep what they say: the store is told up to which position, durably, before anything is written, and
+leaves these out. What the log has behind that position is late, and written like everything late.
 """
 
 import os
@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from adapters.clock import CityClock
 from adapters.log.sqlite_log import LogFault, SqliteLog
 from adapters.on_disk import to_disk
 from adapters.stores.duckdb_rebuild import adopt, fold_in, left_behind
 from adapters.stores.duckdb_store import DuckStore
+from contract.aggregates import FOREVER_MS, Gone
 from contract.kind import Kinds
 from contract.kind_file import load_kinds
 from contract.ports import LogFull, PutAway, StoreFault
 from contract.quarantine import STORE_REFUSED, Quarantined
-from contract.records import Entry, Telemetry, Tick
+from contract.records import Entry
 from nabd import settings
 from nabd.backing_up import LOG, STORE, nobody_runs
 from nabd.data_folder import known_format, read_run, refuse_half_restored
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 BATCH = 20_000  # entries
 NEW = f"{STORE}.rebuild"
 ASIDE = f"{STORE}.before-rebuild"
-END_MS = 2**53
 
 
 def run(data: Path, config: Path | None, *, from_log_only: bool) -> None:
@@ -69,7 +68,7 @@ def run(data: Path, config: Path | None, *, from_log_only: bool) -> None:
             )
         else:
             with closing(open_influxdb(chosen, data, kinds, log_id=known.log_id)) as store:
-                _rewrite(store, kinds, log, clock)
+                _rewrite(store, log, clock)
 
 
 def _open_log(data: Path, chosen: Settings) -> SqliteLog:
@@ -102,24 +101,6 @@ def _batches(log: SqliteLog) -> Iterator[Sequence[Entry]]:
             entries = log.read(entries[-1].position, BATCH)
 
 
-def _uncounted(entries: Sequence[Entry], upto: int, raw_from_ms: Mapping[str, int]) -> list[Entry]:
-    """Entries without the readings that the store has counted and deleted: up to this position, of before these times.
-
-    An entry with nothing left stays as one that no store stores anything of: its position counts.
-    """
-    found = []
-    for entry in entries:
-        record = entry.record
-        if entry.position <= upto and isinstance(record, Telemetry) and (from_ms := raw_from_ms.get(record.kind, 0)):
-            readings = tuple(one for one in record.readings if one.measured_at_ms >= from_ms)
-            if len(readings) < len(record.readings):
-                left = msgspec.structs.replace(record, readings=readings) if readings else Tick(listening=False)
-                found.append(Entry(entry.position, entry.at_ms, left))
-                continue
-        found.append(entry)
-    return found
-
-
 def _put_away_in(log: SqliteLog, clock: CityClock) -> PutAway:
     """What a store can never hold goes where the platform puts it, once."""
 
@@ -137,15 +118,16 @@ def _rebuild_file(data: Path, kinds: Kinds, log: SqliteLog, clock: CityClock, *,
     if from_log_only and old.exists() and aside.exists():
         raise Refused(f"{aside}: is there from a rebuild before; move it away first")
     try:
-        counted: tuple[int, Mapping[str, int]] = (0, {})
+        counted: tuple[int, Mapping[str, Gone]] = (0, {})
         if old.exists() and not from_log_only:
             counted = _make_sound(old, kinds)
         _forget(new)
         try:
             with closing(DuckStore(new, kinds)) as store:
+                _take_counted(store, *counted)
                 for entries in _batches(log):
-                    store.write(_uncounted(entries, *counted), clock.now_ms(), _put_away_in(log, clock))
-                logged = store.held(0, END_MS)
+                    store.write(entries, clock.now_ms(), _put_away_in(log, clock))
+                logged = store.held(0, FOREVER_MS)
                 kept = _adopt(store, old) if old.exists() and not from_log_only else {}
                 passed_over = store.passed_over
             fold_in(new)
@@ -165,7 +147,7 @@ def _rebuild_file(data: Path, kinds: Kinds, log: SqliteLog, clock: CityClock, *,
         click.echo(f"{aside}: the store as it was; remove it when you need nothing of it")
 
 
-def _make_sound(old: Path, kinds: Kinds) -> tuple[int, Mapping[str, int]]:
+def _make_sound(old: Path, kinds: Kinds) -> tuple[int, Mapping[str, Gone]]:
     """Bring the old store to the present layout and to one file; as `left_behind`. Raises Refused."""
     try:
         counted = left_behind(old, kinds)
@@ -176,6 +158,12 @@ def _make_sound(old: Path, kinds: Kinds) -> tuple[int, Mapping[str, int]]:
             f"--from-log-only, which puts the old file aside as {ASIDE}"
         ) from None
     return counted
+
+
+def _take_counted(store: DuckStore, upto: int, gone: Mapping[str, Gone]) -> None:
+    store.aggregates.take_counted(upto)
+    for kind in gone:
+        store.aggregates.take_gone(kind, gone[kind])
 
 
 def _adopt(store: DuckStore, old: Path) -> dict[str, int]:
@@ -209,12 +197,12 @@ def _journal(path: Path) -> Path:
 # -- InfluxDB
 
 
-def _rewrite(store: "InfluxStore", kinds: Kinds, log: SqliteLog, clock: CityClock) -> None:
+def _rewrite(store: "InfluxStore", log: SqliteLog, clock: CityClock) -> None:
     written = 0
     try:
-        counted = store.position(), {kind: store.aggregates.gone(kind).raw_ms for kind in kinds}
+        store.aggregates.take_counted(store.position())
         for entries in _batches(log):
-            written += store.write(_uncounted(entries, *counted), clock.now_ms(), _put_away_in(log, clock))
+            written += store.write(entries, clock.now_ms(), _put_away_in(log, clock))
     except (StoreFault, LogFull, OSError) as fault:
         raise Refused(
             f"{fault}\n{written} readings were written again; run it once more, nothing is lost or doubled"

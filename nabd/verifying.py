@@ -63,7 +63,7 @@ def run(data: Path, config: Path | None, *, most: int, as_json: bool) -> int:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=1))
     else:
-        _tell(report)
+        _tell(report, "missing or doubled" if isinstance(store, DuckStore) else "missing")
     return 0 if report.good else 1
 
 
@@ -97,7 +97,8 @@ def _recount(store: "DuckStore | InfluxStore", held: Names, log: LogReader, cloc
     )
 
 
-def _tell(report: Report) -> None:
+def _tell(report: Report, mended: str) -> None:
+    """`mended`: what a rebuild mends; nothing is ever deleted from a bucket."""
     for line in shown(report.counts):
         click.echo(line)
     for fault in report.faults:
@@ -110,9 +111,7 @@ def _tell(report: Report) -> None:
         click.echo("the store holds every reading once")
         return
     totals = ", ".join(f"{report.counts[what]} {what}" for what in ("missing", "doubled", "unexpected"))
-    click.echo(
-        f"WRONG: {totals}; nabd data rebuild makes what is missing or doubled right, as far as the log goes back"
-    )
+    click.echo(f"WRONG: {totals}; nabd data rebuild makes what is {mended} right, as far as the log goes back")
 
 
 def _names(store: "DuckStore | InfluxStore", kinds: Kinds) -> Names:

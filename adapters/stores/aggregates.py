@@ -7,7 +7,7 @@ one asset, for a counter's differences are taken there: between a device's readi
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, MARKED, Place, Row
+from contract.aggregates import FIVE_MINUTES_MS, MARKED, Place, Row, hour_of
 from contract.kind import Kind, Metric, MetricType, Value
 
 READINGS, COUNT_MARKED = "readings", "marked"
@@ -95,7 +95,7 @@ def roll_up(kind: Kind, rows: Iterable[Row]) -> list[Row]:
     """Hours from five minutes, in order of place and time."""
     hours: dict[tuple[Place, int], Row] = {}
     for row in sorted(rows, key=lambda row: (row.place, row.at_ms)):
-        at_ms = row.at_ms - row.at_ms % HOUR_MS
+        at_ms = hour_of(row.at_ms)
         hour = hours.setdefault((row.place, at_ms), Row(place=row.place, at_ms=at_ms, cells={})).cells
         for name in (READINGS, COUNT_MARKED):
             _sum(hour, row.cells, name)

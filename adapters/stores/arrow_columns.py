@@ -1,14 +1,30 @@
 """The columns of readings that leave a store: names, types and units, the same whichever store they come from."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
-from adapters.stores.duckdb_tables import FIXED
 from contract.kind import Kind, Metric, MetricType
 from contract.ports import StoreFault
 from contract.records import Quality
 
+FIXED: tuple[tuple[str, str, Any], ...] = (
+    ("measured_at_ms", "BIGINT", pa.int64()),
+    ("received_at_ms", "BIGINT", pa.int64()),
+    ("stored_at_ms", "BIGINT", pa.int64()),
+    ("device", "VARCHAR", pa.string()),
+    ("asset", "VARCHAR", pa.string()),
+    ("stream", "VARCHAR", pa.string()),
+    ("seq", "BIGINT", pa.int64()),
+    ("boot", "BIGINT", pa.int64()),
+    ("quality", "INTEGER", pa.int32()),
+    ("commune", "VARCHAR", pa.string()),
+    ("zone", "VARCHAR", pa.string()),
+    ("group_name", "VARCHAR", pa.string()),
+    ("device_at_ms", "BIGINT", pa.int64()),
+)
+"""What a reading is, before what it measured: (column, type in DuckDB, type in Arrow). Times are Unix ms, UTC."""
 TIME = pa.timestamp("ms", tz="UTC")
 LOST = "of a metric that this kind no longer has"
 TYPES = {

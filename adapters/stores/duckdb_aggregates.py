@@ -11,7 +11,7 @@ import pyarrow as pa
 from adapters.stores.aggregates import COUNT_MARKED, READINGS, Befores, Measured, five_minutes, parts
 from adapters.stores.duckdb_aggregate_rows import PLACE, Cursor, fetch, five, hours, insert, known
 from adapters.stores.duckdb_tables import quoted, table
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, MARKED, Gone, Place, Row
+from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, MARKED, Gone, Place, Row, hour_of
 from contract.kind import DAY_MS, Kind, Metric, MetricType
 
 NEAR_MS = DAY_MS
@@ -245,7 +245,7 @@ def _followers(
         ).fetchall()
         done = []
         for device, asset, *found in rows:
-            marks |= {(at_ms - at_ms % HOUR_MS, device) for at_ms in found if at_ms is not None}
+            marks |= {(hour_of(at_ms), device) for at_ms in found if at_ms is not None}
             if None not in found:
                 done.append((device, asset))
         if done:

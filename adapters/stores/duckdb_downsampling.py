@@ -2,35 +2,36 @@
 
 Theory of operation. A mark is a row of `marks`, written in the transaction of the readings that it is for, and known
 in memory, so that a reading in an hour that is marked already costs nothing. `downsample` takes hours out of memory
-while nobody writes; its transaction begins after that, and so sees all that they were marked for. In it the hours are
-made anew, their marks go, and those come whose increase follows from it. Whoever breaks off changes nothing.
+and begins its transaction while nobody writes: so that sees all that they were marked for, and no mark that came since.
+In it their marks go, the hours are made anew, and those are marked whose increase follows from it. Whoever breaks off
+changes nothing.
 
-`retired` says for each kind from when on raw readings and five minutes are there. Raw ones go by the hour, in order of
-time, while nobody writes, and only when no earlier hour is marked. Later than that a reading may still come, up to a
-year late: it stays as long as the five minutes do, in which it counts, beside `known_…`, what they were without it.
-Where these are gone, it is added to the hour and goes.
+`retired` says for each kind from when on raw readings and five minutes are there: 0 until there was one to delete. Raw
+ones go by the hour, in order of time, while nobody writes, and only when no earlier hour is marked. Later than that a
+reading may still come, up to a year late: it stays as long as the five minutes do, in which it counts, beside
+`known_…`, what they were without it. Where these are gone, it is added to the hour and goes.
 """
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import duckdb
 import pyarrow as pa
 
+from adapters.stores.aggregates import READINGS
 from adapters.stores.duckdb_aggregate_rows import KEY, Cursor, fetch, five, hours, insert, known, prepare
 from adapters.stores.duckdb_aggregates import aggregate
 from adapters.stores.duckdb_tables import NO_ROOM, sentence, table
 from adapters.stores.marks import Marks
 from contract import full_disk
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, Behind, Gone, Row, Step
+from contract.aggregates import FIVE_MINUTES_MS, FOREVER_MS, HOUR_MS, Behind, Gone, Row, Step, hour_of
 from contract.kind import Kind, Kinds
 from contract.ports import StoreFault
 
 RETIRE_MS = 24 * HOUR_MS  # of one kind, in one step
 CHECKPOINT_STEPS = 50
 """So many steps of retiring may pass before the file gets the room back; also when there is nothing more to retire."""
-FOREVER_MS = 2**60
 
 
 class DuckAggregates:
@@ -41,6 +42,7 @@ class DuckAggregates:
         self._where, self._kinds, self._lock, self._cursor = where, kinds, lock, cursor
         self.marks = Marks()
         self._raw_from_ms: dict[str, int] = {}
+        self.counted_upto = 0  # of the log
         self._unfreed = 0  # steps since the file got the room back
 
     def open(self, cursor: Cursor) -> None:
@@ -50,6 +52,7 @@ class DuckAggregates:
             "CREATE TABLE IF NOT EXISTS retired "
             "(kind VARCHAR PRIMARY KEY, raw_from_ms BIGINT, five_minutes_from_ms BIGINT)"
         )
+        cursor.execute("CREATE TABLE IF NOT EXISTS counted (upto BIGINT)")
         for kind in self._kinds.values():
             prepare(cursor, kind)
         self.marks = Marks()
@@ -57,6 +60,7 @@ class DuckAggregates:
             if kind_name in self._kinds:
                 self.marks.add(kind_name, [(hour_ms, device)])
         self._raw_from_ms = dict(cursor.execute("SELECT kind, raw_from_ms FROM retired").fetchall())
+        [(self.counted_upto,)] = cursor.execute("SELECT coalesce(max(upto), 0) FROM counted").fetchall()
 
     def note(
         self, cursor: Cursor, kind: str, batch: pa.Table, span: tuple[int, int], now_ms: int
@@ -77,22 +81,26 @@ class DuckAggregates:
     # -- Aggregating
 
     def downsample(self, now_ms: int) -> Step | None:
-        with self._lock:
-            taken = self.marks.take(now_ms, self.raw_from_ms)
-        if taken is None:
-            return None
-        bounds_ms = taken.start_ms, taken.end_ms
+        taken = None
         try:
-            with self._transaction() as cursor:
-                cursor.execute(
-                    "DELETE FROM marks WHERE kind = ? AND hour_ms >= ? AND hour_ms < ?", [taken.kind, *bounds_ms]
-                )
+            with ExitStack() as stack:
+                with self._lock:
+                    taken = self.marks.take(now_ms, self.raw_from_ms)
+                    if taken is None:
+                        return None
+                    cursor = stack.enter_context(self._transaction())
+                    cursor.execute(  # it begins with this: a mark that is written from now on is none that goes
+                        "DELETE FROM marks WHERE kind = ? AND hour_ms >= ? AND hour_ms < ?",
+                        [taken.kind, taken.start_ms, taken.end_ms],
+                    )
+                bounds_ms = taken.start_ms, taken.end_ms
                 devices = None if taken.devices is None else sorted(taken.devices)
                 gone = _gone(cursor, taken.kind)
                 written, following = aggregate(cursor, self._kinds[taken.kind], bounds_ms, devices, gone)
                 self._mark(cursor, taken.kind, following)
         except BaseException:
-            self.marks.put_back(taken)
+            if taken is not None:
+                self.marks.put_back(taken)
             raise
         self.marks.add(taken.kind, following)
         self.marks.done()
@@ -119,6 +127,12 @@ class DuckAggregates:
         with self._faults("read"), closing(self._cursor()) as cursor:
             yield from fetch(cursor, self._kinds[kind], _table(kind, every_ms), "at_ms < ?", [before_ms])
 
+    def counts(self, kind: str, before_ms: int) -> int:
+        query = f"SELECT coalesce(sum({READINGS}), 0) FROM {hours(kind)} WHERE at_ms < ?"
+        with self._faults("read"), closing(self._cursor()) as cursor:
+            [(readings,)] = cursor.execute(query, [before_ms]).fetchall()
+        return int(readings)
+
     def take_aggregates(self, kind: str, every_ms: int, rows: Sequence[Row]) -> None:
         name = _table(kind, every_ms)
         with self._lock, self._transaction() as cursor:
@@ -138,6 +152,11 @@ class DuckAggregates:
             cursor.execute("UPDATE retired SET raw_from_ms = ?, five_minutes_from_ms = ? WHERE kind = ?", [*gone, kind])
         self._raw_from_ms[kind] = gone.raw_ms
 
+    def take_counted(self, upto: int) -> None:
+        with self._lock, self._transaction() as cursor:
+            cursor.execute("INSERT INTO counted VALUES (?)", [upto])
+        self.counted_upto = max(self.counted_upto, upto)
+
     # --
 
     def raw_from_ms(self, kind: str) -> int:
@@ -147,7 +166,7 @@ class DuckAggregates:
     def _retire(self, kind: Kind, now_ms: int) -> int:
         """One step of each width, while nobody writes."""
         gone = 0
-        raw_from_ms, end_ms = self.raw_from_ms(kind.name), _hour(now_ms - kind.keep.raw_ms)
+        raw_from_ms, end_ms = self.raw_from_ms(kind.name), hour_of(now_ms - kind.keep.raw_ms)
         if raw_from_ms < end_ms:
             with self._transaction() as cursor:
                 end_ms = min(end_ms, self.exact_ms(kind.name))
@@ -156,28 +175,28 @@ class DuckAggregates:
                     f"SELECT min(measured_at_ms) FROM {raw} {where}", [raw_from_ms, end_ms]
                 ).fetchall()
                 if first_ms is not None:
-                    end_ms = min(end_ms, _hour(first_ms) + RETIRE_MS)
+                    end_ms = min(end_ms, hour_of(first_ms) + RETIRE_MS)
                     gone += _changed(cursor, f"DELETE FROM {raw} {where}", raw_from_ms, end_ms)
-                if end_ms > raw_from_ms:
-                    self._move(cursor, kind.name, end_ms)
-            self._raw_from_ms[kind.name] = max(raw_from_ms, end_ms)
+                    cursor.execute("UPDATE retired SET raw_from_ms = ? WHERE kind = ?", [end_ms, kind.name])
+            if gone:
+                self._raw_from_ms[kind.name] = end_ms
         with self._transaction() as cursor:
             gone += self._retire_aggregates(cursor, kind, now_ms)
         return gone
 
     def _retire_aggregates(self, cursor: Cursor, kind: Kind, now_ms: int) -> int:
         """Five minutes go with the late readings that count in them, and with none that is not yet in them."""
-        gone, five_ms = 0, _hour(now_ms - kind.keep.five_minutes_ms)
+        gone, five_ms = 0, hour_of(now_ms - kind.keep.five_minutes_ms)
         five_ms = min(five_ms, self.raw_from_ms(kind.name), self.marks.first_ms(kind.name) or five_ms)
         for name, column, end_ms in (
             (five(kind.name), "at_ms", five_ms),
             (known(kind.name), "at_ms", five_ms),
             (table(kind.name), "measured_at_ms", five_ms),  # late ones whose hour had gone
-            (hours(kind.name), "at_ms", _hour(now_ms - kind.keep.hours_ms)),
+            (hours(kind.name), "at_ms", hour_of(now_ms - kind.keep.hours_ms)),
         ):
             [(first_ms,)] = cursor.execute(f"SELECT min({column}) FROM {name}").fetchall()
             if first_ms is not None and first_ms < end_ms:
-                end_ms = min(end_ms, _hour(first_ms) + RETIRE_MS)
+                end_ms = min(end_ms, hour_of(first_ms) + RETIRE_MS)
                 gone += _changed(cursor, f"DELETE FROM {name} WHERE {column} < ?", end_ms)
                 if column == "at_ms" and name == five(kind.name):
                     cursor.execute(
@@ -185,9 +204,6 @@ class DuckAggregates:
                         [end_ms, kind.name],
                     )
         return gone
-
-    def _move(self, cursor: Cursor, kind: str, raw_from_ms: int) -> None:
-        cursor.execute("UPDATE retired SET raw_from_ms = ? WHERE kind = ?", [raw_from_ms, kind])
 
     def _free(self) -> None:
         """Give deleted rows' room in the file to new ones. Readers in the midst of a question hold some of it back."""
@@ -228,10 +244,6 @@ def _gone(cursor: Cursor, kind: str) -> Gone:
 
 def _table(kind: str, every_ms: int) -> str:
     return five(kind) if every_ms == FIVE_MINUTES_MS else hours(kind)
-
-
-def _hour(ms: int) -> int:
-    return ms - ms % HOUR_MS
 
 
 def _changed(cursor: Cursor, statement: str, *arguments: int) -> int:

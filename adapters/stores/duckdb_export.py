@@ -5,10 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from adapters.stores.arrow_columns import metrics_of, schema, typed
+from adapters.stores.arrow_columns import FIXED, metrics_of, schema, typed
 from adapters.stores.duckdb_asking import arrow
 from adapters.stores.duckdb_store import DuckStore
-from adapters.stores.duckdb_tables import FIXED, quoted, table
+from adapters.stores.duckdb_tables import quoted, table
 from adapters.stores.slices import in_slices
 from contract.extracts import Wanted
 from contract.kind import Kinds

@@ -6,7 +6,8 @@ from typing import Any
 
 import duckdb
 
-from adapters.stores.duckdb_tables import FIXED, PREFIX, quoted, sentence, stored_readings, table
+from adapters.stores.arrow_columns import FIXED
+from adapters.stores.duckdb_tables import PREFIX, quoted, sentence, stored_readings, table
 from adapters.stores.duckdb_telling import Telling
 from adapters.stores.spans import Reach
 from contract.kind import Kinds, Value

@@ -9,8 +9,8 @@ what is not understood must not be left behind in silence.
 Aggregates come along as they are, with what `retired` says: what they are made of may be gone. The new file has marked
 every hour that the log wrote in, and the old one brings its own marks; besides, those hours are marked of which the old
 one had readings doubled, or at another time than the new one: all these are made anew. Where raw readings are gone
-nothing can be, and aggregates are the truth there: whoever fills the new file leaves out what the old one has counted
-in them (see `left_behind`).
+nothing can be, and aggregates are the truth there: the new file is told what the old one has counted in them before it
+is filled (see `left_behind`), and leaves that out.
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ import duckdb
 from adapters.stores.duckdb_asking import arrow, change
 from adapters.stores.duckdb_store import CONFIG, DuckStore
 from adapters.stores.duckdb_tables import PREFIX, quoted
-from contract.aggregates import HOUR_MS
+from contract.aggregates import HOUR_MS, Gone
 from contract.kind import Kinds
 from contract.ports import StoreFault
 
 OLD = "nabd_old"
 PART_ROWS = 2_000_000  # of the old table, whose names are compared at one time
-OWN = {"position", "copied", "lost", "marks", "retired"}
+OWN = {"position", "copied", "lost", "marks", "retired", "counted"}
 AGGREGATES = ("five_minutes_", "hours_", "known_")
 """What the names of their tables begin with, before a kind's."""
 
@@ -45,13 +45,11 @@ def fold_in(path: Path) -> None:
         raise StoreFault(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
 
 
-def left_behind(path: Path, kinds: Kinds) -> tuple[int, dict[str, int]]:
-    """(the position up to which a closed store has the log, kind → from when on it has raw readings).
-
-    What the log has up to this position of the time before is counted in aggregates. Raises StoreFault.
-    """
+def left_behind(path: Path, kinds: Kinds) -> tuple[int, dict[str, Gone]]:
+    """(the position up to which a closed store counts the log, kind → what is gone of it). Raises StoreFault."""
     with closing(DuckStore(path, kinds)) as store:
-        return store.position(), {kind: store.aggregates.gone(kind).raw_ms for kind in kinds}
+        upto = max(store.position(), store.aggregates.counted_upto)
+        return upto, {kind: store.aggregates.gone(kind) for kind in kinds}
 
 
 def adopt(new: DuckStore, old: Path) -> Iterator[tuple[str, int, int]]:

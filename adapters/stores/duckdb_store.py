@@ -22,10 +22,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from adapters.stores.arrow_columns import FIXED
 from adapters.stores.duckdb_downsampling import DuckAggregates
 from adapters.stores.duckdb_reading import DuckReader
 from adapters.stores.duckdb_tables import (
-    FIXED,
     LATER,
     LOST,
     NO_ROOM,
@@ -43,8 +43,9 @@ from adapters.stores.duckdb_tables import (
     table,
     touches,
 )
-from adapters.stores.sifting import sift
+from adapters.stores.sifting import sift, uncounted
 from contract import full_disk
+from contract.aggregates import FOREVER_MS
 from contract.kind import Kind, Kinds, Value
 from contract.losses import Loss
 from contract.ports import PutAway, StoredReading, StoreFault
@@ -59,7 +60,6 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": THREADS,
     "autoinstall_known_extensions": False,  # nothing is fetched from the internet
 }
-COPIED_MS = 2**53  # history that is copied in is over, whenever that is
 COPY = "nabd_copy"  # the name of a copy while it is made
 
 
@@ -104,7 +104,7 @@ class DuckStore:
 
     def keep_loss(self, loss: Loss | None) -> None:
         with self._write_lock:
-            self._insert({}, None, COPIED_MS, loss=(loss,))
+            self._insert({}, None, FOREVER_MS, loss=(loss,))
 
     def write(self, entries: Sequence[Entry], stored_at_ms: int, put_away: PutAway | None = None) -> int:
         """Only a value of another type than its column is put away."""
@@ -112,10 +112,11 @@ class DuckStore:
             if self._is_broken:
                 self._connection.close()
                 self._open()
-            news = [entry for entry in entries if entry.position > self._position]
+            news: Sequence[Entry] = [entry for entry in entries if entry.position > self._position]
             if not news:
                 return 0
             last = news[-1].position
+            news = uncounted(news, self.aggregates.counted_upto, self.aggregates.raw_from_ms)
             try:
                 batches = self._batches(_rows_of(news, stored_at_ms))
             except pa.ArrowException as error:
@@ -225,7 +226,7 @@ class DuckStore:
                 batches = self._batches((one.received_at_ms, one.stored_at_ms, one.record) for one in readings)
             except (pa.ArrowException, duckdb.Error) as error:
                 raise StoreFault(f"{self.path}: cannot take these readings ({sentence(error)})") from None
-            return self._insert(batches, None, COPIED_MS, copied=True)
+            return self._insert(batches, None, FOREVER_MS, copied=True)  # it is over, whenever that was
 
     def _is_gone(self, record: Telemetry) -> bool:
         return record.readings[0].measured_at_ms < self.aggregates.raw_from_ms(record.kind)

@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from adapters.stores.arrow_columns import FIXED
 from contract import full_disk
 from contract.kind import Metric, MetricType, Value
 from contract.losses import Loss
@@ -17,22 +18,6 @@ from contract.records import Reading, Telemetry
 PREFIX = "readings_"
 NO_ROOM = "No space left on device"  # as DuckDB hands on what the system says
 
-# What a reading is, before what it measured. `time` words are Unix ms, UTC.
-FIXED: tuple[tuple[str, str, Any], ...] = (
-    ("measured_at_ms", "BIGINT", pa.int64()),
-    ("received_at_ms", "BIGINT", pa.int64()),
-    ("stored_at_ms", "BIGINT", pa.int64()),
-    ("device", "VARCHAR", pa.string()),
-    ("asset", "VARCHAR", pa.string()),
-    ("stream", "VARCHAR", pa.string()),
-    ("seq", "BIGINT", pa.int64()),
-    ("boot", "BIGINT", pa.int64()),
-    ("quality", "INTEGER", pa.int32()),
-    ("commune", "VARCHAR", pa.string()),
-    ("zone", "VARCHAR", pa.string()),
-    ("group_name", "VARCHAR", pa.string()),
-    ("device_at_ms", "BIGINT", pa.int64()),
-)
 LOST = "CREATE TABLE IF NOT EXISTS lost (first BIGINT NOT NULL, last BIGINT NOT NULL)"
 """No row, or the one loss that nobody has accepted."""
 LATER = {  # columns that older files lack, with what they are then

@@ -93,7 +93,7 @@ class Telling:
         return f"at_ms AS moment, {value} AS value, '' AS stream, 0 AS seq"
 
     def _of_raw(self, way: Aggregate) -> str:
-        column, order = quoted(self._metric.name), "(measured_at_ms, seq, stream)"
+        column, order = quoted(self._metric.name), "(measured_at_ms, device, seq, stream)"
         return {
             Aggregate.MEAN: f"sum({column}) AS total, count({column}) AS value",
             Aggregate.MIN: f"min({column}) AS value",
@@ -105,7 +105,7 @@ class Telling:
 
     def _of_buckets(self, way: Aggregate) -> str:
         cell = self._cell
-        order = f"({cell('last_ms')}, 0, '')"  # of one millisecond, whatever is raw comes later
+        order = f"({cell('last_ms')}, device, 0, '')"
         return {
             Aggregate.MEAN: f"sum({cell('sum')}) AS total, sum({cell('count')}) AS value",
             Aggregate.MIN: f"min({cell('min')}) AS value",

@@ -6,11 +6,12 @@ while the hour must be aggregated and 0 when that is done. It is written after i
 moves. Whoever takes hours has them out of memory first, while nobody writes; they are written down as done only when
 no new mark came meanwhile.
 
-`nabd_retired` says of each kind from when on raw readings and five minutes are there, and up to when raw readings are
-just being deleted. A deletion that was broken off is finished before anything is written: what comes late for that
-time would be deleted with it. A late reading stays raw beside `street_light_known`, what the five minutes were
-without it, for as long as the five minutes do. Where five minutes are gone, too, nothing could make the hour anew:
-late readings are added to it, and its field `merged` names them in the same point, so that each is added once.
+`nabd_retired` says of each kind from when on raw readings and five minutes are there, 0 until there was one to delete,
+and up to when raw readings are just being deleted. A deletion that was broken off is finished before anything is
+written: what comes late for that time would be deleted with it. A late reading stays raw beside `street_light_known`,
+what the five minutes were without it, for as long as the five minutes do. Where five minutes are gone, too, nothing
+could make the hour anew: late readings are added to it, and its field `merged` names them in the same point, so that
+each is added once.
 """
 
 import threading
@@ -25,16 +26,16 @@ from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influxql import bounds_ns, name, text
 from adapters.stores.marks import EVERYONE, Marks, Stretch
 from adapters.stores.spans import Reach
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, Behind, Gone, Place, Row, Step
+from contract.aggregates import FIVE_MINUTES_MS, FOREVER_MS, HOUR_MS, Behind, Gone, Place, Row, Step, hour_of
 from contract.annals import NS_PER_MS, Point
 from contract.kind import DAY_MS, Kind, Kinds
 
 MARKS = "nabd_marks"
+COUNTED = "nabd_counted"
 RETIRED_AT_NS = 7_258_118_400_000_000_000  # the year 2200, as the position
 ROWS = 2_000  # gathered before they are written
 DEVICES = 100  # named in one question
 RETIRE_MS = DAY_MS  # of one kind, in one step
-FOREVER_MS = 2**60
 MERGED = "merged"  # of an hour: which late readings, that are still there, count in it
 LAST_MS = 9_000_000_000_000
 
@@ -43,14 +44,16 @@ class InfluxAggregates:
     """Implements contract.aggregates.Aggregating and AggregateArchive for InfluxStore."""
 
     def __init__(
-        self, link: InfluxLink, kinds: Kinds, lock: threading.Lock, deliver: Deliver, deliver_all: Deliver
+        self, link: InfluxLink, kinds: Kinds, log: str, lock: threading.Lock, deliver: Deliver, deliver_all: Deliver
     ) -> None:
-        """`lock`: whoever has it is the only one to write readings. `deliver` writes lines, but for those that the
-        bucket deletes as too old; `deliver_all` raises StoreFault for these."""
-        self._link, self._kinds, self._lock, self._deliver = link, kinds, lock, deliver
+        """`log` names the log whose readings are written. `lock`: whoever has it is the only one to write readings.
+        `deliver` writes lines, but for those that the bucket deletes as too old; `deliver_all` raises StoreFault for
+        these."""
+        self._link, self._kinds, self._log, self._lock, self._deliver = link, kinds, log, lock, deliver
         self._of, self._of_all = InfluxRows(link, deliver), InfluxRows(link, deliver_all)
         self.marks = Marks()
         self._gone: dict[str, Gone] = {}
+        self.counted_upto = 0  # of the log; 0 before `open`
         self._is_open = False
 
     def open(self) -> None:
@@ -72,6 +75,8 @@ class InfluxAggregates:
         for kind in self._kinds.keys() - gone.keys():
             self.mark(kind, [(hour_ms, EVERYONE) for hour_ms in self._hours_of(kind)])
             gone[kind] = Gone(0, 0)
+        counted = f'SELECT "position" FROM {name(COUNTED)} WHERE "log" = {text(tag_text(self._log))}'
+        self.counted_upto = max((int(position) for _, position in self._of.rows(counted)), default=0)
         self._gone = gone
         for kind in self._kinds:
             self._write_gone(kind)
@@ -82,7 +87,7 @@ class InfluxAggregates:
         first_ms = self._first(kind, "seq", 0, LAST_MS)
         if first_ms is None:
             return []
-        start_ns, end_ns = bounds_ns(_hour(first_ms), LAST_MS)
+        start_ns, end_ns = bounds_ns(hour_of(first_ms), LAST_MS)
         last = self._of.rows(f'SELECT last("seq") FROM {name(kind)} WHERE time >= {start_ns} AND time < {end_ns}')
         end_ns = max(at_ns for at_ns, _ in last) + 1
         where = f"WHERE time >= {start_ns} AND time < {end_ns} GROUP BY time(1h) fill(none)"
@@ -100,7 +105,7 @@ class InfluxAggregates:
         hours: dict[str, set[int]] = {}
         for line in lines:
             kind, at_ns = line.partition(",")[0], int(line.rpartition(" ")[2])
-            hours.setdefault(kind, set()).add(_hour(at_ns // NS_PER_MS))
+            hours.setdefault(kind, set()).add(hour_of(at_ns // NS_PER_MS))
         for kind in hours.keys() & self._kinds.keys():
             self.mark(kind, [(hour_ms, EVERYONE) for hour_ms in sorted(hours[kind])])
 
@@ -163,6 +168,12 @@ class InfluxAggregates:
         where = f"WHERE time >= {start_ns} AND time < {end_ns}"
         return self._of.fetch(self._kinds[kind], measurement(kind, every_ms), where)
 
+    def counts(self, kind: str, before_ms: int) -> int:
+        start_ns, end_ns = bounds_ns(0, before_ms)
+        source = name(measurement(kind, HOUR_MS))
+        query = f'SELECT sum("readings") FROM {source} WHERE time >= {start_ns} AND time < {end_ns}'
+        return int(sum(readings for _, readings in self._of.rows(query)))
+
     def take_aggregates(self, kind: str, every_ms: int, rows: Sequence[Row]) -> None:
         self._of_all.write(self._kinds[kind], measurement(kind, every_ms), rows)
 
@@ -171,6 +182,14 @@ class InfluxAggregates:
             self.open()
             self._gone[kind] = gone
             self._write_gone(kind)
+
+    def take_counted(self, upto: int) -> None:
+        with self._lock:
+            self.open()
+            self.counted_upto = max(self.counted_upto, upto)
+            fields = {"position": float(self.counted_upto)}
+            point = Point(measurement=COUNTED, tags={"log": self._log}, fields=fields, at_ns=RETIRED_AT_NS)
+            self._deliver([point_line(point)])
 
     def raw_from_ms(self, kind: str) -> int:
         """From when on raw readings are there; 0 before `open`."""
@@ -304,35 +323,35 @@ class InfluxAggregates:
 
     def _retire(self, kind: Kind, now_ms: int) -> int:
         raw_ms, five_ms = self._gone[kind.name]
-        gone, end_ms = 0, min(_hour(now_ms - kind.keep.raw_ms), self.marks.first_ms(kind.name, raw_ms) or FOREVER_MS)
+        gone, end_ms = 0, min(hour_of(now_ms - kind.keep.raw_ms), self.marks.first_ms(kind.name, raw_ms) or FOREVER_MS)
         if raw_ms < end_ms:
             first_ms = self._first(kind.name, "seq", raw_ms, end_ms)
             if first_ms is not None:
-                end_ms = min(end_ms, _hour(first_ms) + RETIRE_MS)
+                end_ms = min(end_ms, hour_of(first_ms) + RETIRE_MS)
                 self._is_open = False  # should this be broken off, `open` finishes it
                 self._write_gone(kind.name, end_ms)
                 self._delete_raw(kind.name, raw_ms, end_ms)
-                gone += (end_ms - _hour(first_ms)) // HOUR_MS
-            self._gone[kind.name] = Gone(end_ms, five_ms)
-            self._write_gone(kind.name)
-            self._is_open = True
-        five_ms = _hour(now_ms - kind.keep.five_minutes_ms)  # they go with the late readings that count in them
+                gone += (end_ms - hour_of(first_ms)) // HOUR_MS
+                self._gone[kind.name] = Gone(end_ms, five_ms)
+                self._write_gone(kind.name)
+                self._is_open = True
+        five_ms = hour_of(now_ms - kind.keep.five_minutes_ms)  # they go with the late readings that count in them
         five_ms = min(five_ms, self._gone[kind.name].raw_ms, self.marks.first_ms(kind.name) or five_ms)
         for source, field, end_ms in (
             (measurement(kind.name, FIVE_MINUTES_MS), "readings", five_ms),
             (f"{kind.name}_known", "readings", five_ms),
             (kind.name, "seq", five_ms),  # late ones whose hour had gone
-            (measurement(kind.name, HOUR_MS), "readings", _hour(now_ms - kind.keep.hours_ms)),
+            (measurement(kind.name, HOUR_MS), "readings", hour_of(now_ms - kind.keep.hours_ms)),
         ):
             first_ms = self._first(source, field, 0, end_ms)
             if first_ms is not None:
-                end_ms = min(end_ms, _hour(first_ms) + RETIRE_MS)
+                end_ms = min(end_ms, hour_of(first_ms) + RETIRE_MS)
                 if source == measurement(kind.name, FIVE_MINUTES_MS):  # first: no hour is made from what is half gone
                     was = self._gone[kind.name]
                     self._gone[kind.name] = Gone(was.raw_ms, max(was.five_minutes_ms, end_ms))
                     self._write_gone(kind.name)
                 self._link.delete(source, *bounds_ns(0, end_ms))
-                gone += (end_ms - _hour(first_ms)) // HOUR_MS
+                gone += (end_ms - hour_of(first_ms)) // HOUR_MS
         return gone
 
     def _delete_raw(self, kind: str, start_ms: int, end_ms: int) -> None:
@@ -355,7 +374,3 @@ class InfluxAggregates:
 
 def _named(one: Measured) -> str:
     return f"{one.stream}.{one.seq}"
-
-
-def _hour(ms: int) -> int:
-    return ms - ms % HOUR_MS

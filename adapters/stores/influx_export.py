@@ -9,8 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adapters.stores.arrow_columns import metrics_of, schema, typed
-from adapters.stores.duckdb_tables import FIXED
+from adapters.stores.arrow_columns import FIXED, metrics_of, schema, typed
 from adapters.stores.influx_lines import FIELDS, tag_text, tag_value
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influxql import name, text, within

@@ -18,7 +18,8 @@ from adapters.stores.influx_lines import Batch, LineMaker, WrongType, find, poin
 from adapters.stores.influx_link import InfluxLink
 from adapters.stores.influx_reading import InfluxReader
 from adapters.stores.influx_refused import Refused, deliver
-from adapters.stores.sifting import sift
+from adapters.stores.sifting import sift, uncounted
+from contract.aggregates import FOREVER_MS
 from contract.annals import Point, RefusedPoint
 from contract.kind import Kinds, Value
 from contract.losses import Loss
@@ -33,7 +34,6 @@ POSITION = "nabd_position"
 LOST = "nabd_lost"
 POSITION_AT_NS = 7_258_118_400_000_000_000  # the year 2200
 RETENTION = "retention policy"  # in the server's sentence about a point that is older than its bucket keeps
-COPIED_MS = 2**53  # history that is copied in is over, whenever that is
 _STORED_AT = re.compile(r",stored_at_ms=\d+,")
 
 
@@ -62,7 +62,7 @@ class InfluxStore:
         self._reader = InfluxReader(self.link, kinds)
         self._maker = LineMaker(kinds)
         self._write_lock = threading.Lock()
-        self.aggregates = InfluxAggregates(self.link, kinds, self._write_lock, self._deliver_kept, self._deliver)
+        self.aggregates = InfluxAggregates(self.link, kinds, log, self._write_lock, self._deliver_kept, self._deliver)
         self.passed_over = 0  # readings of kinds that are not loaded any more
 
     # -- writing
@@ -84,6 +84,7 @@ class InfluxStore:
             return 0
         with self._write_lock:
             self.aggregates.open()
+            entries = uncounted(entries, self.aggregates.counted_upto, self.aggregates.raw_from_ms)
             offered = self._maker.add(entries, stored_at_ms)
             try:
                 batches, refused = self._send()
@@ -235,7 +236,7 @@ class InfluxStore:
                 raise self._wrong_type(error) from None
             if refused:
                 self._put_away(refused, None)
-            self.aggregates.note(batches, COPIED_MS)
+            self.aggregates.note(batches, FOREVER_MS)  # it is over, whenever that was
         return sum(len(batch.readings) for batch in batches)
 
     def _is_gone(self, record: Telemetry) -> bool:

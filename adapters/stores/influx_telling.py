@@ -40,7 +40,7 @@ class Part(NamedTuple):
 
     value: Value  # the sum, for a mean
     number: int = 0  # of values, for a mean
-    order: tuple[int, float, str] = (0, 0.0, "")  # when the last was, its seq and its stream
+    order: tuple[int, str, float, str] = (0, "", 0.0, "")  # when the last was, its device, seq and stream
 
 
 class Telling:
@@ -78,13 +78,14 @@ class Telling:
     def _parts(self, span: Span, way: Aggregate, every_ms: int) -> Iterator[tuple[int, Part]]:
         column, within = name(self._metric.name), self._within(span)
         if span.width_ms != RAW:
-            for at_ms, count, value, last_ms in self._buckets(span, CELLS[way]):
-                yield at_ms - at_ms % every_ms, Part(to_value(value), count, (last_ms, 0.0, ""))
+            for at_ms, count, value, last_ms, device in self._buckets(span, CELLS[way]):
+                yield at_ms - at_ms % every_ms, Part(to_value(value), count, (last_ms, device, 0.0, ""))
         elif way is Aggregate.INCREASE:
             yield from self._grown(span, every_ms)
         elif way is Aggregate.LAST:
-            for at_ms, row in in_order(whole(self._rows(f'SELECT {column}, "seq", "stream" {within}'))):
-                yield at_ms - at_ms % every_ms, Part(to_value(row[1]), order=(at_ms, row[2], row[3]))
+            for at_ns, value, *name_of in whole(self._rows(f'SELECT {column}, "device", "seq", "stream" {within}')):
+                at_ms = to_ms(at_ns)
+                yield at_ms - at_ms % every_ms, Part(to_value(value), order=(at_ms, *name_of))
         else:
             columns = ", ".join(f"{function}({column})" for function in FUNCTIONS[way])
             group = f"GROUP BY time({every_ms}ms) fill(none) LIMIT {self._question.limit}"
@@ -105,13 +106,13 @@ class Telling:
         """What is left of values whose readings are gone: one a bucket and place."""
         is_number = self._metric.type is MetricType.NUMBER
         rows = self._buckets(span, "sum" if is_number else "last")
-        return [(at_ms, float(one) / count if is_number else to_value(one)) for at_ms, count, one, _ in rows]
+        return [(at_ms, float(one) / count if is_number else to_value(one)) for at_ms, count, one, *_ in rows]
 
-    def _buckets(self, span: Span, part: str) -> list[tuple[int, int, Any, int]]:
-        """(its beginning, count, the cell `part`, when the last was), in order of time."""
+    def _buckets(self, span: Span, part: str) -> list[tuple[int, int, Any, int, str]]:
+        """(its beginning, count, the cell `part`, when the last was, its device), in order of time."""
         columns = ", ".join(name(f"{self._metric.name}.{cell}") for cell in ("count", part, "last_ms"))
-        rows = whole(self._rows(f"SELECT {columns} {self._within(span)}"))
-        return [(to_ms(at_ns), int(count), value, int(last_ms)) for at_ns, count, value, last_ms in rows]
+        rows = whole(self._rows(f'SELECT {columns}, "device" {self._within(span)}'))
+        return [(to_ms(at_ns), int(count), value, int(last_ms), of) for at_ns, count, value, last_ms, of in rows]
 
     def _within(self, span: Span, of: str = "") -> str:
         """FROM … WHERE …: the points of a span that have the metric."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Set
 from typing import NamedTuple
 
-from contract.aggregates import HOUR_MS, SETTLE_MS, Behind
+from contract.aggregates import HOUR_MS, SETTLE_MS, Behind, hour_of
 
 EVERYONE = ""
 """Instead of a device: all devices of the kind."""
@@ -42,7 +42,7 @@ class Marks:
     def knows(self, kind: str, first_ms: int, last_ms: int) -> bool:
         """Is every hour from one moment to another marked for everyone? Then there is nothing to note."""
         hours = self._hours.get(kind, {})  # changed by whoever holds the store's lock only, as the caller does
-        first, last = first_ms - first_ms % HOUR_MS, last_ms - last_ms % HOUR_MS
+        first, last = hour_of(first_ms), hour_of(last_ms)
         if last - first > 24 * HOUR_MS:
             return False
         return all(EVERYONE in hours.get(at_ms, ()) for at_ms in range(first, last + 1, HOUR_MS))
@@ -52,10 +52,10 @@ class Marks:
 
         An hour that is not over yet is everyone's: all will report in it. Nothing is remembered before `add`.
         """
-        hours, this_hour = self._hours.get(kind, {}), now_ms - now_ms % HOUR_MS
+        hours, this_hour = self._hours.get(kind, {}), hour_of(now_ms)
         news: dict[int, set[str]] = {}
         for device, at_ms in measured:
-            hour_ms = at_ms - at_ms % HOUR_MS
+            hour_ms = hour_of(at_ms)
             fresh = news.get(hour_ms, _NONE)
             known = hours.get(hour_ms, _NONE)
             if EVERYONE in known or EVERYONE in fresh or device in known or device in fresh:

@@ -1,4 +1,5 @@
-"""Readings that a store can never hold, told from those beside them: one wrong value must not keep back a city."""
+"""Readings that a store leaves out, told from those beside them: one wrong value must not keep back a city, and what
+counts in aggregates, and is gone, must not count again."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -6,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from contract.quarantine import STORE_REFUSED, Quarantined
-from contract.records import Entry, Reading, Telemetry
+from contract.records import Entry, Reading, Telemetry, Tick
 from contract.wire import topics
 
 
@@ -34,6 +35,28 @@ def sift(
         if left:
             good.append(replace(entry, record=replace(record, readings=tuple(left))))
     return good, refused
+
+
+def uncounted(entries: Sequence[Entry], upto: int, raw_from_ms: Callable[[str], int]) -> Sequence[Entry]:
+    """Entries without the readings that aggregates count and that are gone: of positions up to `upto`, measured before
+    the raw readings of their kind begin.
+
+    An entry with nothing left stays as one that no store stores anything of: its position counts.
+    """
+    if not entries or entries[0].position > upto:
+        return entries
+    return [_uncounted(entry, raw_from_ms) if entry.position <= upto else entry for entry in entries]
+
+
+def _uncounted(entry: Entry, raw_from_ms: Callable[[str], int]) -> Entry:
+    record = entry.record
+    if not isinstance(record, Telemetry):
+        return entry
+    from_ms = raw_from_ms(record.kind)
+    left = tuple(one for one in record.readings if one.measured_at_ms >= from_ms)
+    if len(left) == len(record.readings):
+        return entry
+    return replace(entry, record=replace(record, readings=left) if left else Tick(listening=False))
 
 
 def is_never_held(row: Quarantined) -> bool:

@@ -6,7 +6,7 @@ at the first millisecond of a bucket; everywhere else it holds exactly what was 
 
 from typing import NamedTuple
 
-from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS
+from contract.aggregates import FIVE_MINUTES_MS, HOUR_MS, hour_of
 from contract.kind import DAY_MS
 
 RAW = 0
@@ -38,7 +38,7 @@ def plan(start_ms: int, end_ms: int, every_ms: int | None, reach: Reach, *, is_r
     if every_ms is not None and every_ms % HOUR_MS == 0:
         coarsest = HOUR_MS
     early_ms = reach.raw_ms if coarsest == HOUR_MS else min(reach.raw_ms, reach.five_minutes_ms)
-    spans.append(Span(HOUR_MS, start_ms - start_ms % HOUR_MS, min(end_ms, early_ms)))
+    spans.append(Span(HOUR_MS, hour_of(start_ms), min(end_ms, early_ms)))
     at_ms = max(start_ms, early_ms)
     spans.append(Span(FIVE_MINUTES_MS, at_ms - at_ms % FIVE_MINUTES_MS, min(end_ms, reach.raw_ms)))
     at_ms = max(start_ms, reach.raw_ms)
@@ -58,7 +58,7 @@ def before(at_ms: int, reach: Reach, *, is_raw: bool = False) -> list[Span]:
     The day before comes first, for it has it nearly always; each width is used where it is what readings say.
     `is_raw`: no aggregate can answer.
     """
-    floor_ms = reach.raw_ms if is_raw else min(at_ms - at_ms % HOUR_MS, reach.exact_ms)
+    floor_ms = reach.raw_ms if is_raw else min(hour_of(at_ms), reach.exact_ms)
     near_ms, early_ms = max(floor_ms, at_ms - DAY_MS), max(0, floor_ms - DAY_MS)
     spans = [Span(RAW, near_ms, at_ms), Span(RAW, floor_ms, near_ms)]
     if not is_raw:

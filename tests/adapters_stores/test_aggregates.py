@@ -1,6 +1,7 @@
 """Aggregates are what all readings of their time say, whenever and in whatever order these came."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -154,6 +155,36 @@ def test_what_is_marked_is_known_after_a_restart(open_store: OpenStore) -> None:
     assert drain(store, NOW_MS) == 2
     assert aggregates(store) == wanted(entries)
     assert drain(open_store(), NOW_MS) == 0
+
+
+class Released:
+    """A lock behind which somebody waits, and acts as soon as it is free."""
+
+    def __init__(self, lock: threading.Lock, act: Callable[[], object]) -> None:
+        self._lock, self._waiting = lock, [act]
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if self._waiting:
+            self._waiting.pop()()
+
+
+def test_a_reading_that_comes_while_its_hour_is_made_marks_it_durably(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    entries = [telemetry(n, n, at_ms=HOUR + n) for n in range(1, 4)]
+    store.write(entries[:1], NOW_MS)
+    released = Released(store._write_lock, lambda: store.write(entries[1:2], NOW_MS))
+    monkeypatch.setattr(store.aggregates, "_lock", released)
+    store.aggregates.downsample(NOW_MS)
+    store.write(entries[2:], NOW_MS)
+    store = open_store()
+    drain(store, NOW_MS)
+    assert aggregates(store) == wanted(entries)
 
 
 def test_readings_written_again_change_no_aggregate(open_store: OpenStore) -> None:

@@ -73,4 +73,4 @@ def test_where_everything_is_kept_again_is_told_of_each_stream(open_store: OpenS
     from_ms = now_ms - keep - (now_ms - keep) % 3_600_000
     assert names.keeps_from_ms(now_ms, now_ms)["street_light"] == from_ms
     found = {one.device: (list(one.ranges), one.kept_seq) for one in names.held(lambda _: None)}
-    assert found == {"lamp-1": ([(5, 5), (101, 104)], 101), "lamp-2": ([(7, 7)], None), "bin-1": ([(4, 4)], 4)}
+    assert found == {"lamp-1": ([(5, 5), (101, 104)], 101), "lamp-2": ([(7, 7)], None), "bin-1": ([(4, 4)], 0)}

@@ -243,6 +243,26 @@ def test_an_hour_whose_five_minutes_are_gone_is_kept_and_late_readings_are_added
     assert grown == [(HOUR, 7.0), (HOUR + HOUR_MS, 27.0), (HOUR + 2 * HOUR_MS, 15.0), (HOUR + 3 * HOUR_MS, 7.0)]
 
 
+def test_what_the_log_brings_again_of_a_time_that_is_gone_counts_once(open_store: OpenStore) -> None:
+    """Into a store that begins anew with the aggregates of another; what comes behind that position is late."""
+    store = open_store(SHORT)
+    entries, now_ms = hourly(9), HOUR + 11 * DAY_MS
+    store.write(entries, HOUR)
+    drain(store, now_ms)
+    retire(store, now_ms)
+    position = store.position()
+    store.aggregates.take_counted(position)
+    store.aggregates.take_counted(1)
+    if isinstance(store, DuckStore):
+        store._ask("UPDATE position SET position = 0")
+    store = open_store(SHORT)
+    late = telemetry(10, 10, {"power_w": 5.0}, at_ms=HOUR + 1)
+    store.write([*entries[4:], late], now_ms)
+    drain(store, now_ms)
+    assert (aggregates(store), store.count()) == (wanted([*entries, late]), 1)
+    assert (store.position(), store.passed_over) == (10, 0)
+
+
 def test_an_hour_of_a_store_from_before_hours_had_inner_keeps_its_increase() -> None:
     """It was reset within: only the increase itself still tells how much it grew."""
     row = Row(

@@ -250,3 +250,20 @@ def test_every_type_has_something_to_say_of_a_step() -> None:
     types = {metric.type for kind in KINDS.values() for metric in kind.metrics.values()}
     assert types <= ALLOWED.keys()
     assert {way for ways in ALLOWED.values() for way in ways} == set(Aggregate)
+
+
+def test_of_two_controllers_that_measured_in_one_millisecond_the_last_by_name_says_the_last(
+    open_store: OpenStore,
+) -> None:
+    """From readings and from aggregates, which know no seq."""
+    store, end_ms = open_store(), HOUR + 3 * DAY_MS
+    found = []
+    for n in range(2, 144):
+        device, value = ("lamp-2", 2.0) if n % 4 in (0, 3) else ("lamp-1", 1.0)  # in turn before the other
+        found.append(telemetry(n, n, {"power_w": value}, at_ms=HOUR + n // 2 * HOUR_MS, device=device))
+    store.write(found, HOUR)
+    asked = {"kind": "street_light", "metric": "power_w", "asset": "pole-1", "start_ms": HOUR, "end_ms": end_ms}
+    for _ in ("from readings", "from aggregates"):
+        told = ask(store, **asked, every_ms=HOUR_MS, aggregate=Aggregate.LAST)
+        assert [value for _, value in told] == [2.0] * 71
+        drain(store, NOW_MS)

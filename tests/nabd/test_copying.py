@@ -21,6 +21,7 @@ from nabd.cli import cli
 from stand.influxdb import InfluxServer
 from tests.adapters_stores.aggregating import aggregates, drain, retire
 from tests.adapters_stores.conftest import ask
+from tests.nabd import cities
 
 KINDS = load_kinds()
 DAY_MS = 86_400_000
@@ -224,24 +225,73 @@ def test_a_city_that_changes_its_store_stores_what_the_log_still_has_once(tmp_pa
         assert (store.count(), store.position()) == (35, 35)
 
 
+SHORT_KEEP = msgspec.structs.replace(KINDS["street_light"].keep, raw_ms=DAY_MS)
+SHORT = {**KINDS, "street_light": msgspec.structs.replace(KINDS["street_light"], keep=SHORT_KEEP)}
+OLD_MS = START_MS + 10 * DAY_MS + DAY_MS // 6
+
+
+def aged(path: Path, first: int, last: int, now_ms: int = OLD_MS) -> str:
+    """A store that keeps raw readings for a day, and has run until now."""
+    with closing(DuckStore(path, SHORT)) as store:
+        store.write(entries(first, last), START_MS)
+        drain(store, now_ms)
+        retire(store, now_ms)
+    return f"duckdb:{path}"
+
+
 def test_what_is_left_of_readings_that_are_gone_moves_too(tmp_path: Path) -> None:
-    keep = msgspec.structs.replace(KINDS["street_light"].keep, raw_ms=DAY_MS)
-    short = {**KINDS, "street_light": msgspec.structs.replace(KINDS["street_light"], keep=keep)}
-    source = DuckStore(tmp_path / "old.duckdb", short)
-    source.write(entries(1, 30), START_MS)
-    now_ms = START_MS + 10 * DAY_MS + DAY_MS // 6
-    drain(source, now_ms)
-    retire(source, now_ms)
-    assert 0 < source.held(0, 2**53)["street_light"] < 20
+    """Also into a store that has run before it had any, and again from one that has run on since."""
+    source = aged(tmp_path / "old.duckdb", 1, 30)
+    target = aged(tmp_path / "new.duckdb", 1, 0)
     asked = {"kind": "street_light", "metric": "power_w", "start_ms": 0, "end_ms": 2**53}
-    wanted = ask(source, **asked, every_ms=DAY_MS), aggregates(source)
-    source.close()
-    for _ in range(2):
-        done = copy(tmp_path, f"duckdb:{tmp_path / 'old.duckdb'}", f"duckdb:{tmp_path / 'new.duckdb'}")
+    with closing(DuckStore(tmp_path / "old.duckdb", SHORT)) as store:
+        assert 0 < store.held(0, 2**53)["street_light"] < 20
+        wanted = ask(store, **asked, every_ms=DAY_MS), aggregates(store)
+    for is_first in (True, False):
+        done = copy(tmp_path, source, target)
         assert done.exit_code == 0, done.output
-        with closing(DuckStore(tmp_path / "new.duckdb", short)) as target:
-            drain(target, now_ms)
-            assert (ask(target, **asked, every_ms=DAY_MS), aggregates(target)) == wanted
+        with closing(DuckStore(tmp_path / "new.duckdb", SHORT)) as store:
+            drain(store, OLD_MS + DAY_MS)
+            assert (ask(store, **asked, every_ms=DAY_MS), aggregates(store)) == wanted
+            assert (retire(store, OLD_MS + DAY_MS) > 0) == is_first
+
+
+def test_a_late_reading_of_a_time_that_is_gone_goes_over_in_its_aggregates(tmp_path: Path) -> None:
+    source = aged(tmp_path / "old.duckdb", 1, 30)
+    record = entries(4, 4)[0].record
+    assert isinstance(record, Telemetry)
+    late = msgspec.structs.replace(record, readings=(msgspec.structs.replace(record.readings[0], seq=31),))
+    with closing(DuckStore(tmp_path / "old.duckdb", SHORT)) as store:
+        store.write([Entry(31, OLD_MS, late)], OLD_MS)
+    done = copy(tmp_path, source, f"duckdb:{tmp_path / 'new.duckdb'}")
+    assert done.exit_code == 0, done.output
+    with closing(DuckStore(tmp_path / "new.duckdb", SHORT)) as store:
+        drain(store, OLD_MS)
+        assert sum(float(row.cells["readings"]) for row in aggregates(store, SHORT["street_light"])[1]) == 21
+
+
+@pytest.mark.parametrize(("folder", "counts"), [("city", 20), ("other", 28)])
+def test_after_a_copy_the_log_brings_nothing_twice_and_another_log_is_no_repetition(
+    tmp_path: Path, folder: str, counts: int
+) -> None:
+    """The first twelve entries are eight readings of lamps, of a time that is gone."""
+    source = aged(cities.found(tmp_path / "city") / "store.duckdb", 1, 30)
+    target = cities.found(tmp_path / "other").parent / folder / "new.duckdb"
+    done = copy(tmp_path / "city", source, f"duckdb:{target}")
+    assert done.exit_code == 0, done.output
+    with closing(DuckStore(target, SHORT)) as store:
+        store.write(entries(1, 12), OLD_MS)
+        drain(store, OLD_MS)
+        assert store.aggregates.counts("street_light", 2**53) == counts
+
+
+def test_a_target_that_has_deleted_readings_of_its_own_is_refused(tmp_path: Path) -> None:
+    """It takes no reading of that time any more, and has not the source's aggregates."""
+    target = aged(tmp_path / "new.duckdb", 31, 40, OLD_MS + 20 * DAY_MS)
+    for source in (duckdb(tmp_path / "raw.duckdb", entries(1, 30)), aged(tmp_path / "old.duckdb", 1, 30)):
+        done = copy(tmp_path, source, target)
+        assert done.exit_code == 2
+        assert "its aggregates count 7 readings and the source has 20; copy into a new store" in done.output
 
 
 def test_aggregates_are_not_put_beside_readings_that_may_be_theirs(tmp_path: Path) -> None:

@@ -387,3 +387,20 @@ def test_a_broken_off_rewrite_of_influxdb_leaves_a_position_from_which_everythin
     monkeypatch.setattr(InfluxStore, "write", write)
     assert rebuild(data).exit_code == 0
     assert names(data, place) == whole
+
+
+@pytest.mark.services
+def test_a_rewrite_that_was_broken_off_counts_nothing_twice_however_it_goes_on(
+    tmp_path: Path, influx: InfluxServer, influx_bucket: str
+) -> None:
+    data, place = cities.lamp_on_influxdb(tmp_path, influx, influx_bucket)
+    cities.store_all(data, place)
+    age(data, place)
+    wanted = made(data, place)
+    for go_on in (lambda: rebuild(data), lambda: cities.store_all(data, place)):
+        assert rebuild(data).exit_code == 0
+        with cities.open_store(data, place) as store:
+            assert isinstance(store, InfluxStore)
+            store.remember("nabd_position", {"position": 5.0})  # what a write that is broken off leaves
+        go_on()
+        assert made(data, place) == wanted

@@ -1,5 +1,6 @@
 """`nabd data verify`: what the ledger has and the store has not, has twice or has besides, is named."""
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from adapters.stores.duckdb_store import DuckStore
 from contract.quarantine import Quarantined
 from nabd.cli import cli
 from stand.influxdb import InfluxServer
@@ -130,6 +132,21 @@ def test_what_is_past_its_time_and_aggregated_is_not_missing_and_what_is_not_is(
     assert "WRONG: 6 missing, 0 doubled, 0 unexpected" in done.output
 
 
+def test_where_nothing_was_past_its_time_what_is_lost_is_missing(data: Path, place: cities.Place | None) -> None:
+    """Also when somebody looked for what is past its time, as the platform does each minute."""
+    with cities.open_store(data, place) as store:
+        assert retire(store, cities.START_MS + 6 * 24 * HOUR_MS) == 0
+        if isinstance(store, DuckStore):
+            store._ask("DELETE FROM readings_street_light WHERE seq <= 100")
+        else:
+            end_ms = cities.START_MS + 101 * cities.STEP_MS
+            store.link.delete("street_light", 0, end_ms * 1_000_000)
+    with cities.open_log(data), closing(sqlite3.connect(data / "log.db")) as log, log:
+        log.execute("DELETE FROM chunks WHERE last <= 20")  # as `[log] days_max` does
+    counts = report(data)["counts"]
+    assert (counts["missing"], counts["retired"]) == (200, 0)
+
+
 def spoil_duckdb(data: Path, statement: str) -> None:
     with closing(duckdb.connect(str(data / "store.duckdb"))) as store:
         store.execute(statement)
@@ -175,6 +192,7 @@ def test_on_influxdb_what_is_missing_doubled_and_besides_is_named(
     assert f"missing: lamp-1 stream {cities.STREAM}: 10 readings, seq 101-110\n" in done.output
     assert f"doubled: lamp-1 stream {cities.STREAM}: 1 readings, seq 8\n" in done.output
     assert "unexpected: bin-1 stream aa: 1 readings, seq 3\n" in done.output
+    assert "nabd data rebuild makes what is missing right" in done.output, "it deletes nothing from a bucket"
 
 
 @pytest.mark.services
