@@ -4,7 +4,7 @@
 
     DATA/format.json   layout version, city clock and the name of its log, written once
     DATA/lock          held by the running `nabd up` (an operating-system lock: a killed process leaves none behind)
-    DATA/run.json      where the running one answers
+    DATA/run.json      where the running one answers; believed only while the lock is held
     DATA/log.db        the log            DATA/state.db   registry, alarms, intents, audit
     DATA/store.duckdb  the readings       DATA/site/      rules and sites, the city's own to edit
     DATA/log.db-reserve   room for the log to be cut on a full disk; may be removed at any time
@@ -74,19 +74,16 @@ class DataFolder:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise Refused(
-                f"data folder {path}: cannot be used ({error.strerror}); choose another with --data"
-            ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
+            self._lock = hold(path)
+        except BlockingIOError:
             run = read_run(path)
             who = f" by process {run.pid} at {run.url}" if run else ""
             raise Refused(
                 f"data folder {path}: is in use{who}; stop that one first or choose another folder with --data"
+            ) from None
+        except OSError as error:
+            raise Refused(
+                f"data folder {path}: cannot be used ({error.strerror}); choose another with --data"
             ) from None
         try:
             refuse_half_restored(path)
@@ -210,15 +207,43 @@ def _new_clock(start_ms: int | None, speed: float | None) -> ClockOrigin:
     )
 
 
+def hold(path: Path) -> int:
+    """Take the folder's lock: nobody runs on it until the handle is closed, and what a killed one announced is removed.
+
+    Raises BlockingIOError when another holds it, OSError when it cannot be had.
+    """
+    lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (path / "run.json").unlink(missing_ok=True)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
 def read_run(path: Path) -> Run | None:
-    """Who runs on this folder, if the file is there and its process lives."""
+    """Who runs on this folder: what it announced, while the lock is held.
+
+    The number of its process proves nothing: once that was killed it may be anybody's, and containers all count from 1.
+    """
     try:
         run = msgspec.json.decode((path / "run.json").read_bytes(), type=Run)
-        if run.pid <= 0:  # to a signal, these are whole groups of processes
-            return None
-        os.kill(run.pid, 0)
-    except PermissionError:  # somebody else's process, and so alive
-        return run
-    except (OSError, OverflowError, UnicodeDecodeError, msgspec.MsgspecError):
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
         return None
-    return run
+    return run if _is_held(path) else None
+
+
+def _is_held(path: Path) -> bool:
+    """Asked for reading only, and so also by another user and on a file system that cannot be written."""
+    try:
+        lock = os.open(path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)  # whoever may not ask believes what was announced
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False

@@ -1,6 +1,7 @@
 """A data folder is opened by one process, keeps its clock, and says clearly why it will not open."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nabd.backing_up import nobody_runs
 from nabd.data_folder import DataFolder, Run, read_run
 from nabd.fault import Refused
 
@@ -155,8 +157,35 @@ def test_a_clock_that_stands_still_is_damage(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("pid", ["99999999999999999999", "-1", "0", '"x"'])
-def test_a_run_file_without_a_process_that_can_be_says_that_nobody_runs(tmp_path: Path, pid: str) -> None:
+def announced(path: Path, pid: str) -> None:
     text = f'{{"pid":{pid},"url":"u","mqtt_host":"h","mqtt_port":1,"started_at_ms":1}}'
-    (tmp_path / "run.json").write_text(text, encoding="utf-8")
+    (path / "run.json").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "pid", ["99999999999999999999", "-1", "0", '"x"', "1", pytest.param(str(os.getpid()), id="ours")]
+)
+def test_what_a_killed_platform_announced_says_that_nobody_runs_whoever_has_its_pid_now(
+    tmp_path: Path, pid: str
+) -> None:
+    announced(tmp_path, pid)
     assert read_run(tmp_path) is None
+    with opened(tmp_path):
+        assert read_run(tmp_path) is None, "it starts, and has announced nothing yet"
+    announced(tmp_path, pid)
+    assert read_run(tmp_path) is None
+    with nobody_runs(tmp_path):
+        assert read_run(tmp_path) is None
+
+
+def test_to_ask_who_runs_needs_no_more_than_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opens = os.open
+
+    def reading(path: Path, flags: int, *mode: int) -> int:
+        assert not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        return opens(path, flags, *mode)
+
+    with opened(tmp_path) as folder:
+        folder.announce(Run(pid=1, url="u", mqtt_host="h", mqtt_port=1, started_at_ms=1))
+        monkeypatch.setattr(os, "open", reading)
+        assert read_run(tmp_path) is not None
