@@ -2,6 +2,8 @@
 
 import csv
 import errno
+import gc
+import io
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adapters import export_formats
+from contract.ports import StoreFault
 from nabd.cli import cli
 from nabd.export_target import whole
 from nabd.fault import Refused
@@ -175,6 +178,28 @@ def test_an_export_that_is_broken_off_leaves_nothing(
     assert done.exit_code == code, done.output
     assert sentence in done.output
     assert names(tmp_path) == ["data"]
+
+
+def test_a_parquet_that_is_broken_off_is_never_a_file_that_can_be_read() -> None:
+    table = pa.table({"seq": [1, 2]})
+    sink = io.BytesIO()
+    file = export_formats.Parquet(sink, "street_light", table.schema, cities.KINDS)
+    file.write(table)
+    file.abandon()
+    del file
+    gc.collect()
+    assert len(sink.getvalue()) > 4, "what came before stands there, as on any standard output"
+    with pytest.raises(pa.ArrowInvalid, match="magic bytes not found"):
+        pq.read_table(sink)
+
+
+def test_standard_output_that_is_broken_off_is_said_not_to_be_whole(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_after(0, StoreFault("the store went away"), monkeypatch)
+    done = export(data, "parquet", "-", "--kind", "street_light")
+    assert done.exit_code == 2
+    assert "the store went away\nwhat was written to standard output is not whole" in done.stderr
 
 
 def test_an_output_that_is_full_or_goes_away_is_told_in_a_sentence(data: Path) -> None:
