@@ -22,7 +22,9 @@ from types import TracebackType
 import msgspec
 
 from adapters.clock import ClockOrigin, real_ms
+from adapters.on_disk import to_disk, tree_to_disk
 from nabd.fault import Refused
+from nabd.positions import ALONE
 from nabd.settings import SPEED_MAX
 
 LAYOUT = 1
@@ -53,6 +55,7 @@ def known_format(path: Path) -> Format:
     try:
         known = msgspec.json.decode(file.read_bytes(), type=Format)
     except FileNotFoundError:
+        refuse_lost_format(path)
         raise Refused(f"data folder {path}: holds no city (no format.json); name the right one with --data") from None
     except OSError as error:
         raise Refused(_trouble(path, error)) from None
@@ -126,6 +129,7 @@ class DataFolder:
     def _open_format(self, start_ms: int | None, start_text: str, speed: float | None) -> Format:
         file = self.path / "format.json"
         if not file.exists():
+            refuse_lost_format(self.path)
             clock = _new_clock(start_ms, speed)
             return _written(file, Format(layout=LAYOUT, clock=clock, clock_given=start_text, log_id=_new_id()))
         try:
@@ -165,7 +169,9 @@ class DataFolder:
         shutil.rmtree(partial, ignore_errors=True)
         with as_file(files("nabd") / "site") as shipped:
             shutil.copytree(shipped, partial, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+        tree_to_disk(partial)
         partial.replace(target)
+        to_disk(self.path)
 
 
 def refuse_half_restored(path: Path) -> None:
@@ -176,15 +182,27 @@ def refuse_half_restored(path: Path) -> None:
         )
 
 
+def refuse_lost_format(path: Path) -> None:
+    """Raises Refused when there is a log but no format.json: a new one would give it another clock and another name."""
+    file = path / "format.json"
+    if not file.exists() and (path / "log.db").exists():
+        raise Refused(
+            f"{file}: is not there, and with it the clock and the name of log.db, which is; restore it from a backup; "
+            f"{ALONE}"
+        )
+
+
 def _new_id() -> str:
     return secrets.token_hex(8)
 
 
 def _written(file: Path, known: Format) -> Format:
-    """Whole or not at all. Raises OSError."""
+    """Whole or not at all, and on the disk: the log, which nobody can read without it, will be. Raises OSError."""
     temporary = file.with_suffix(".new")
     temporary.write_bytes(msgspec.json.encode(known))
+    to_disk(temporary)
     temporary.replace(file)
+    to_disk(file.parent)
     return known
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from nabd.backing_up import nobody_runs
-from nabd.data_folder import DataFolder, Run, read_run
+from nabd.data_folder import DataFolder, Run, known_format, read_run
+from nabd.doctoring import examine
 from nabd.fault import Refused
+from nabd.finding import Verdict
 
 
 @contextmanager
@@ -48,6 +50,26 @@ def test_a_folder_names_its_log_once_and_one_from_before_gets_a_name(tmp_path: P
         name = folder.format.log_id
     with opened(tmp_path / "city") as folder:
         assert folder.format.log_id == name
+
+
+def test_a_folder_is_on_the_disk_before_anything_is_kept_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync, replace = os.fsync, Path.replace
+    synced: set[Path] = set()
+
+    def syncing(handle: int) -> None:
+        sync(handle)
+        synced.add(Path(f"/proc/self/fd/{handle}").readlink())
+
+    def replacing(source: Path, target: Path) -> Path:
+        assert synced >= {source, *source.rglob("*")}, "what gets its name is whole"
+        synced.discard(target.parent)
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(Path, "replace", replacing)
+    with opened(tmp_path / "city") as folder:
+        assert {path.name for path in folder.path.iterdir()} == {"format.json", "lock", "site"}
+        assert folder.path in synced, "and so are the names"
 
 
 def test_what_the_city_changed_in_its_rules_stays(tmp_path: Path) -> None:
@@ -127,6 +149,17 @@ def test_a_damaged_format_file_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "format.json").write_text(content)
     with pytest.raises(Refused, match=r"format\.json: is damaged"):
         opened(tmp_path).__enter__()
+
+
+def test_a_log_without_its_format_file_gets_no_new_clock(tmp_path: Path) -> None:
+    (tmp_path / "log.db").write_bytes(b"x")
+    said = r"format\.json: is not there, and with it the clock .* of log\.db, which is; restore it from a backup"
+    with pytest.raises(Refused, match=said):
+        opened(tmp_path).__enter__()
+    with pytest.raises(Refused, match=said):
+        known_format(tmp_path)
+    assert (Verdict.WRONG, "data folder") in [(one.verdict, one.about) for one in examine(tmp_path, None)]
+    assert {path.name for path in tmp_path.iterdir()} == {"lock", "log.db"}
 
 
 def test_a_path_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
