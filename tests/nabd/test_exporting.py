@@ -2,12 +2,14 @@
 
 import csv
 import errno
+import fcntl
 import gc
 import io
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from click.testing import CliRunner, Result
 from adapters import export_formats
 from contract.ports import StoreFault
 from nabd.cli import cli
-from nabd.export_target import whole
+from nabd.export_target import standard_output, whole
 from nabd.fault import Refused
 from stand.influxdb import InfluxServer
 from tests.nabd import cities
@@ -216,6 +218,12 @@ def test_an_output_that_is_full_or_goes_away_is_told_in_a_sentence(data: Path) -
         assert "Traceback" not in done.stderr
 
 
+def test_no_standard_output_at_all_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(Refused, match="--out -: standard output is closed; name a file"), standard_output():
+        pass
+
+
 @pytest.fixture
 def killed(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """An export that stops for ever before its last write."""
@@ -259,6 +267,28 @@ def test_two_exports_to_one_name_do_not_mix(tmp_path: Path) -> None:
     with whole(str(tmp_path / "out.csv")) as partial:
         partial.write_text("x")
         with pytest.raises(Refused, match="is being written by another export"), whole(str(tmp_path / "out.csv")):
+            pass
+    assert names(tmp_path) == ["out.csv"]
+
+
+def test_a_lock_that_the_one_before_removes_in_the_midst_of_the_taking_lets_nobody_else_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = str(tmp_path / "out.csv")
+    before = ExitStack()
+    before.enter_context(pytest.raises(KeyboardInterrupt))
+    before.enter_context(whole(out))
+    lock = fcntl.flock
+
+    def late(handle: int, how: int) -> None:
+        monkeypatch.undo()
+        before.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with whole(out) as partial:
+        partial.write_text("x")
+        with pytest.raises(Refused, match="is being written by another export"), whole(out):
             pass
     assert names(tmp_path) == ["out.csv"]
 
