@@ -1,5 +1,6 @@
 """Tables of readings as files: Parquet, CSV, and InfluxDB's line protocol. Each is written as it comes, never held."""
 
+import io
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Protocol
 
@@ -29,9 +30,28 @@ class Readings(Protocol):
         """It will never be whole: write nothing more, that it may not look so."""
 
 
+class Gate(io.RawIOBase):
+    """What is written goes on to the sink until it is shut; then nothing does any more. The sink stays open."""
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink: BinaryIO | None = sink
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self._sink is not None:
+            self._sink.write(data)
+        return len(data)
+
+    def shut(self) -> None:
+        self._sink = None
+
+
 class Parquet:
     def __init__(self, sink: BinaryIO, kind: str, schema: pa.Schema, kinds: Kinds) -> None:
-        self._writer = pq.ParquetWriter(sink, schema, compression="zstd")
+        self._gate = Gate(sink)
+        self._writer = pq.ParquetWriter(self._gate, schema, compression="zstd")
 
     def write(self, table: pa.Table) -> None:
         self._writer.write_table(table)
@@ -40,7 +60,7 @@ class Parquet:
         self._writer.close()
 
     def abandon(self) -> None:
-        self._writer.is_open = False  # or its end would still write the foot that makes it a file
+        self._gate.shut()  # Arrow's writer ends by writing the foot that makes it a file, closed or not
 
 
 class Csv:

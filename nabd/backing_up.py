@@ -7,7 +7,6 @@ kept before the backup began; what store and state lack of it they read again af
 last, with the digest of every file: a folder without it is no backup, one whose files differ is refused.
 """
 
-import fcntl
 import hashlib
 import os
 import secrets
@@ -26,7 +25,7 @@ from adapters.on_disk import told, tree_to_disk
 from adapters.platform_client import PlatformClient, PlatformFault
 from adapters.stores.duckdb_store import DuckStore
 from nabd import settings
-from nabd.data_folder import LAYOUT, read_run, refuse_half_restored
+from nabd.data_folder import LAYOUT, hold, read_run, refuse_half_restored
 from nabd.fault import Refused
 
 MANIFEST = "backup.json"
@@ -193,12 +192,11 @@ def asked_for_copy(client: PlatformClient, data: Path) -> Iterator[Path]:
 @contextmanager
 def nobody_runs(data: Path) -> Iterator[None]:
     """Hold the data folder's lock, so that nobody starts meanwhile. Raises Refused."""
-    lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Refused(f"data folder {data}: is in use and does not answer yet; try again in a moment") from None
+        lock = hold(data)
+    except BlockingIOError:
+        raise Refused(f"data folder {data}: is in use and does not answer yet; try again in a moment") from None
+    try:
         yield
     finally:
         os.close(lock)

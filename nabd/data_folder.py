@@ -4,7 +4,7 @@
 
     DATA/format.json   layout version, city clock and the name of its log, written once
     DATA/lock          held by the running `nabd up` (an operating-system lock: a killed process leaves none behind)
-    DATA/run.json      where the running one answers
+    DATA/run.json      where the running one answers; believed only while the lock is held
     DATA/log.db        the log            DATA/state.db   registry, alarms, intents, audit
     DATA/store.duckdb  the readings       DATA/site/      rules and sites, the city's own to edit
     DATA/log.db-reserve   room for the log to be cut on a full disk; may be removed at any time
@@ -22,7 +22,9 @@ from types import TracebackType
 import msgspec
 
 from adapters.clock import ClockOrigin, real_ms
+from adapters.on_disk import to_disk, tree_to_disk
 from nabd.fault import Refused
+from nabd.positions import ALONE
 from nabd.settings import SPEED_MAX
 
 LAYOUT = 1
@@ -53,6 +55,7 @@ def known_format(path: Path) -> Format:
     try:
         known = msgspec.json.decode(file.read_bytes(), type=Format)
     except FileNotFoundError:
+        refuse_lost_format(path)
         raise Refused(f"data folder {path}: holds no city (no format.json); name the right one with --data") from None
     except OSError as error:
         raise Refused(_trouble(path, error)) from None
@@ -74,19 +77,16 @@ class DataFolder:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise Refused(
-                f"data folder {path}: cannot be used ({error.strerror}); choose another with --data"
-            ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
+            self._lock = hold(path)
+        except BlockingIOError:
             run = read_run(path)
             who = f" by process {run.pid} at {run.url}" if run else ""
             raise Refused(
                 f"data folder {path}: is in use{who}; stop that one first or choose another folder with --data"
+            ) from None
+        except OSError as error:
+            raise Refused(
+                f"data folder {path}: cannot be used ({error.strerror}); choose another with --data"
             ) from None
         try:
             refuse_half_restored(path)
@@ -129,6 +129,7 @@ class DataFolder:
     def _open_format(self, start_ms: int | None, start_text: str, speed: float | None) -> Format:
         file = self.path / "format.json"
         if not file.exists():
+            refuse_lost_format(self.path)
             clock = _new_clock(start_ms, speed)
             return _written(file, Format(layout=LAYOUT, clock=clock, clock_given=start_text, log_id=_new_id()))
         try:
@@ -168,7 +169,9 @@ class DataFolder:
         shutil.rmtree(partial, ignore_errors=True)
         with as_file(files("nabd") / "site") as shipped:
             shutil.copytree(shipped, partial, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+        tree_to_disk(partial)
         partial.replace(target)
+        to_disk(self.path)
 
 
 def refuse_half_restored(path: Path) -> None:
@@ -179,15 +182,27 @@ def refuse_half_restored(path: Path) -> None:
         )
 
 
+def refuse_lost_format(path: Path) -> None:
+    """Raises Refused when there is a log but no format.json: a new one would give it another clock and another name."""
+    file = path / "format.json"
+    if not file.exists() and (path / "log.db").exists():
+        raise Refused(
+            f"{file}: is not there, and with it the clock and the name of log.db, which is; restore it from a backup; "
+            f"{ALONE}"
+        )
+
+
 def _new_id() -> str:
     return secrets.token_hex(8)
 
 
 def _written(file: Path, known: Format) -> Format:
-    """Whole or not at all. Raises OSError."""
+    """Whole or not at all, and on the disk: the log, which nobody can read without it, will be. Raises OSError."""
     temporary = file.with_suffix(".new")
     temporary.write_bytes(msgspec.json.encode(known))
+    to_disk(temporary)
     temporary.replace(file)
+    to_disk(file.parent)
     return known
 
 
@@ -210,15 +225,43 @@ def _new_clock(start_ms: int | None, speed: float | None) -> ClockOrigin:
     )
 
 
+def hold(path: Path) -> int:
+    """Take the folder's lock: nobody runs on it until the handle is closed, and what a killed one announced is removed.
+
+    Raises BlockingIOError when another holds it, OSError when it cannot be had.
+    """
+    lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (path / "run.json").unlink(missing_ok=True)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
 def read_run(path: Path) -> Run | None:
-    """Who runs on this folder, if the file is there and its process lives."""
+    """Who runs on this folder: what it announced, while the lock is held.
+
+    The number of its process proves nothing: once that was killed it may be anybody's, and containers all count from 1.
+    """
     try:
         run = msgspec.json.decode((path / "run.json").read_bytes(), type=Run)
-        if run.pid <= 0:  # to a signal, these are whole groups of processes
-            return None
-        os.kill(run.pid, 0)
-    except PermissionError:  # somebody else's process, and so alive
-        return run
-    except (OSError, OverflowError, UnicodeDecodeError, msgspec.MsgspecError):
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
         return None
-    return run
+    return run if _is_held(path) else None
+
+
+def _is_held(path: Path) -> bool:
+    """Asked for reading only, and so also by another user and on a file system that cannot be written."""
+    try:
+        lock = os.open(path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)  # whoever may not ask believes what was announced
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False

@@ -21,7 +21,7 @@ from contract.ports import StoreFault
 from nabd import settings
 from nabd.broker_access import broker_access
 from nabd.city_files import read_sites, rule_texts
-from nabd.data_folder import LAYOUT, Format, Run, read_run, refuse_half_restored
+from nabd.data_folder import LAYOUT, Format, Run, read_run, refuse_half_restored, refuse_lost_format
 from nabd.doctoring_secrets import secrets_in
 from nabd.fault import Refused
 from nabd.finding import RENEW_DAYS, Finding, Verdict
@@ -131,7 +131,7 @@ def _data(data: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(data).free
     verdict = Verdict.GOOD if free >= DISK_BYTES_MIN else Verdict.WRONG
     yield Finding(verdict, "disk", f"{free / 1e9:.1f} GB free; Nabd wants {DISK_BYTES_MIN / 1e9:.0f} GB at least")
-    yield from _half_restored(data)
+    yield from _halves(data)
     file = data / "format.json"
     if file.exists():
         try:
@@ -156,11 +156,12 @@ def _data(data: Path) -> Iterator[Finding]:
         yield _checked("rules", lambda: _rules(site))
 
 
-def _half_restored(data: Path) -> Iterator[Finding]:
-    try:
-        refuse_half_restored(data)
-    except Refused as fault:
-        yield Finding(Verdict.WRONG, "data folder", str(fault))
+def _halves(data: Path) -> Iterator[Finding]:
+    for refuse in (refuse_half_restored, refuse_lost_format):
+        try:
+            refuse(data)
+        except Refused as fault:
+            yield Finding(Verdict.WRONG, "data folder", str(fault))
 
 
 def _plain_influxdb(chosen: settings.Settings) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from adapters.on_disk import to_disk, tree_to_disk
 from nabd.fault import Refused
@@ -57,21 +57,38 @@ def whole(out: str) -> Iterator[Path]:
 
 @contextmanager
 def _locked(file: Path, target: Path) -> Iterator[None]:
+    """While this lasts, `file` is the lock that everybody else is refused by; then it is gone."""
     try:
-        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        while not _is_at(file, lock := _lock(file)):
+            os.close(lock)
+    except BlockingIOError:
+        raise Refused(f"{target}: is being written by another export; wait for it, or name another") from None
     except OSError as error:
         raise Refused(f"{target}: cannot be made ({error.strerror}); {_remedy(error)}") from None
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Refused(f"{target}: is being written by another export; wait for it, or name another") from None
-        try:
-            yield
-        finally:
-            file.unlink(missing_ok=True)
+        yield
     finally:
+        file.unlink(missing_ok=True)
         os.close(lock)
+
+
+def _lock(file: Path) -> int:
+    """Raises BlockingIOError when another holds it, OSError when it cannot be made."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _is_at(file: Path, lock: int) -> bool:
+    """Or did the one before remove it after we had opened it? Then the next one would lock another file."""
+    try:
+        return os.path.samestat(file.stat(), os.fstat(lock))
+    except FileNotFoundError:
+        return False
 
 
 def _remove(path: Path) -> None:
@@ -89,11 +106,14 @@ def _remedy(error: OSError) -> str:
 
 @contextmanager
 def standard_output() -> Iterator[BinaryIO]:
-    """Raises Refused when whoever reads it goes away: what it got is not whole."""
+    """Raises Refused when there is none, or when whoever reads it goes away: what it got is not whole."""
+    output: TextIO | None = sys.stdout  # None when this process was given none
+    if output is None:
+        raise Refused("--out -: standard output is closed; name a file, or give the output to a program that reads it")
     try:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        yield output.buffer
+        output.buffer.flush()
     except OSError as error:
         with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it once more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())  # the interpreter flushes it once more
         raise Refused(f"--out -: the output cannot be written ({error.strerror}); it is not whole") from None

@@ -53,7 +53,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(data: Path, config: Path | None, asked: Export) -> None:
-    """Raises Refused; then nothing stands under the name of `out`."""
+    """Raises Refused; then nothing stands under the name of `out`, and standard output has no whole file."""
     kinds = load_kinds()
     wanted = _wanted(data, asked)
     chosen = _kinds(asked, kinds)
@@ -63,7 +63,8 @@ def run(data: Path, config: Path | None, asked: Export) -> None:
             _check_out(asked, list(plan))
             readings = _export(source, kinds, wanted, plan, asked)
     except (StoreFault, PlatformFault) as fault:
-        raise Refused(f"{fault}\nnothing was exported to {asked.out}") from None
+        left = "what was written to standard output is not whole"
+        raise Refused(f"{fault}\n{left if asked.out == STDOUT else f'nothing was exported to {asked.out}'}") from None
     click.echo(f"{asked.out}: {readings} readings of {', '.join(plan)}", err=asked.out == STDOUT)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from adapters.clock import real_ms
@@ -88,10 +87,12 @@ class Answering:
 @pytest.fixture
 def running(city: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DuckStore]:
     """The city's store, open in a platform that answers."""
-    run = Run(pid=os.getpid(), url="http://127.0.0.1:1", mqtt_host="127.0.0.1", mqtt_port=1, started_at_ms=0)
-    (city / "run.json").write_bytes(msgspec.json.encode(run))
     monkeypatch.setattr(backing_up, "PlatformClient", Answering)
-    with closing(DuckStore(city / "store.duckdb", load_kinds())) as store:
+    with (
+        DataFolder(city, start_ms=None, start_text="", speed=None) as folder,
+        closing(DuckStore(city / "store.duckdb", load_kinds())) as store,
+    ):
+        folder.announce(Run(pid=1, url="http://127.0.0.1:1", mqtt_host="127.0.0.1", mqtt_port=1, started_at_ms=0))
         copy = store_copier(city, store)
         assert copy is not None
         monkeypatch.setattr(Answering, "copy", staticmethod(copy), raising=False)

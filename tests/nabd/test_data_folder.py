@@ -1,6 +1,7 @@
 """A data folder is opened by one process, keeps its clock, and says clearly why it will not open."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from nabd.data_folder import DataFolder, Run, read_run
+from nabd.backing_up import nobody_runs
+from nabd.data_folder import DataFolder, Run, known_format, read_run
+from nabd.doctoring import examine
 from nabd.fault import Refused
+from nabd.finding import Verdict
 
 
 @contextmanager
@@ -46,6 +50,26 @@ def test_a_folder_names_its_log_once_and_one_from_before_gets_a_name(tmp_path: P
         name = folder.format.log_id
     with opened(tmp_path / "city") as folder:
         assert folder.format.log_id == name
+
+
+def test_a_folder_is_on_the_disk_before_anything_is_kept_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync, replace = os.fsync, Path.replace
+    synced: set[Path] = set()
+
+    def syncing(handle: int) -> None:
+        sync(handle)
+        synced.add(Path(f"/proc/self/fd/{handle}").readlink())
+
+    def replacing(source: Path, target: Path) -> Path:
+        assert synced >= {source, *source.rglob("*")}, "what gets its name is whole"
+        synced.discard(target.parent)
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(Path, "replace", replacing)
+    with opened(tmp_path / "city") as folder:
+        assert {path.name for path in folder.path.iterdir()} == {"format.json", "lock", "site"}
+        assert folder.path in synced, "and so are the names"
 
 
 def test_what_the_city_changed_in_its_rules_stays(tmp_path: Path) -> None:
@@ -127,6 +151,17 @@ def test_a_damaged_format_file_is_refused(tmp_path: Path, content: str) -> None:
         opened(tmp_path).__enter__()
 
 
+def test_a_log_without_its_format_file_gets_no_new_clock(tmp_path: Path) -> None:
+    (tmp_path / "log.db").write_bytes(b"x")
+    said = r"format\.json: is not there, and with it the clock .* of log\.db, which is; restore it from a backup"
+    with pytest.raises(Refused, match=said):
+        opened(tmp_path).__enter__()
+    with pytest.raises(Refused, match=said):
+        known_format(tmp_path)
+    assert (Verdict.WRONG, "data folder") in [(one.verdict, one.about) for one in examine(tmp_path, None)]
+    assert {path.name for path in tmp_path.iterdir()} == {"lock", "log.db"}
+
+
 def test_a_path_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Refused, match="cannot be used"):
@@ -155,8 +190,35 @@ def test_a_clock_that_stands_still_is_damage(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("pid", ["99999999999999999999", "-1", "0", '"x"'])
-def test_a_run_file_without_a_process_that_can_be_says_that_nobody_runs(tmp_path: Path, pid: str) -> None:
+def announced(path: Path, pid: str) -> None:
     text = f'{{"pid":{pid},"url":"u","mqtt_host":"h","mqtt_port":1,"started_at_ms":1}}'
-    (tmp_path / "run.json").write_text(text, encoding="utf-8")
+    (path / "run.json").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "pid", ["99999999999999999999", "-1", "0", '"x"', "1", pytest.param(str(os.getpid()), id="ours")]
+)
+def test_what_a_killed_platform_announced_says_that_nobody_runs_whoever_has_its_pid_now(
+    tmp_path: Path, pid: str
+) -> None:
+    announced(tmp_path, pid)
     assert read_run(tmp_path) is None
+    with opened(tmp_path):
+        assert read_run(tmp_path) is None, "it starts, and has announced nothing yet"
+    announced(tmp_path, pid)
+    assert read_run(tmp_path) is None
+    with nobody_runs(tmp_path):
+        assert read_run(tmp_path) is None
+
+
+def test_to_ask_who_runs_needs_no_more_than_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opens = os.open
+
+    def reading(path: Path, flags: int, *mode: int) -> int:
+        assert not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        return opens(path, flags, *mode)
+
+    with opened(tmp_path) as folder:
+        folder.announce(Run(pid=1, url="u", mqtt_host="h", mqtt_port=1, started_at_ms=1))
+        monkeypatch.setattr(os, "open", reading)
+        assert read_run(tmp_path) is not None

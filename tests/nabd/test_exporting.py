@@ -2,10 +2,14 @@
 
 import csv
 import errno
+import fcntl
+import gc
+import io
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +20,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adapters import export_formats
+from contract.ports import StoreFault
 from nabd.cli import cli
-from nabd.export_target import whole
+from nabd.export_target import standard_output, whole
 from nabd.fault import Refused
 from stand.influxdb import InfluxServer
 from tests.nabd import cities
@@ -177,6 +182,28 @@ def test_an_export_that_is_broken_off_leaves_nothing(
     assert names(tmp_path) == ["data"]
 
 
+def test_a_parquet_that_is_broken_off_is_never_a_file_that_can_be_read() -> None:
+    table = pa.table({"seq": [1, 2]})
+    sink = io.BytesIO()
+    file = export_formats.Parquet(sink, "street_light", table.schema, cities.KINDS)
+    file.write(table)
+    file.abandon()
+    del file
+    gc.collect()
+    assert len(sink.getvalue()) > 4, "what came before stands there, as on any standard output"
+    with pytest.raises(pa.ArrowInvalid, match="magic bytes not found"):
+        pq.read_table(sink)
+
+
+def test_standard_output_that_is_broken_off_is_said_not_to_be_whole(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_after(0, StoreFault("the store went away"), monkeypatch)
+    done = export(data, "parquet", "-", "--kind", "street_light")
+    assert done.exit_code == 2
+    assert "the store went away\nwhat was written to standard output is not whole" in done.stderr
+
+
 def test_an_output_that_is_full_or_goes_away_is_told_in_a_sentence(data: Path) -> None:
     command = f"{sys.executable} -m nabd export --data {data} --format lp --out - --from 2026-11-23 --to 2026-11-26"
     for shell, sentence in ((f"{command} >/dev/full", "No space left"), (f"{command} | true", "Broken pipe")):
@@ -189,6 +216,12 @@ def test_an_output_that_is_full_or_goes_away_is_told_in_a_sentence(data: Path) -
         assert sentence in done.stderr
         assert "it is not whole" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_no_standard_output_at_all_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(Refused, match="--out -: standard output is closed; name a file"), standard_output():
+        pass
 
 
 @pytest.fixture
@@ -234,6 +267,28 @@ def test_two_exports_to_one_name_do_not_mix(tmp_path: Path) -> None:
     with whole(str(tmp_path / "out.csv")) as partial:
         partial.write_text("x")
         with pytest.raises(Refused, match="is being written by another export"), whole(str(tmp_path / "out.csv")):
+            pass
+    assert names(tmp_path) == ["out.csv"]
+
+
+def test_a_lock_that_the_one_before_removes_in_the_midst_of_the_taking_lets_nobody_else_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = str(tmp_path / "out.csv")
+    before = ExitStack()
+    before.enter_context(pytest.raises(KeyboardInterrupt))
+    before.enter_context(whole(out))
+    lock = fcntl.flock
+
+    def late(handle: int, how: int) -> None:
+        monkeypatch.undo()
+        before.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with whole(out) as partial:
+        partial.write_text("x")
+        with pytest.raises(Refused, match="is being written by another export"), whole(out):
             pass
     assert names(tmp_path) == ["out.csv"]
 
