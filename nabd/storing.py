@@ -12,7 +12,7 @@ from adapters.stores.duckdb_store import DuckStore
 from console.live import LiveView
 from contract.extracts import Extracts
 from contract.kind import Kinds
-from contract.ports import Store, StoreFault
+from contract.ports import Clock, Store, StoreFault
 from nabd.data_folder import DataFolder
 from nabd.fault import Refused
 from nabd.secret_file import read_secret
@@ -104,7 +104,7 @@ def extracts_of(store: "DuckStore | InfluxStore", kinds: Kinds) -> Extracts:
     return InfluxExtracts(store.link, kinds)
 
 
-async def restore_live(store: Store, live: LiveView) -> None:
+async def restore_live(store: Store, live: LiveView, clock: Clock) -> None:
     """Take the store's newest readings into the live view, as soon as it answers. On the live view's loop."""
     told = False
     while True:
@@ -116,5 +116,5 @@ async def restore_live(store: Store, live: LiveView) -> None:
             told = True
             await asyncio.sleep(RETRY_S)
         else:
-            live.restore((), latest)
+            live.restore((), latest, clock.now_ms())
             return

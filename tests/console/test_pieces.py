@@ -197,7 +197,7 @@ def test_a_value_stands_with_its_age_and_an_old_one_is_marked(city: DemoCity) ->
     tile = pieces.value_tile(metrics["power_w"], live)
     assert "0.0\u00a0W" in tile
     assert f'data-at="{live.values["power_w"].measured_at_ms}"' in tile
-    assert f'data-stale="{live.stale_at_ms(live.values["power_w"])}"' in tile
+    assert f'data-stale="{live.stale_at_ms(live.values["power_w"], city.clock.now_ms())}"' in tile
     unknown = pieces.value_tile(metrics["illuminance_lx"], live)
     assert "never measured" in unknown
     assert "data-at" not in unknown
