@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,11 +106,15 @@ def extracts_of(store: "DuckStore | InfluxStore", kinds: Kinds) -> Extracts:
 
 
 async def restore_live(store: Store, live: LiveView, clock: Clock) -> None:
-    """Take the store's newest readings into the live view, as soon as it answers. On the live view's loop."""
+    """Take the store's newest readings into the live view, as soon as it answers. On the live view's loop.
+
+    In a thread of its own: a store that hangs takes none that the platform lives by.
+    """
     told = False
+    loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="live_restore")
     while True:
         try:
-            latest = await asyncio.to_thread(lambda: list(store.latest()))
+            latest = await loop.run_in_executor(thread, lambda: list(store.latest()))
         except StoreFault as fault:
             if not told:
                 logger.error("event=live_view_not_restored reason=%s", fault)
@@ -117,4 +122,5 @@ async def restore_live(store: Store, live: LiveView, clock: Clock) -> None:
             await asyncio.sleep(RETRY_S)
         else:
             live.restore((), latest, clock.now_ms())
+            thread.shutdown(wait=False)
             return

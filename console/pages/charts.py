@@ -111,7 +111,10 @@ class Chart:
         try:
             async with asyncio.timeout(PATIENCE_S):  # the question itself goes on, and its answer is there next time
                 rows = await self.desk.shared(
-                    key, lambda: read_rows(self.desk, self.asset, self.kind, metric, name, hides=hides), 5.0
+                    key,
+                    lambda: read_rows(self.desk, self.asset, self.kind, metric, name, hides=hides),
+                    5.0,
+                    asks_store=True,
                 )
         except (StoreFault, TimeoutError) as fault:
             self._note.content = self._away_html(fault)

@@ -1,7 +1,11 @@
 """The small parts of pages: escaping, charts with gaps, wishes put together, shared work."""
 
 import asyncio
+import gc
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -9,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from console import desk as desks
 from console.acts import Scope
 from console.conditions import Condition
-from console.desk import Desk, gap_of
+from console.desk import STORE_THREADS, Desk, gap_of
 from console.documents import missing
 from console.language import languages
 from console.markup import Html, h, isolated
@@ -21,8 +26,9 @@ from console.pages.pieces import Pieces
 from console.wishes import Progress, progress, read_wishes
 from contract.decisions import Intent, IntentState, Lease, LeaseTarget, Rank, Step
 from contract.kind import Value
-from contract.ports import Effects, LedgerRow
+from contract.ports import Effects, LedgerRow, StoreFault
 from tests.console.demo_platform import DARK, DEAF, SILENT, DemoCity
+from tests.waiting import WITHIN_S, until
 
 
 @given(st.text(max_size=40))
@@ -154,6 +160,82 @@ def test_a_failed_look_is_tried_again_and_not_remembered(city: DemoCity) -> None
         return await desk.shared("x", lambda: 3)
 
     assert asyncio.run(ask()) == 3
+
+
+def test_a_store_that_hangs_holds_neither_pages_nor_the_platforms_own_threads(city: DemoCity) -> None:
+    desk = Desk(city.platform())
+    answers, asked = threading.Event(), list[int]()
+
+    def hang(number: int) -> None:
+        asked.append(number)
+        answers.wait(WITHIN_S)
+
+    async def look() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        waiting = [
+            asyncio.create_task(desk.shared(("chart", number), partial(hang, number), asks_store=True))
+            for number in (1, 2, 3, 3, 4)
+        ]
+        try:
+            async with asyncio.timeout(WITHIN_S / 2):
+                assert await desk.shared("x", lambda: 7) == 7
+                assert await asyncio.to_thread(lambda: 8) == 8
+            await until(lambda: len(asked) == STORE_THREADS, "as many are asked as there are threads for them")
+            desk.close()
+            await asyncio.sleep(0)
+        finally:
+            answers.set()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert len(asked) == STORE_THREADS, "what waits at a stop is not asked any more"
+
+    asyncio.run(look())
+
+
+def test_a_question_that_is_on_its_way_is_not_asked_twice_whatever_is_asked_meanwhile(
+    city: DemoCity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desks, "SHARED_MAX", 3)
+    desk = Desk(city.platform())
+    answers, asked = threading.Event(), list[int]()
+
+    def hang() -> int:
+        asked.append(1)
+        answers.wait(WITHIN_S)
+        return 5
+
+    async def look() -> None:
+        first = asyncio.create_task(desk.shared("slow", hang, asks_store=True))
+        for number in range(9):
+            assert await desk.shared(number, lambda: 7) == 7
+        again = asyncio.create_task(desk.shared("slow", hang, asks_store=True))
+        await desk.shared("last", lambda: 7)
+        answers.set()
+        assert [await first, await again, asked] == [5, 5, [1]]
+
+    asyncio.run(look())
+
+
+def test_a_question_that_fails_after_nobody_waits_any_longer_is_no_line_in_the_log(city: DemoCity) -> None:
+    desk = Desk(city.platform())
+    fails, complaints = threading.Event(), list[dict[str, object]]()
+
+    def fail() -> None:
+        fails.wait(WITHIN_S)
+        raise StoreFault("it gave no answer")
+
+    async def look() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        asking = asyncio.create_task(desk.shared("x", fail))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        fails.set()
+        await until(lambda: desk._shared["x"][1].done(), "it fails")
+        desk._shared.clear()
+        gc.collect()
+
+    asyncio.run(look())
+    assert complaints == []
 
 
 def test_the_city_at_a_glance_counts_alarms_silence_and_changes(city: DemoCity) -> None:
