@@ -102,6 +102,10 @@ class Desk:
         self._shared.move_to_end(key)
         return await asyncio.shield(future)
 
+    async def run(self, work: Callable[[], T]) -> T:
+        """`work()` in a worker thread, for the one who asks alone."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
     def _forget(self) -> None:
         """Make room for one more: the oldest answers go, and no question that is still on its way."""
         if len(self._shared) >= SHARED_MAX:
