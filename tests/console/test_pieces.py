@@ -6,12 +6,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from html import unescape
 from itertools import pairwise
 
 import pytest
+from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from nicegui import Client, ui
 
 from console import desk as desks
 from console.acts import Scope
@@ -20,13 +23,17 @@ from console.desk import STORE_THREADS, Desk, gap_of
 from console.documents import missing
 from console.language import languages
 from console.markup import Html, h, isolated
+from console.pages import asset
 from console.pages.charts import broken, read_rows
 from console.pages.commands import scope_of
+from console.pages.frame import Frame
 from console.pages.pieces import Pieces
 from console.wishes import Progress, progress, read_wishes
 from contract.decisions import Intent, IntentState, Lease, LeaseTarget, Rank, Step
-from contract.kind import Value
+from contract.kind import LANGUAGES, Value
 from contract.ports import Effects, LedgerRow, StoreFault
+from contract.questions import Question
+from contract.records import Registered
 from tests.console.demo_platform import DARK, DEAF, SILENT, DemoCity
 from tests.waiting import WITHIN_S, until
 
@@ -64,6 +71,48 @@ def test_a_chart_of_steps_shows_how_much_a_counter_grew_and_the_mean_of_a_number
     assert float(shown[-1][1]) > 1000
     volts = read_rows(desk, "pole-001", kind, kind.metrics["voltage_v"], "month").values
     assert all(229 < float(value) < 233 for _, value in volts)
+
+
+def test_a_chart_of_an_asset_whose_device_was_moved_shows_what_was_measured_on_it(
+    city: DemoCity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(city.platform())
+    kind = desk.platform.kinds["street_light"]
+    asked: list[Question] = []
+    monkeypatch.setattr(city.store, "readings", lambda question: asked.append(question) or [])  # type: ignore[func-returns-value]
+    read_rows(desk, "pole-001", kind, kind.metrics["level"], "day")
+    city.append(Registered(device="lamp-001", kind=kind.name, commune="berkane", asset="pole-900"))
+    read_rows(desk, "pole-001", kind, kind.metrics["level"], "day")
+    assert [(question.device, question.asset) for question in asked] == [("lamp-001", None), (None, "pole-001")]
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_the_page_of_an_asset_whose_device_was_moved_keeps_its_history_and_says_so(city: DemoCity, code: str) -> None:
+    desk, language = Desk(city.platform()), languages()[code]
+    request = Request({"type": "http", "method": "GET", "path": f"/{code}/assets", "query_string": b"", "headers": []})
+
+    async def looked_at(frame: Frame, client: Client) -> str:
+        city.clock.advance(2_000)
+        await frame._refresh()
+        assert not frame._failing
+        return unescape("".join(one.content for one in client.elements.values() if isinstance(one, ui.html)))
+
+    async def look() -> None:
+        moved, alarm = language.text("asset.no_device"), city.state.alarms(asset="pole-011")[1][0].alarm.alarm
+        with Client(ui.page(""), request=request) as opened:
+            frame = asset.build(desk, language, request, "pole-011")
+            assert moved not in await looked_at(frame, opened)
+            await city.submit(Registered(device=DARK, kind="street_light", commune="berkane", asset="pole-900"))
+            told = await looked_at(frame, opened)
+            assert (moved in told, alarm in told, DARK in told) == (True, True, True)
+            await city.submit(Registered(device="lamp-001", kind="street_light", commune="berkane", asset="pole-011"))
+            told = await looked_at(frame, opened)
+            assert (moved in told, "lamp-001" in told) == (False, True)
+        for name, words in (("pole-001", moved), ("absent", language.text("empty.no_such_asset"))):
+            with Client(ui.page(""), request=request) as anew:
+                assert words in await looked_at(asset.build(desk, language, request, name), anew)
+
+    asyncio.run(look())
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 9)), max_size=6))
