@@ -52,6 +52,7 @@ def _add_pages(app: FastAPI, platform: Platform) -> None:
     static = Path(str(files("console") / "static"))
     app.mount("/static", StaticFiles(directory=static), name="static")
     desk = Desk(platform)
+    nicegui_app.on_shutdown(desk.close)
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     def root(request: Request) -> Response:

@@ -1,8 +1,15 @@
-"""What all open pages share: each figure is worked out once a second at most, in a worker thread, for everyone."""
+"""What all open pages share: each figure is worked out once a second at most, in a worker thread, for everyone.
+
+Theory of operation. The threads are the desk's own: those the platform lives by (the live view, ticks, leases) are
+never taken by pages, however slow a disk is. Questions to the store have two of their own again, for a store may hang
+until its time is over: the pages then wait for charts, and for nothing else. While a question is on its way nobody asks
+it a second time.
+"""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -18,7 +25,9 @@ from contract.decisions import AlarmState, Severity
 from contract.ports import AlarmRow, LedgerRow
 
 T = TypeVar("T")
-SHARED_MAX = 512
+THREADS = 4
+STORE_THREADS = 2
+SHARED_MAX = 512  # answers that are remembered
 ALARMS_MAX = 2_000
 GAPS_MAX = 50
 RATE_OVER_S = 30.0
@@ -69,24 +78,44 @@ class Desk:
         self.platform = platform
         self.zone = ZoneInfo(platform.sites[0].timezone if platform.sites else "Africa/Casablanca")
         self._shared: OrderedDict[Hashable, tuple[float, asyncio.Future[Any]]] = OrderedDict()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="desk")
+        self._store_threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="desk_store")
         self._markers: dict[str, Marker] = {}
         self._generation = 0
         self._samples: deque[tuple[float, dict[str, int]]] = deque(maxlen=64)
 
-    async def shared(self, key: Hashable, compute: Callable[[], T], age_s: float = 0.9) -> T:
+    async def shared(
+        self, key: Hashable, compute: Callable[[], T], age_s: float = 0.9, *, asks_store: bool = False
+    ) -> T:
         """`compute()` in a worker thread; whoever asks for the same key within `age_s`, or while it
-        is still being worked out, gets the same result."""
+        is still being worked out, gets the same result. `asks_store`: it may have to wait for the store."""
         now_s = self.platform.clock.monotonic_s()
         known = self._shared.get(key)
         if known is not None and (not known[1].done() or (now_s - known[0] < age_s and not _failed(known[1]))):
             result: T = await asyncio.shield(known[1])
             return result
-        future = asyncio.ensure_future(asyncio.to_thread(compute))
+        threads = self._store_threads if asks_store else self._threads
+        future = asyncio.get_running_loop().run_in_executor(threads, compute)
+        future.add_done_callback(_failed)  # also when nobody waits any longer, or asyncio complains of it
+        self._forget()
         self._shared[key] = (now_s, future)
         self._shared.move_to_end(key)
-        while len(self._shared) > SHARED_MAX:
-            self._shared.popitem(last=False)
         return await asyncio.shield(future)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """`work()` in a worker thread, for the one who asks alone."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _forget(self) -> None:
+        """Make room for one more: the oldest answers go, and no question that is still on its way."""
+        if len(self._shared) >= SHARED_MAX:
+            oldest = next((key for key, (_, future) in self._shared.items() if future.done()), None)
+            self._shared.pop(oldest, None)
+
+    def close(self) -> None:
+        """Ask nothing more of what still waits for a thread: a stop takes no longer than the questions at hand."""
+        for _, future in self._shared.values():
+            future.cancel()
 
     async def city(self) -> City:
         return await self.shared("city", self._city)
@@ -200,4 +229,5 @@ def rank(severity: Severity) -> int:
 
 
 def _failed(future: "asyncio.Future[Any]") -> bool:
+    """Has it failed? Whoever looks has retrieved its exception."""
     return future.done() and (future.cancelled() or future.exception() is not None)

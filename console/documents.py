@@ -87,7 +87,7 @@ def latest_document(kind: Kind | None, live: LiveDevice, now_ms: int) -> Documen
             "measured_at": rfc3339(latest.measured_at_ms),
             "received_at": rfc3339(latest.received_at_ms),
             "quality": quality_words(latest.quality),
-            "stale": now_ms > live.stale_at_ms(latest),
+            "stale": now_ms > live.stale_at_ms(latest, now_ms),
         }
         for metric, latest in sorted(dict(live.values).items())  # a copy: the view goes on meanwhile
     }

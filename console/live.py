@@ -6,8 +6,12 @@ targets. Three things never look alike here: a metric that was never measured is
 is the value 0.0; a device that is silent keeps its last values, and ``contact`` says since when nothing was heard. A
 value older than two periods is stale and no longer says how things are.
 
+The log's time and that of readings without a clock of their own come from the machine's clock, and that one may have
+been ahead. So nothing is heard later than now, and a value dated more than PUNCTUAL_MS ahead of now, which nothing can
+be measured at, counts as older than all others and as stale: the first true reading replaces it.
+
 All on one thread (`apply`); readers on other threads see each device whole or a moment old. Nothing here asks a clock:
-who judges an age passes the time in.
+who judges an age, or tells of something, passes the time in.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +19,7 @@ from enum import StrEnum
 
 import msgspec
 
+from contract.clocks import PUNCTUAL_MS
 from contract.kind import Kinds, Value
 from contract.ports import Device
 from contract.quality import about
@@ -79,16 +84,23 @@ class LiveDevice:
         times = [at for at in (self.heard_at_ms, self.status_at_ms if self.online else None) if at is not None]
         return max(times, default=None)
 
-    def stale_at_ms(self, latest: Latest) -> int:
-        """From when on a value is too old to say how things are."""
-        return latest.measured_at_ms + PERIODS_FRESH * self.period_ms
+    def stale_at_ms(self, latest: Latest, now_ms: int) -> int:
+        """From when on a value is too old to say how things are; 0 when nobody knows when it was measured."""
+        known_ms = _known_ms(latest.measured_at_ms, now_ms)
+        return known_ms + PERIODS_FRESH * self.period_ms if known_ms else 0
 
     def fresh(self, metric: str, now_ms: int) -> Latest | None:
         """The value of a metric if it still says how things are."""
         latest = self.values.get(metric)
-        if latest is None or now_ms > self.stale_at_ms(latest):
+        if latest is None or now_ms > self.stale_at_ms(latest, now_ms):
             return None
         return latest
+
+    def not_heard_after(self, now_ms: int) -> None:
+        """The clock went back to this: what was heard was heard now at the latest."""
+        for name in ("heard_at_ms", "status_at_ms", "reported_at_ms"):
+            if (getattr(self, name) or 0) > now_ms:
+                setattr(self, name, now_ms)
 
 
 class LiveView:
@@ -103,8 +115,11 @@ class LiveView:
         self.registry_change = 0  # the last change of who exists and where
         self.refused = 0  # records of devices beyond the bound, or not registered
         self.position = 0
+        self._now_ms = 0  # of the last `apply`
 
-    def restore(self, devices: Iterable[Device], latest: Iterable[tuple[str, str, int, Mapping[str, Value]]]) -> None:
+    def restore(
+        self, devices: Iterable[Device], latest: Iterable[tuple[str, str, int, Mapping[str, Value]]], now_ms: int
+    ) -> None:
         """Start from the registry and the store's newest readings. `latest` yields what `Store.latest` does.
 
         It may come later: what the log has told since then stays.
@@ -114,54 +129,51 @@ class LiveView:
         for device, _kind, measured_at_ms, values in latest:
             live = self._devices.get(device)
             if live is not None:
-                older = {
-                    metric: value
-                    for metric, value in values.items()
-                    if metric not in live.values or live.values[metric].measured_at_ms < measured_at_ms
-                }
-                self._take_values(live, older, measured_at_ms, None, 0)
-                live.heard_at_ms = max(live.heard_at_ms or 0, measured_at_ms)
+                self._take_values(live, values, measured_at_ms, None, 0, now_ms, is_news=False)
+                if _known_ms(measured_at_ms, now_ms):
+                    live.heard_at_ms = max(live.heard_at_ms or 0, min(measured_at_ms, now_ms))
                 self._touch(live)
 
-    def apply(self, entry: Entry) -> None:
+    def apply(self, entry: Entry, now_ms: int) -> None:
         """Take one entry of the log in. Entries it has seen already change nothing."""
         if entry.position <= self.position:
             return
         self.position = entry.position
-        record = entry.record
+        if now_ms < self._now_ms:
+            for live in self._devices.values():
+                live.not_heard_after(now_ms)
+        self._now_ms = now_ms
+        record, at_ms = entry.record, min(entry.at_ms, now_ms)
         if isinstance(record, Telemetry):
-            self._telemetry(record, entry.at_ms)
+            self._telemetry(record, at_ms, now_ms)
         elif isinstance(record, Status):
-            self._status(record, entry.at_ms)
+            self._status(record, at_ms)
         elif isinstance(record, Reported):
-            self._reported(record, entry.at_ms)
+            self._reported(record, at_ms)
         elif isinstance(record, Registered):
             self._registered(record, entry.at_ms)
 
-    def recall(self, entry: Entry) -> None:
+    def recall(self, entry: Entry, now_ms: int) -> None:
         """Take in an entry from before all that was applied or recalled: it fills what is not known yet, and replaces
         nothing newer. Who exists and where is not told by it."""
-        record = entry.record
+        record, at_ms = entry.record, min(entry.at_ms, now_ms)
         live = self._devices.get(getattr(record, "device", ""))
         if live is None:
             return
         if isinstance(record, Telemetry):
-            at_ms = record.came_at_ms or entry.at_ms  # a replay stores what was said long ago
+            at_ms = min(record.came_at_ms or at_ms, now_ms)  # a replay stores what was said long ago
             for reading in reversed(record.readings):
-                unknown = {
-                    metric: value
-                    for metric, value in reading.values.items()
-                    if metric not in live.values or live.values[metric].measured_at_ms < reading.measured_at_ms
-                }
-                self._take_values(live, unknown, reading.measured_at_ms, at_ms, reading.quality)
+                self._take_values(
+                    live, reading.values, reading.measured_at_ms, at_ms, reading.quality, now_ms, is_news=False
+                )
             if not record.came_at_ms:
                 live.boot = record.boot if live.boot is None else live.boot
             live.heard_at_ms = max(live.heard_at_ms or 0, at_ms)
             self._touch(live)
         elif isinstance(record, Status):
-            self._recall_status(live, record, entry.at_ms)
+            self._recall_status(live, record, at_ms)
         elif isinstance(record, Reported) and live.reported_at_ms is None:
-            self._reported(record, entry.at_ms)
+            self._reported(record, at_ms)
 
     def _recall_status(self, live: LiveDevice, record: Status, at_ms: int) -> None:
         if record.online and not live.model and not live.firmware:  # its last birth
@@ -178,14 +190,14 @@ class LiveView:
 
     # -- what came
 
-    def _telemetry(self, record: Telemetry, at_ms: int) -> None:
+    def _telemetry(self, record: Telemetry, at_ms: int, now_ms: int) -> None:
         live = self._known(record.device)
         if live is None:
             return
         if record.came_at_ms:  # a replay stores what was said long ago: the device is heard no later by it
-            at_ms = record.came_at_ms
+            at_ms = min(record.came_at_ms, now_ms)
         for reading in record.readings:
-            self._take_values(live, reading.values, reading.measured_at_ms, at_ms, reading.quality)
+            self._take_values(live, reading.values, reading.measured_at_ms, at_ms, reading.quality, now_ms)
         live.heard_at_ms = max(live.heard_at_ms or 0, at_ms)
         live.boot = max(live.boot or 0, record.boot) if record.came_at_ms else record.boot
         if live.asleep_until_ms is not None and at_ms > live.asleep_until_ms:
@@ -264,16 +276,22 @@ class LiveView:
         return live
 
     def _take_values(
-        self, live: LiveDevice, values: Mapping[str, Value], measured_at_ms: int, at_ms: int | None, quality: int
-    ) -> None:
-        """Newer values replace older ones; late ones never do."""
+        self, live: LiveDevice, values: Mapping[str, Value], measured_at_ms: int, at_ms: int | None, quality: int,
+        now_ms: int, *, is_news: bool = True,
+    ) -> None:  # fmt: skip
+        """Newer values replace older ones; late ones never do. Of one and the same time the last that came stays, or,
+        where it is no news, the known one."""
         kind = self._kinds.get(live.facts.kind) if quality else None
+        told_ms = _known_ms(measured_at_ms, now_ms)
         for metric, value in values.items():
             known = live.values.get(metric)
-            if known is None or measured_at_ms >= known.measured_at_ms:
-                live.values[metric] = Latest(
-                    value, measured_at_ms, at_ms, about(kind.metrics[metric], quality) if kind else quality
-                )
+            if known is not None and known.measured_at_ms >= told_ms:
+                known_ms = _known_ms(known.measured_at_ms, now_ms)
+                if known_ms > told_ms or (known_ms == told_ms and not is_news):
+                    continue
+            live.values[metric] = Latest(
+                value, measured_at_ms, at_ms, about(kind.metrics[metric], quality) if kind else quality
+            )
 
     def _touch(self, live: LiveDevice) -> None:
         self.change += 1
@@ -300,3 +318,8 @@ class LiveView:
     def assets(self) -> list[LiveDevice]:
         """The device of each asset, in order of registration."""
         return [live for live in (self._devices.get(device) for device in list(self._by_asset.values())) if live]
+
+
+def _known_ms(measured_at_ms: int, now_ms: int) -> int:
+    """When something was measured; 0 when nobody knows, because a wrong clock dated it ahead of now."""
+    return measured_at_ms if measured_at_ms <= now_ms + PUNCTUAL_MS else 0

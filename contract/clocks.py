@@ -1,6 +1,10 @@
-"""What is remembered of the clocks of devices: by how much one was wrong, and from which reading on."""
+"""Clocks: what is on time, and what is remembered of one that was wrong: by how much, and from which reading on."""
 
 import msgspec
+
+PUNCTUAL_MS = 120_000
+"""A newest reading that comes within this of the time it says is on time: radio, sleep and a queue take less. What is
+dated further ahead of the clock than this was dated by a wrong one."""
 
 
 class Skew(msgspec.Struct, frozen=True, array_like=True, gc=False):

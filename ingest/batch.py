@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from contract.clocks import PUNCTUAL_MS
 from contract.ports import Log, Message
 from contract.quarantine import Quarantined, Settled
 from contract.records import Conflicted, Reading, Record, Status, Telemetry
 from contract.wire.messages import AGE_MS_MAX, WireFault
-from ingest.clocks import PUNCTUAL_MS, told_at_birth
+from ingest.clocks import told_at_birth
 from ingest.ledger import Ledger, Stream
 
 NO_STREAM = ""  # where the order of a device's messages stands while no birth of it was heard

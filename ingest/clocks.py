@@ -22,15 +22,13 @@ whose readings say ms since boot.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from contract.clocks import Skew
+from contract.clocks import PUNCTUAL_MS, Skew
 from contract.records import Quality
 from contract.wire.messages import AGE_MS_MAX
 
 NO_CLOCK = "none"
 HELD = "held"
 
-PUNCTUAL_MS = 120_000
-"""A newest reading that comes within this of the time it says is on time: radio, sleep and a queue take less."""
 UNSET_BEFORE_MS = 1_600_000_000_000
 """September 2020, as in firmware/core/timekeeping: whoever says it is earlier was never told the time."""
 STEADY_READINGS = 5

@@ -140,8 +140,8 @@ class StoreWriter:
 class LiveFeeder:
     """Log → live view, on the event loop. Memory only, so it is nobody's reason to keep the log."""
 
-    def __init__(self, log: Log, view: LiveView, position: int) -> None:
-        self._log, self._view = log, view
+    def __init__(self, log: Log, view: LiveView, clock: Clock, position: int) -> None:
+        self._log, self._view, self._clock = log, view, clock
         self.position = position
         self._standing = Standing(logger, "live_view", RETRY_S)
         self._wake = asyncio.Event()
@@ -171,8 +171,9 @@ class LiveFeeder:
     async def _follow(self) -> None:
         """To the end of the log. Raises OSError."""
         while entries := await asyncio.to_thread(self._log.read, self.position, LIVE_BATCH):
+            now_ms = self._clock.now_ms()
             for entry in entries:
-                self._view.apply(entry)
+                self._view.apply(entry, now_ms)
                 self.position = entry.position
 
 

@@ -8,11 +8,9 @@ known yet and replaces nothing. It takes a third of its time at most: life goes 
 
 import asyncio
 import logging
-from collections.abc import Callable
-from time import monotonic
 
 from console.live import LiveView
-from contract.ports import Log
+from contract.ports import Clock, Log
 from nabd.standing import Standing
 
 logger = logging.getLogger("consumers")
@@ -25,9 +23,9 @@ RETRY_S = 5.0
 class Recall:
     """On the live view's loop. `left` is how many positions remain."""
 
-    def __init__(self, log: Log, view: LiveView, after: int, upto: int, now_s: Callable[[], float] = monotonic) -> None:
+    def __init__(self, log: Log, view: LiveView, clock: Clock, after: int, upto: int) -> None:
         """Of the entries behind position `after` up to `upto`."""
-        self._log, self._view, self._now_s = log, view, now_s
+        self._log, self._view, self._clock = log, view, clock
         self._after, self._upto = after, upto
         self._standing = Standing(logger, "recall", RETRY_S)
 
@@ -46,21 +44,22 @@ class Recall:
             return
         count = self.left
         while self.left:
-            began_s = self._now_s()
+            began_s = self._clock.monotonic_s()
             try:
                 await self._step()
             except Exception as error:  # also ours
                 await asyncio.sleep(self._standing.because(error))
             else:
                 self._standing.over()
-                await asyncio.sleep((self._now_s() - began_s) * REST)
+                await asyncio.sleep((self._clock.monotonic_s() - began_s) * REST)
         logger.info("event=recalled entries=%d", count)
 
     async def _step(self) -> None:
         """The newest that are left. Raises OSError."""
         after = max(self._after, self._upto - BATCH)
         entries = await asyncio.to_thread(self._log.read, after, self._upto - after)
+        now_ms = self._clock.now_ms()
         for entry in reversed(entries):
             if entry.position <= self._upto:  # over a hole the log reads further
-                self._view.recall(entry)
+                self._view.recall(entry, now_ms)
         self._upto = after

@@ -98,7 +98,7 @@ def _thing(device: LiveDevice, kind: Kind | None, now_ms: int) -> Thing:
         for name, latest in values.items()
         if name in metrics and metrics[name].type is MetricType.COUNTER
     }
-    fresh = {name: latest.value for name, latest in values.items() if now_ms <= device.stale_at_ms(latest)}
+    fresh = {name: latest.value for name, latest in values.items() if now_ms <= device.stale_at_ms(latest, now_ms)}
     return Thing(device.facts, device.contact(now_ms) is Contact.ONLINE, fresh, counters)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from adapters.stores.duckdb_store import DuckStore
 from console.live import LiveView
 from contract.extracts import Extracts
 from contract.kind import Kinds
-from contract.ports import Store, StoreFault
+from contract.ports import Clock, Store, StoreFault
 from nabd.data_folder import DataFolder
 from nabd.fault import Refused
 from nabd.secret_file import read_secret
@@ -104,17 +105,22 @@ def extracts_of(store: "DuckStore | InfluxStore", kinds: Kinds) -> Extracts:
     return InfluxExtracts(store.link, kinds)
 
 
-async def restore_live(store: Store, live: LiveView) -> None:
-    """Take the store's newest readings into the live view, as soon as it answers. On the live view's loop."""
+async def restore_live(store: Store, live: LiveView, clock: Clock) -> None:
+    """Take the store's newest readings into the live view, as soon as it answers. On the live view's loop.
+
+    In a thread of its own: a store that hangs takes none that the platform lives by.
+    """
     told = False
+    loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="live_restore")
     while True:
         try:
-            latest = await asyncio.to_thread(lambda: list(store.latest()))
+            latest = await loop.run_in_executor(thread, lambda: list(store.latest()))
         except StoreFault as fault:
             if not told:
                 logger.error("event=live_view_not_restored reason=%s", fault)
             told = True
             await asyncio.sleep(RETRY_S)
         else:
-            live.restore((), latest)
+            live.restore((), latest, clock.now_ms())
+            thread.shutdown(wait=False)
             return

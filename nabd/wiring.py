@@ -211,12 +211,12 @@ class House:
             if news:
                 self.log.append(news, self.clock.now_ms())
         self.decider.catch_up()
-        self.live.restore(self.state.devices()[1], ())
+        self.live.restore(self.state.devices()[1], (), self.clock.now_ms())
         # Its end first: a store that was away for hours must not make the live view hours old.
         wanted = max(0, self.writer.position - LIVE_REPLAY)
         begin = max(wanted, self.log.last() - LIVE_REPLAY)
-        self.live_feeder = LiveFeeder(self.log, self.live, begin)
-        self.recall = Recall(self.log, self.live, wanted, begin)
+        self.live_feeder = LiveFeeder(self.log, self.live, self.clock, begin)
+        self.recall = Recall(self.log, self.live, self.clock, wanted, begin)
 
     def load_rules(self, rule_files: dict[str, str]) -> None:
         """Put the rules into the log when they are other than those that hold."""
@@ -232,7 +232,7 @@ class House:
             broker = EmbeddedBroker(self.settings.mqtt_host, self.settings.mqtt_port)
             on_exit(stack, "broker", lambda: asyncio.to_thread(broker.stop))  # it ends last, though it starts late
             self.guard = BrokerGuard(broker, lambda: self.receiver.connected, self.clock.monotonic_s)
-        restoring = run_until_exit(stack, "live_restore", restore_live(self.store, self.live))
+        restoring = run_until_exit(stack, "live_restore", restore_live(self.store, self.live, self.clock))
         server = Server(create_app(self._platform()), listener)
         await server.start()
         on_exit(stack, "console", server.stop)

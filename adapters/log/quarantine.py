@@ -45,9 +45,6 @@ INSERT = (
     "INSERT INTO quarantine (digest, topic, payload, code, sentence, received_at_ms, device, stream, seq, count, seqs, "
     "number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-WANTED = (
-    "(? = '' OR code = ?) AND (? = '' OR device = ? OR (device = '' AND instr(topic, ?) = 1)) AND received_at_ms >= ?"
-)
 
 Fetch = Callable[[str, tuple[object, ...]], list[Any]]
 
@@ -98,11 +95,13 @@ class QuarantineTable:
     # -- reading
 
     def page(self, limit: int, *, before: int | None = None, wanted: Wanted = ALL) -> Sequence[Quarantined]:
-        return self._ask(f"number < ? AND {WANTED} ORDER BY number DESC LIMIT ?",
-            (2**62 if before is None else before, *_asked(wanted), limit))  # fmt: skip
+        where, asked = _where(wanted)
+        return self._ask(f"number < ? AND {where} ORDER BY number DESC LIMIT ?",
+            (2**62 if before is None else before, *asked, limit))  # fmt: skip
 
     def behind(self, after: int, limit: int, wanted: Wanted = ALL) -> Sequence[Quarantined]:
-        return self._ask(f"number > ? AND {WANTED} ORDER BY number LIMIT ?", (after, *_asked(wanted), limit))
+        where, asked = _where(wanted)
+        return self._ask(f"number > ? AND {where} ORDER BY number LIMIT ?", (after, *asked, limit))
 
     def rows(self, numbers: Sequence[int]) -> Sequence[Quarantined]:
         found: list[Quarantined] = []
@@ -113,8 +112,9 @@ class QuarantineTable:
     def count(self, wanted: Wanted = ALL) -> int:
         if wanted == ALL:
             return self._rows
-        query = f"SELECT count(*) FROM quarantine WHERE {WANTED}"  # noqa: S608  # a constant of ours
-        return int(self._fetch(query, _asked(wanted))[0][0])
+        where, asked = _where(wanted)
+        query = f"SELECT count(*) FROM quarantine WHERE {where}"  # noqa: S608  # constants of ours
+        return int(self._fetch(query, asked)[0][0])
 
     def has_room(self, row: Quarantined, beside_bytes: int = 0) -> bool:
         if self._by_device[row.device] + beside_bytes < self.device_bytes_max:
@@ -207,5 +207,17 @@ def _packed(seqs: Iterable[int]) -> bytes:
     return array("Q", sorted(seqs)).tobytes()
 
 
-def _asked(wanted: Wanted) -> tuple[object, ...]:
-    return wanted.code, wanted.code, wanted.device, wanted.device, topics.topic(wanted.device, ""), wanted.since_ms
+def _where(wanted: Wanted) -> tuple[str, tuple[object, ...]]:
+    """A condition on what is asked for alone, so that SQLite finds the index of a device; and its arguments."""
+    terms: list[str] = ["TRUE"]
+    asked: list[object] = []
+    if wanted.code:
+        terms.append("code = ?")
+        asked.append(wanted.code)
+    if wanted.device:
+        terms.append("(device = ? OR (device = '' AND instr(topic, ?) = 1))")
+        asked += [wanted.device, topics.topic(wanted.device, "")]
+    if wanted.since_ms:
+        terms.append("received_at_ms >= ?")
+        asked.append(wanted.since_ms)
+    return " AND ".join(terms), tuple(asked)

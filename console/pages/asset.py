@@ -22,6 +22,7 @@ from contract.ports import AlarmRow, LedgerRow
 
 AUDIT_SHOWN = 40
 RANGES_SHOWN = 6
+EARLIER_SHOWN = 5
 WHOLE_EVERY_S = 5.0
 
 
@@ -38,47 +39,59 @@ class Past(msgspec.Struct, frozen=True):
 
 def build(desk: Desk, language: Language, request: Request, asset: str) -> Frame:
     frame = Frame(desk, language, "assets", request)
-    if desk.platform.live.asset(asset) is None:
-        frame.title(asset[:64])
-        advice = language.text("empty.no_such_asset_advice")
-        ui.html(card(empty("search_off", language.text("empty.no_such_asset"), advice)), sanitize=False)
-        return frame
     AssetPage(frame, asset)
     return frame
 
 
 class AssetPage:
+    """A device may leave the asset and another come while the page is open."""
+
     def __init__(self, frame: Frame, asset: str) -> None:
         self.frame = frame
         self.asset = asset
         self.desk, self.language, self.pieces = frame.desk, frame.language, frame.pieces
         self.gap_words = GapWords(self.desk, self.language)
         live = self._live()
-        frame.title(live.facts.name or asset)
+        frame.title((live.facts.name if live else "") or asset[:64])
         self._head = ui.html("", sanitize=False)
         with ui.element("div").classes("columns"):
             with ui.element("div").classes("span-8 stack"):
                 self._identity = ui.html("", sanitize=False)
                 self._now = ui.html("", sanitize=False)
-                self._chart = Chart(frame, asset)
+                self._chart_place = ui.element("div")
                 self._alarms = ui.html("", sanitize=False)
                 self._audit = ui.html("", sanitize=False)
             with ui.element("div").classes("span-4 stack"):
                 self._control = ui.html("", sanitize=False)
                 self._facts = ui.html("", sanitize=False)
                 self._ledger = ui.html("", sanitize=False)
+        self._chart: Chart | None = None
         frame.live(self.refresh)
 
-    def _live(self) -> LiveDevice:
-        live = self.desk.platform.live.asset(self.asset)
-        assert live is not None, "an asset that was there stays"
-        return live
+    def _live(self) -> LiveDevice | None:
+        return self.desk.platform.live.asset(self.asset)
 
     async def refresh(self) -> None:
-        live = self._live()
-        kind = self.desk.platform.kinds.get(live.facts.kind)
-        city = await self.desk.city()
         past = await self.desk.shared(("asset", self.asset), lambda: read_past(self.desk, self.asset))
+        live = self._live()
+        known = live or (self.desk.platform.live.device(past.bindings[-1][0]) if past.bindings else None)
+        kind = self.desk.platform.kinds.get(known.facts.kind) if known is not None else None
+        if live is not None:
+            await self._show(live, kind, past)
+        elif past.bindings:
+            self._show_without_device(kind, past)
+        else:
+            text = self.language.text
+            advice = text("empty.no_such_asset_advice")
+            self._now.content = card(empty("search_off", text("empty.no_such_asset"), advice))
+        if self._chart is None and kind is not None:
+            with self._chart_place:
+                self._chart = Chart(self.frame, self.asset, kind)
+        if self._chart is not None:
+            await self._chart.refresh()
+
+    async def _show(self, live: LiveDevice, kind: Kind | None, past: Past) -> None:
+        city = await self.desk.city()
         self._head.content = self._head_html(live, kind, alarmed=self.asset in city.alarms)
         self._now.content = self._now_html(live, kind)
         self._control.content = self._control_html(live, kind, past)
@@ -91,7 +104,19 @@ class AssetPage:
         )
         self._ledger.content = self._ledger_html(past, whole)
         self._identity.content = self.gap_words.identity_html(whole.alarms, device, whole.memories)
-        await self._chart.refresh()
+
+    def _show_without_device(self, kind: Kind | None, past: Past) -> None:
+        """Its device was moved to another asset: what was here stays, what is now is not known."""
+        text = self.language.text
+        for part in (self._control, self._ledger, self._identity):
+            part.content = ""
+        self._head.content = h("div", h("h1", isolated(self.asset), class_="grow"), class_="page-head")
+        advice = text("asset.no_device_advice")
+        self._now.content = card(empty("link_off", text("asset.no_device"), advice), title=text("asset.now"))
+        earlier = h("dl", self._earlier(past.bindings), class_="facts")
+        self._facts.content = card(earlier, title=text("asset.facts"), symbol="info")
+        self._alarms.content = self._alarms_html(past)
+        self._audit.content = self._audit_html(kind, past)
 
     # -- cards
 
@@ -219,10 +244,17 @@ class AssetPage:
             if setting is not None:
                 fact(self.language.label(setting.labels, name), isolated(self.language.setting(setting, value)))
         fact(text("asset.registered"), self.pieces.moment(facts.registered_at_ms))
-        for device, start_ms, end_ms in past.bindings[:-1][-5:]:
-            end = self.pieces.moment(end_ms) if end_ms is not None else None
-            fact(text("asset.earlier"), code(device), " ", self.pieces.moment(start_ms), " – ", end)
+        rows += self._earlier(past.bindings[:-1])
         return card(h("dl", rows, class_="facts"), title=text("asset.facts"), symbol="info")
+
+    def _earlier(self, bindings: list[tuple[str, int, int | None]]) -> list[Html]:
+        """The last devices that were on it, as rows of facts."""
+        rows: list[Html] = []
+        for device, start_ms, end_ms in bindings[-EARLIER_SHOWN:]:
+            end = self.pieces.moment(end_ms) if end_ms is not None else None
+            told = [code(device), " ", self.pieces.moment(start_ms), " – ", end]
+            rows += (h("dt", self.language.text("asset.earlier")), h("dd", told))
+        return rows
 
     def _alarms_html(self, past: Past) -> Html:
         text = self.language.text

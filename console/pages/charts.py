@@ -56,15 +56,13 @@ class Rows(NamedTuple):
 
 
 class Chart:
-    def __init__(self, frame: Frame, asset: str) -> None:
+    def __init__(self, frame: Frame, asset: str, kind: Kind) -> None:
         self.frame = frame
         self.desk, self.language = frame.desk, frame.language
         self.asset = asset
         self._round = 0
         self._drawn: object = None
-        live = self.desk.platform.live.asset(asset)
-        assert live is not None
-        self.kind = self.desk.platform.kinds[live.facts.kind]
+        self.kind = kind
         metrics = {
             name: self.language.label(metric.labels, name)
             for name, metric in self.kind.metrics.items()
@@ -111,7 +109,10 @@ class Chart:
         try:
             async with asyncio.timeout(PATIENCE_S):  # the question itself goes on, and its answer is there next time
                 rows = await self.desk.shared(
-                    key, lambda: read_rows(self.desk, self.asset, self.kind, metric, name, hides=hides), 5.0
+                    key,
+                    lambda: read_rows(self.desk, self.asset, self.kind, metric, name, hides=hides),
+                    5.0,
+                    asks_store=True,
                 )
         except (StoreFault, TimeoutError) as fault:
             self._note.content = self._away_html(fault)
@@ -237,14 +238,16 @@ def is_growth(metric: Metric, name: str) -> bool:
 
 
 def read_rows(desk: Desk, asset: str, kind: Kind, metric: Metric, name: str, *, hides: bool = False) -> Rows:
-    """The values of a range; `hides`: without those in doubt. Steps have no marks of their own."""
+    """The values of a range; `hides`: without those in doubt. Of an asset that no device is on now: what was measured
+    on it. Neither that nor steps have marks of their own."""
     length_ms, every_ms = RANGES[name]
     now_ms = desk.platform.clock.now_ms()
     live = desk.platform.live.asset(asset)
     store, device = desk.platform.store, live.facts.device if live else None
     start_ms, end_ms = now_ms - length_ms, now_ms + 1
     question = Question(
-        kind=kind.name, metric=metric.name, start_ms=start_ms, end_ms=end_ms, device=device, every_ms=every_ms,
+        kind=kind.name, metric=metric.name, start_ms=start_ms, end_ms=end_ms, device=device,
+        asset=asset if device is None else None, every_ms=every_ms,
         aggregate=Aggregate.INCREASE if is_growth(metric, name) else None, limit=READINGS_MAX,
         without=about(metric, DOUBTFUL) if hides else 0,
     )  # fmt: skip

@@ -126,21 +126,20 @@ class Pieces:
             h("div", self.age(latest.measured_at_ms), self._stale_word(), self.quality(latest), class_="under"),
             class_="tile",
             data_metric=metric.name,
-            data_stale=live.stale_at_ms(latest),
+            data_stale=live.stale_at_ms(latest, self.desk.platform.clock.now_ms()),
         )
 
     def summary(self, kind: Kind | None, live: LiveDevice) -> Html:
         """The first few values of a kind, each with its name; too old ones struck through."""
-        shown = []
+        shown, now_ms = [], self.desk.platform.clock.now_ms()
         for metric in list(kind.metrics.values())[: SUMMARY_VALUES + 1] if kind else ():
             latest = live.values.get(metric.name)
             if latest is None or metric.name.endswith("_by"):
                 continue
             label = self.language.label(metric.labels, metric.name)
             value = h("span", isolated(self.language.value(metric, latest.value)), class_="value num")
-            shown.append(
-                h("span", h("span", label, class_="small muted"), " ", value, data_stale=live.stale_at_ms(latest))
-            )
+            stale_ms = live.stale_at_ms(latest, now_ms)
+            shown.append(h("span", h("span", label, class_="small muted"), " ", value, data_stale=stale_ms))
         if not shown:
             return h("span", self.language.text("value.none_yet"), class_="muted")
         return h("span", shown[:SUMMARY_VALUES], class_="values")

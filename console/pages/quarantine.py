@@ -145,21 +145,21 @@ class QuarantinePage:
     async def _clicked(self, event: events.GenericEventArguments) -> None:
         act, subject = event.args
         if act == "look":
-            self._detail.open(int(subject))
+            await self._detail.open(int(subject))
         elif act in ("older", "newest"):
             self._before = int(subject) if act == "older" else None
             await self.refresh()
 
-    def _ask(self, act: str, number: int | None) -> None:
+    async def _ask(self, act: str, number: int | None) -> None:
         """`number`: of one row; None: all that match and are there now."""
         table = self.desk.platform.log.quarantine_rows
         wanted = self._wanted()
         if number is not None:
             self._confirm.open(act, 1, wanted, [number], None)
             return
-        newest = table.page(1, wanted=wanted)
+        newest, rows = await self.desk.run(lambda: (table.page(1, wanted=wanted), table.count(wanted)))
         if newest:
-            self._confirm.open(act, table.count(wanted), wanted, None, newest[0].number)
+            self._confirm.open(act, rows, wanted, None, newest[0].number)
 
 
 def room_html(language: Language, use: QuarantineUse) -> Html:
@@ -176,7 +176,7 @@ def room_html(language: Language, use: QuarantineUse) -> Html:
 class Detail:
     """One row, whole: why it is there and what came, as hex where it is no text."""
 
-    def __init__(self, frame: Frame, ask: Callable[[str, int | None], None]) -> None:
+    def __init__(self, frame: Frame, ask: Callable[[str, int | None], Awaitable[None]]) -> None:
         self.frame, self._ask = frame, ask
         self._number = 0
         text = frame.language.text
@@ -189,16 +189,17 @@ class Detail:
                 )
                 ui.button(text("quarantine.replay"), on_click=lambda: self._act("replay")).props("unelevated no-caps")
 
-    def open(self, number: int) -> None:
-        rows = self.frame.desk.platform.log.quarantine_rows.rows([number])
+    async def open(self, number: int) -> None:
+        desk = self.frame.desk
+        rows = await desk.run(lambda: desk.platform.log.quarantine_rows.rows([number]))
         if rows:
             self._number = number
             self._what.content = self._html(rows[0])
             self._dialog.open()
 
-    def _act(self, act: str) -> None:
+    async def _act(self, act: str) -> None:
         self._dialog.close()
-        self._ask(act, self._number)
+        await self._ask(act, self._number)
 
     def _html(self, row: Quarantined) -> Html:
         text = self.frame.language.text

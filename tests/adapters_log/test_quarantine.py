@@ -1,6 +1,7 @@
 """The quarantine's table: what an earlier layout left, and the sums that hold its bounds."""
 
 import sqlite3
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.log.sqlite_log import SqliteLog
-from contract.quarantine import ROW_BYTES, STORE_REFUSED, QuarantineChanged, Quarantined, Settled
+from contract.quarantine import ROW_BYTES, STORE_REFUSED, QuarantineChanged, Quarantined, Settled, Wanted
+from contract.wire import topics
 
 
 def row(
@@ -60,6 +62,34 @@ def test_the_same_bytes_again_stand_for_the_seqs_of_both(tmp_path: Path) -> None
     log.append([], 2, quarantine=[again])
     [one] = log.quarantine(10)
     assert (one.count, one.seqs, one.received_at_ms) == (2, (1, 2), 1)
+    log.close()
+
+
+def test_every_filter_finds_its_rows_and_one_of_a_device_reads_no_others(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    table = log.quarantine_rows
+    rows = [
+        Quarantined(topic=topics.topic(name, "telemetry"), payload=b"%d" % n, code=code, sentence="no",
+                    received_at_ms=n, device="" if name == "stranger" else name)
+        for n, (name, code) in enumerate(product(("lamp-1", "lamp-2", "stranger"), ("not_json", "too_old")), 1)
+    ]  # fmt: skip
+    log.append([], 1, quarantine=rows)
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    fetch = table._fetch
+    table._fetch = lambda query, arguments: asked.append((query, arguments)) or fetch(query, arguments)  # type: ignore[func-returns-value]
+    for device, code, since_ms in product(("", "lamp-1", "stranger", "nobody"), ("", "too_old", "wrong_type"), (0, 3)):
+        wanted = Wanted(device=device, code=code, since_ms=since_ms)
+        found = [
+            n
+            for n, row in enumerate(rows, 1)
+            if device in ("", row.device or "stranger") and code in ("", row.code) and n >= since_ms
+        ]
+        asked.clear()
+        assert [one.number for one in table.behind(0, 9, wanted)] == found
+        assert [one.number for one in table.page(9, wanted=wanted)] == found[::-1]
+        assert table.count(wanted) == len(found)
+        plans = [fetch(f"EXPLAIN QUERY PLAN {query}", arguments) for query, arguments in asked]
+        assert not device or all("quarantine_by (device=?" in str([*map(tuple, plan)]) for plan in plans), plans
     log.close()
 
 

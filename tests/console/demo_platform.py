@@ -176,7 +176,7 @@ class DemoCity:
         self.log.append(records, at_ms)
         entries = self.log.read(first, len(records))
         for entry in entries:
-            self.live.apply(entry)
+            self.live.apply(entry, self.clock.now_ms())
         self.store.write(entries, at_ms)
         return int(self.log.last())
 

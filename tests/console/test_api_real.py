@@ -91,7 +91,7 @@ def test_counts_quarantine_health_and_metrics_are_read_from_the_log(client: ApiC
 
 def test_the_live_view_is_rebuilt_from_state_and_store(city: DemoCity) -> None:
     view = LiveView(city.kinds)
-    view.restore(city.state.devices()[1], city.store.latest())
+    view.restore(city.state.devices()[1], city.store.latest(), city.clock.now_ms())
     for live in city.live.assets():
         again = view.asset(live.facts.asset)
         assert again is not None

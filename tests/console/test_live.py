@@ -9,7 +9,7 @@ from contract.ports import Device
 from contract.records import Entry, Quality, Reading, Record, Registered, Reported, Status, Telemetry, Tick
 
 KINDS = load_kinds()
-PERIOD_MS = 900_000
+PERIOD_MS, DAY_MS = 900_000, 86_400_000
 T0 = 1_795_458_000_000
 
 
@@ -20,18 +20,22 @@ class Feeder:
         self.view = LiveView(KINDS) if view is None else view
         self.position = 0
 
-    def __call__(self, record: Record, at_ms: int = T0) -> None:
+    def __call__(self, record: Record, at_ms: int = T0, now_ms: int | None = None) -> None:
+        """`now_ms`: by the machine's clock, where it is not the log's time."""
         self.position += 1
-        self.view.apply(Entry(self.position, at_ms, record))
+        self.view.apply(Entry(self.position, at_ms, record), at_ms if now_ms is None else now_ms)
 
     def lamp(self, device: str = "lamp-1", asset: str = "pole-1", **more: Any) -> None:
         self(Registered(device=device, kind="street_light", commune="berkane", asset=asset, **more))
 
-    def reading(self, values: dict[str, float | str], measured_at_ms: int, at_ms: int, quality: int = 0) -> None:
+    def reading(
+        self, values: dict[str, float | str], measured_at_ms: int, at_ms: int, quality: int = 0,
+        now_ms: int | None = None,
+    ) -> None:  # fmt: skip
         self(
             Telemetry(device="lamp-1", asset="pole-1", kind="street_light", stream="0a0a0a0a", boot=1,
                       readings=(Reading(1, measured_at_ms, values, quality),)),
-            at_ms,
+            at_ms, now_ms,
         )  # fmt: skip
 
 
@@ -57,19 +61,56 @@ def test_late_readings_never_replace_newer_ones() -> None:
     assert feed.view.latest("pole-1")["level"].value == 1.0
 
 
+def test_what_was_dated_while_the_clock_was_ahead_is_never_fresh_and_the_first_true_reading_replaces_it() -> None:
+    feed = Feeder()
+    feed.lamp()
+    wrong_ms = T0 + DAY_MS  # and the log's time stands there until the clock has come up to it
+    feed.reading({"level": 1.0, "power_w": 60.0}, wrong_ms, wrong_ms)
+    live = feed.view.device("lamp-1")
+    assert live is not None
+    assert live.fresh("level", wrong_ms) is not None
+    assert live.fresh("level", T0 + 1) is None, "the clock is set right"
+    feed.reading({"level": 0.0}, T0 + PERIOD_MS, wrong_ms, now_ms=T0 + PERIOD_MS)
+    latest = live.fresh("level", T0 + PERIOD_MS)
+    assert latest is not None
+    assert (latest.value, latest.received_at_ms) == (0.0, T0 + PERIOD_MS)
+    assert live.fresh("power_w", T0 + PERIOD_MS) is None
+    feed.reading({"level": 1.0}, wrong_ms, wrong_ms, int(Quality.LATE), now_ms=T0 + PERIOD_MS)
+    assert live.values["level"].value == 0.0, "what is dated ahead replaces nothing"
+
+
+def test_a_device_that_died_while_the_clock_was_ahead_is_lost_two_periods_after_it_was_set_right() -> None:
+    feed = Feeder()
+    feed.lamp()
+    feed.lamp("lamp-2", "pole-2")
+    wrong_ms = T0 + DAY_MS
+    feed.reading({"level": 1.0}, wrong_ms, wrong_ms)
+    feed(Status(device="lamp-2", online=True, n=1, boot=1), wrong_ms)
+    feed(Tick(listening=True), wrong_ms, T0)
+    heard_ms = T0 + PERIOD_MS
+    feed(Status(device="lamp-2", online=True, n=1, boot=2), wrong_ms, heard_ms)
+    dead, alive = feed.view.device("lamp-1"), feed.view.device("lamp-2")
+    assert dead is not None
+    assert alive is not None
+    assert [dead.contact(T0), alive.contact(T0)] == [Contact.ONLINE, Contact.ONLINE]
+    assert (dead.silent_since_ms(), alive.silent_since_ms()) == (T0, heard_ms)
+    later_ms = T0 + 2 * PERIOD_MS + 1
+    assert [dead.contact(later_ms), alive.contact(later_ms)] == [Contact.LOST, Contact.ONLINE]
+    assert alive.contact(heard_ms + 2 * PERIOD_MS + 1) is Contact.LOST
+
+
 def test_a_replayed_reading_is_no_sign_of_life() -> None:
     feed = Feeder()
     feed.lamp()
     feed.reading({"level": 1.0}, T0, T0)
-    day_ms = 86_400_000
     feed(
         Telemetry(device="lamp-1", asset="pole-1", kind="street_light", stream="0a0a0a0a", boot=0,
                   readings=(Reading(2, T0 + 1, {"power_w": 3.0}, int(Quality.LATE)),), came_at_ms=T0 + 5),
-        T0 + day_ms,
+        T0 + DAY_MS,
     )  # fmt: skip
     live = feed.view.asset("pole-1")
     assert live is not None
-    assert (live.heard_at_ms, live.contact(T0 + day_ms)) == (T0 + 5, Contact.LOST)
+    assert (live.heard_at_ms, live.contact(T0 + DAY_MS)) == (T0 + 5, Contact.LOST)
     assert live.values["power_w"].received_at_ms == T0 + 5
     assert live.boot == 1
 
@@ -145,7 +186,7 @@ def test_an_entry_seen_twice_changes_nothing() -> None:
     change = feed.view.change
     again = Telemetry(device="lamp-1", asset="pole-1", kind="street_light", stream="0a0a0a0a", boot=1,
                       readings=(Reading(9, T0 + 9, {"level": 0.0}),))  # fmt: skip
-    feed.view.apply(Entry(feed.position, T0 + 9, again))
+    feed.view.apply(Entry(feed.position, T0 + 9, again), T0 + 9)
     assert feed.view.change == change
 
 
@@ -189,7 +230,7 @@ def test_a_restored_view_knows_values_but_not_when_they_came() -> None:
         settings={}, registered_at_ms=T0,
     )  # fmt: skip
     view = LiveView(KINDS)
-    view.restore([facts], [("lamp-1", "street_light", T0, {"level": 0.5}), ("stranger", "street_light", T0, {})])
+    view.restore([facts], [("lamp-1", "street_light", T0, {"level": 0.5}), ("stranger", "street_light", T0, {})], T0)
     latest = view.latest("pole-1")["level"]
     assert (latest.value, latest.received_at_ms) == (0.5, None)
     live = view.device("lamp-1")
@@ -202,11 +243,23 @@ def test_old_entries_read_again_after_a_start_do_not_undo_what_was_restored() ->
     view = LiveView(KINDS)
     feed = Feeder(view)
     feed.lamp()
-    view.restore([], [("lamp-1", "street_light", T0, {"level": 0.5})])
-    feed.reading({"level": 1.0}, T0 - 5_000, T0 - 4_000)
+    view.restore([], [("lamp-1", "street_light", T0, {"level": 0.5})], T0)
+    feed.reading({"level": 1.0}, T0 - 5_000, T0 - 4_000, now_ms=T0)
     live = view.device("lamp-1")
     assert live is not None
     assert live.values["level"].value == 0.5
+    assert live.heard_at_ms == T0
+
+
+def test_what_the_store_dates_ahead_of_the_clock_is_restored_as_too_old_and_is_no_sign_of_life() -> None:
+    feed = Feeder()
+    feed.lamp()
+    feed.reading({"level": 0.0}, T0, T0)
+    feed.view.restore([], [("lamp-1", "street_light", T0 + DAY_MS, {"level": 1.0, "power_w": 60.0})], T0)
+    live = feed.view.device("lamp-1")
+    assert live is not None
+    assert {metric: latest.value for metric, latest in live.values.items()} == {"level": 0.0, "power_w": 60.0}
+    assert live.fresh("power_w", T0) is None
     assert live.heard_at_ms == T0
 
 

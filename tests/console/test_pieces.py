@@ -1,28 +1,41 @@
 """The small parts of pages: escaping, charts with gaps, wishes put together, shared work."""
 
 import asyncio
+import gc
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from html import unescape
 from itertools import pairwise
 
 import pytest
+from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from nicegui import Client, ui
 
+from console import desk as desks
 from console.acts import Scope
 from console.conditions import Condition
-from console.desk import Desk, gap_of
+from console.desk import STORE_THREADS, Desk, gap_of
 from console.documents import missing
 from console.language import languages
 from console.markup import Html, h, isolated
+from console.pages import asset
 from console.pages.charts import broken, read_rows
 from console.pages.commands import scope_of
+from console.pages.frame import Frame
 from console.pages.pieces import Pieces
 from console.wishes import Progress, progress, read_wishes
 from contract.decisions import Intent, IntentState, Lease, LeaseTarget, Rank, Step
-from contract.kind import Value
-from contract.ports import Effects, LedgerRow
+from contract.kind import LANGUAGES, Value
+from contract.ports import Effects, LedgerRow, StoreFault
+from contract.questions import Question
+from contract.records import Registered
 from tests.console.demo_platform import DARK, DEAF, SILENT, DemoCity
+from tests.waiting import WITHIN_S, until
 
 
 @given(st.text(max_size=40))
@@ -58,6 +71,48 @@ def test_a_chart_of_steps_shows_how_much_a_counter_grew_and_the_mean_of_a_number
     assert float(shown[-1][1]) > 1000
     volts = read_rows(desk, "pole-001", kind, kind.metrics["voltage_v"], "month").values
     assert all(229 < float(value) < 233 for _, value in volts)
+
+
+def test_a_chart_of_an_asset_whose_device_was_moved_shows_what_was_measured_on_it(
+    city: DemoCity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(city.platform())
+    kind = desk.platform.kinds["street_light"]
+    asked: list[Question] = []
+    monkeypatch.setattr(city.store, "readings", lambda question: asked.append(question) or [])  # type: ignore[func-returns-value]
+    read_rows(desk, "pole-001", kind, kind.metrics["level"], "day")
+    city.append(Registered(device="lamp-001", kind=kind.name, commune="berkane", asset="pole-900"))
+    read_rows(desk, "pole-001", kind, kind.metrics["level"], "day")
+    assert [(question.device, question.asset) for question in asked] == [("lamp-001", None), (None, "pole-001")]
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_the_page_of_an_asset_whose_device_was_moved_keeps_its_history_and_says_so(city: DemoCity, code: str) -> None:
+    desk, language = Desk(city.platform()), languages()[code]
+    request = Request({"type": "http", "method": "GET", "path": f"/{code}/assets", "query_string": b"", "headers": []})
+
+    async def looked_at(frame: Frame, client: Client) -> str:
+        city.clock.advance(2_000)
+        await frame._refresh()
+        assert not frame._failing
+        return unescape("".join(one.content for one in client.elements.values() if isinstance(one, ui.html)))
+
+    async def look() -> None:
+        moved, alarm = language.text("asset.no_device"), city.state.alarms(asset="pole-011")[1][0].alarm.alarm
+        with Client(ui.page(""), request=request) as opened:
+            frame = asset.build(desk, language, request, "pole-011")
+            assert moved not in await looked_at(frame, opened)
+            await city.submit(Registered(device=DARK, kind="street_light", commune="berkane", asset="pole-900"))
+            told = await looked_at(frame, opened)
+            assert (moved in told, alarm in told, DARK in told) == (True, True, True)
+            await city.submit(Registered(device="lamp-001", kind="street_light", commune="berkane", asset="pole-011"))
+            told = await looked_at(frame, opened)
+            assert (moved in told, "lamp-001" in told) == (False, True)
+        for name, words in (("pole-001", moved), ("absent", language.text("empty.no_such_asset"))):
+            with Client(ui.page(""), request=request) as anew:
+                assert words in await looked_at(asset.build(desk, language, request, name), anew)
+
+    asyncio.run(look())
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 9)), max_size=6))
@@ -156,6 +211,82 @@ def test_a_failed_look_is_tried_again_and_not_remembered(city: DemoCity) -> None
     assert asyncio.run(ask()) == 3
 
 
+def test_a_store_that_hangs_holds_neither_pages_nor_the_platforms_own_threads(city: DemoCity) -> None:
+    desk = Desk(city.platform())
+    answers, asked = threading.Event(), list[int]()
+
+    def hang(number: int) -> None:
+        asked.append(number)
+        answers.wait(WITHIN_S)
+
+    async def look() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        waiting = [
+            asyncio.create_task(desk.shared(("chart", number), partial(hang, number), asks_store=True))
+            for number in (1, 2, 3, 3, 4)
+        ]
+        try:
+            async with asyncio.timeout(WITHIN_S / 2):
+                assert await desk.shared("x", lambda: 7) == 7
+                assert await asyncio.to_thread(lambda: 8) == 8
+            await until(lambda: len(asked) == STORE_THREADS, "as many are asked as there are threads for them")
+            desk.close()
+            await asyncio.sleep(0)
+        finally:
+            answers.set()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert len(asked) == STORE_THREADS, "what waits at a stop is not asked any more"
+
+    asyncio.run(look())
+
+
+def test_a_question_that_is_on_its_way_is_not_asked_twice_whatever_is_asked_meanwhile(
+    city: DemoCity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desks, "SHARED_MAX", 3)
+    desk = Desk(city.platform())
+    answers, asked = threading.Event(), list[int]()
+
+    def hang() -> int:
+        asked.append(1)
+        answers.wait(WITHIN_S)
+        return 5
+
+    async def look() -> None:
+        first = asyncio.create_task(desk.shared("slow", hang, asks_store=True))
+        for number in range(9):
+            assert await desk.shared(number, lambda: 7) == 7
+        again = asyncio.create_task(desk.shared("slow", hang, asks_store=True))
+        await desk.shared("last", lambda: 7)
+        answers.set()
+        assert [await first, await again, asked] == [5, 5, [1]]
+
+    asyncio.run(look())
+
+
+def test_a_question_that_fails_after_nobody_waits_any_longer_is_no_line_in_the_log(city: DemoCity) -> None:
+    desk = Desk(city.platform())
+    fails, complaints = threading.Event(), list[dict[str, object]]()
+
+    def fail() -> None:
+        fails.wait(WITHIN_S)
+        raise StoreFault("it gave no answer")
+
+    async def look() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        asking = asyncio.create_task(desk.shared("x", fail))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        fails.set()
+        await until(lambda: desk._shared["x"][1].done(), "it fails")
+        desk._shared.clear()
+        gc.collect()
+
+    asyncio.run(look())
+    assert complaints == []
+
+
 def test_the_city_at_a_glance_counts_alarms_silence_and_changes(city: DemoCity) -> None:
     desk = Desk(city.platform())
 
@@ -197,7 +328,7 @@ def test_a_value_stands_with_its_age_and_an_old_one_is_marked(city: DemoCity) ->
     tile = pieces.value_tile(metrics["power_w"], live)
     assert "0.0\u00a0W" in tile
     assert f'data-at="{live.values["power_w"].measured_at_ms}"' in tile
-    assert f'data-stale="{live.stale_at_ms(live.values["power_w"])}"' in tile
+    assert f'data-stale="{live.stale_at_ms(live.values["power_w"], city.clock.now_ms())}"' in tile
     unknown = pieces.value_tile(metrics["illuminance_lx"], live)
     assert "never measured" in unknown
     assert "data-at" not in unknown

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.clocks import Skew
+from contract.clocks import PUNCTUAL_MS, Skew
 from contract.records import Quality, Reading, Telemetry
-from ingest.clocks import PUNCTUAL_MS, STEADY_READINGS, fix_clock
+from ingest.clocks import STEADY_READINGS, fix_clock
 from ingest.decode import ReadingIn
 from ingest.ledger import Stream
 from tests.ingest.house import NOW_MS, STREAM, IngestHouse, birth, telemetry, without_clock

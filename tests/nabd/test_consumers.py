@@ -89,7 +89,7 @@ class Failing:
         self.seen += [entry.position for entry in entries]
         return 0
 
-    def apply(self, entry: Entry) -> None:
+    def apply(self, entry: Entry, now_ms: int) -> None:
         if self.error is not None and entry.position == 2:
             raise self.error
         self.seen.append(entry.position)
@@ -100,7 +100,7 @@ def test_the_live_view_goes_on_when_the_log_can_be_read_again(monkeypatch: pytes
 
     async def story() -> None:
         log, view = ThreeTicks(), Failing(None)
-        feeder = LiveFeeder(cast(Log, log), cast(Any, view), 0)
+        feeder = LiveFeeder(cast(Log, log), cast(Any, view), Clock(), 0)
         running = asyncio.create_task(feeder.run())
         await until(lambda: feeder.fault, "the fault is told")
         assert feeder.fault == "the log cannot be read"
@@ -121,7 +121,7 @@ def test_the_live_view_outlives_a_fault_of_ours_tells_it_and_shows_no_entry_twic
     async def story() -> None:
         log, view = ThreeTicks(), Failing(ZeroDivisionError("ours"))
         log.trouble = False
-        feeder = LiveFeeder(cast(Log, log), cast(Any, view), 0)
+        feeder = LiveFeeder(cast(Log, log), cast(Any, view), Clock(), 0)
         running = asyncio.create_task(feeder.run())
         await until(lambda: feeder.fault, "the fault is told")
         assert (feeder.fault, feeder.position) == ("ZeroDivisionError: ours", 1)

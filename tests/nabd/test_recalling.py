@@ -16,9 +16,11 @@ from contract.ports import Device
 from contract.records import Entry, Reading, Record, Reported, Status, Telemetry, Tick
 from nabd import recalling
 from nabd.recalling import Recall
+from tests.console.fakes import FakeClock
 
 KINDS = load_kinds()
 AT_MS = 1_795_457_855_000
+NOW_MS = AT_MS + 2 * 86_400_000
 DEVICES = 5
 SEEDS = range(12)
 
@@ -32,8 +34,13 @@ def device(name: str) -> Device:
 
 def view() -> LiveView:
     made = LiveView(KINDS)
-    made.restore([device(f"lamp-{n}") for n in range(DEVICES)], ())
+    made.restore([device(f"lamp-{n}") for n in range(DEVICES)], (), AT_MS)
     return made
+
+
+def dated_ms(chance: random.Random) -> int:
+    """Now and then by a clock that was far ahead."""
+    return AT_MS + chance.randint(0, 40) * 1000 + (chance.random() < 0.2) * 10 * (NOW_MS - AT_MS)
 
 
 def happened(chance: random.Random) -> Record:
@@ -42,7 +49,7 @@ def happened(chance: random.Random) -> Record:
     if what < 0.6:
         metrics = chance.sample(("power_w", "level", "voltage_v"), chance.randint(1, 3))
         readings = tuple(
-            Reading(n, AT_MS + chance.randint(0, 40) * 1000, {metric: chance.random() for metric in metrics})
+            Reading(n, dated_ms(chance), {metric: chance.random() for metric in metrics})
             for n in range(chance.randint(1, 3))
         )
         return Telemetry(device=name, asset=name, kind="street_light", stream="0a0a0a0a", boot=boot, readings=readings)
@@ -66,12 +73,12 @@ def test_what_is_recalled_from_the_end_backwards_is_what_reading_from_the_beginn
     entries = [Entry(n, AT_MS + n // 3 * 1000, happened(chance)) for n in range(1, 61)]
     whole, later = view(), view()
     for entry in entries:
-        whole.apply(entry)
+        whole.apply(entry, NOW_MS)
     begin = chance.randint(0, 60)
     for entry in entries[begin:]:
-        later.apply(entry)
+        later.apply(entry, NOW_MS)
     for entry in reversed(entries[:begin]):
-        later.recall(entry)
+        later.recall(entry, NOW_MS)
     for n in range(DEVICES):
         assert known(later.device(f"lamp-{n}")) == known(whole.device(f"lamp-{n}"))
 
@@ -82,8 +89,10 @@ def test_a_device_that_was_heard_after_its_sleep_is_awake() -> None:
         device="lamp-1", asset="lamp-1", kind="street_light", stream="0a0a0a0a", boot=1,
         readings=(Reading(1, AT_MS, {"level": 1.0}),),
     )  # fmt: skip
-    later.apply(Entry(2, AT_MS + 5000, reading))
-    later.recall(Entry(1, AT_MS, Status(device="lamp-1", online=True, n=1, boot=1, asleep_until_ms=AT_MS + 1000)))
+    later.apply(Entry(2, AT_MS + 5000, reading), NOW_MS)
+    later.recall(
+        Entry(1, AT_MS, Status(device="lamp-1", online=True, n=1, boot=1, asleep_until_ms=AT_MS + 1000)), NOW_MS
+    )
     live = later.device("lamp-1")
     assert live is not None
     assert live.asleep_until_ms is None
@@ -95,8 +104,8 @@ def test_what_a_replay_stored_was_heard_when_it_came_not_when_it_was_replayed() 
         device="lamp-1", asset="lamp-1", kind="street_light", stream="0a0a0a0a", boot=1, came_at_ms=AT_MS + 1000,
         readings=(Reading(1, AT_MS, {"level": 1.0}),),
     )  # fmt: skip
-    later.recall(Entry(2, AT_MS + 86_400_000, replayed))
-    later.recall(Entry(1, AT_MS + 2000, Status(device="lamp-1", online=True, n=1, boot=7)))
+    later.recall(Entry(2, AT_MS + 86_400_000, replayed), NOW_MS)
+    later.recall(Entry(1, AT_MS + 2000, Status(device="lamp-1", online=True, n=1, boot=7)), NOW_MS)
     live = later.device("lamp-1")
     assert live is not None
     assert (live.heard_at_ms, live.boot, live.values["level"].received_at_ms) == (AT_MS + 2000, 7, AT_MS + 1000)
@@ -136,10 +145,10 @@ def test_all_that_the_store_lacks_is_recalled_from_the_log_over_its_holes_and_fa
         seen: list[int] = []
 
         class Remembers(LiveView):
-            def recall(self, entry: Entry) -> None:
+            def recall(self, entry: Entry, now_ms: int) -> None:
                 seen.append(entry.position)
 
-        recall = Recall(log, Remembers(KINDS), 3, 48, now_s=lambda: 0.0)
+        recall = Recall(log, Remembers(KINDS), FakeClock(NOW_MS), 3, 48)
         asyncio.run(recall.run())
         assert seen == [*range(48, 30, -1), *range(20, 3, -1)]
         assert (recall.left, recall.fault) == (0, "")

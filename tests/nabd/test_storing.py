@@ -15,6 +15,7 @@ from contract.records import Entry, Reading, Telemetry
 from nabd import storing
 from nabd.fault import Refused
 from nabd.storing import TokenFile, restore_live
+from tests.console.fakes import FakeClock
 
 AT_MS = 1_795_457_855_000
 
@@ -64,11 +65,11 @@ def test_the_live_view_takes_the_stores_readings_in_when_it_comes_and_keeps_what
     view = LiveView(load_kinds())
     facts = Device(device="lamp-1", kind="street_light", commune="berkane", zone="", asset="pole-1", name="", lat=None,
                    lon=None, settings={}, registered_at_ms=AT_MS)  # fmt: skip
-    view.restore([facts], ())
+    view.restore([facts], (), AT_MS)
     news = Telemetry(device="lamp-1", asset="pole-1", kind="street_light", stream="9f3c01aa", boot=1,
                      readings=(Reading(9, AT_MS + 1000, {"power_w": 9.0}),))  # fmt: skip
-    view.apply(Entry(1, AT_MS + 1000, news))
-    asyncio.run(restore_live(cast(Store, Away(3)), view))
+    view.apply(Entry(1, AT_MS + 1000, news), AT_MS + 1000)
+    asyncio.run(restore_live(cast(Store, Away(3)), view, FakeClock(AT_MS + 1000)))
     latest = view.latest("pole-1")
     assert {metric: (one.value, one.received_at_ms) for metric, one in latest.items()} == {
         "power_w": (9.0, AT_MS + 1000),
