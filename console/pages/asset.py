@@ -79,7 +79,7 @@ class AssetPage:
         kind = self.desk.platform.kinds.get(live.facts.kind)
         city = await self.desk.city()
         past = await self.desk.shared(("asset", self.asset), lambda: read_past(self.desk, self.asset))
-        self._head.content = self._head_html(live, kind, alarmed=self.asset in city.alarms)
+        self._head.content = self._head_html(live, kind, alarmed=self.asset in city.firing.assets)
         self._now.content = self._now_html(live, kind)
         self._control.content = self._control_html(live, kind, past)
         self._facts.content = self._facts_html(live, kind, past)

@@ -194,7 +194,7 @@ class Frame:
             if self._round % CLOCK_EVERY == 0:
                 self._head.content = self._head_html()
             city = await self.desk.city()
-            self._rail.content = self._rail_html(city.unseen)
+            self._rail.content = self._rail_html(city.firing.unseen)
             figures = await self.desk.figures()
             self._show_banner(troubles(self.language, figures.health), self.language.text("frame.ailing"))
             for refresh in self._refreshes:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -218,6 +219,35 @@ def test_open_alarms_are_those_that_fire_newest_first(state: SqliteState) -> Non
     assert (count, [row.alarm.alarm for row in page]) == (2, ["new", "old"])
     count, page = state.alarms(offset=1, limit=2)
     assert (count, [row.alarm.alarm for row in page]) == (5, ["pending", "new"])
+
+
+def test_what_fires_is_counted_whole_and_what_nobody_has_seen_comes_first_the_gravest_before(
+    state: SqliteState,
+) -> None:
+    critical: dict[str, Any]
+    minor: dict[str, Any]
+    critical, minor = {"severity": Severity.CRITICAL}, {"severity": Severity.MINOR}
+    alarms = [
+        alarm("grave", since_ms=1, asset="lamp-2", **critical),
+        alarm("seen", since_ms=2, **critical),
+        alarm("new", since_ms=9, **minor),
+        alarm("newer", since_ms=10, asset="lamp-3", kind="waste_bin", **minor),
+        alarm("pending", AlarmState.PENDING, since_ms=11, asset="lamp-4", **critical),
+        alarm("over", AlarmState.RESOLVED, since_ms=12, asset="lamp-5", **critical),
+    ]
+    state.commit(Effects(alarms=alarms, acknowledged=[("seen", "amina", 20)]), 1)
+
+    def names(**wanted: Any) -> tuple[int, list[str]]:
+        count, page = state.alarms(gravest_first=True, **wanted)
+        return count, [row.alarm.alarm for row in page]
+
+    assert names(open_only=True, limit=3) == (4, ["grave", "newer", "new"])
+    assert names(open_only=True, unseen=True) == (3, ["grave", "newer", "new"])
+    assert names(pending=False, severity=Severity.CRITICAL) == (3, ["over", "grave", "seen"])
+    assert names(kind="waste_bin") == (1, ["newer"])
+    firing = state.firing()
+    assert firing.by_severity == {Severity.CRITICAL: 2, Severity.MINOR: 2}
+    assert (firing.unseen, set(firing.assets)) == (3, {"lamp-1", "lamp-2", "lamp-3"})
 
 
 # -------------------------------------------------------------------------------------------------- intents, audit

@@ -19,7 +19,7 @@ from console.pages.charts import broken, read_rows
 from console.pages.commands import scope_of
 from console.pages.pieces import Pieces
 from console.wishes import Progress, progress, read_wishes
-from contract.decisions import Intent, IntentState, Lease, LeaseTarget, Rank, Step
+from contract.decisions import Intent, IntentState, Lease, LeaseTarget, Rank, Severity, Step
 from contract.kind import Value
 from contract.ports import Effects, LedgerRow
 from tests.console.demo_platform import DARK, DEAF, SILENT, DemoCity
@@ -161,7 +161,7 @@ def test_the_city_at_a_glance_counts_alarms_silence_and_changes(city: DemoCity) 
 
     async def look() -> None:
         first = await desk.city()
-        assert (sum(first.firing.values()), first.unseen, first.silent) == (3, 3, 1)
+        assert (sum(first.firing.by_severity.values()), first.firing.unseen, first.silent) == (3, 3, 1)
         assert first.by_kind["street_light"][Condition.FAULT] == 2
         assert len(first.markers) == 19
         city.clock.advance(2_000)
@@ -174,6 +174,21 @@ def test_the_city_at_a_glance_counts_alarms_silence_and_changes(city: DemoCity) 
         assert [m.asset for m in third.markers if m.generation > second.generation] == ["pole-001"]
 
     asyncio.run(look())
+
+
+def test_the_one_grave_alarm_is_seen_however_many_newer_ones_fire(city: DemoCity) -> None:
+    _, rows = city.state.alarms()
+    storm = [
+        replace(rows[0].alarm, alarm=f"storm-{n}", asset=f"far-{n}", severity=Severity.MINOR,
+                since_ms=city.clock.now_ms() + n)
+        for n in range(12_000)
+    ]  # fmt: skip
+    grave = replace(rows[0].alarm, alarm="grave", asset="pole-002", severity=Severity.CRITICAL, since_ms=1)
+    city.state.commit(Effects(alarms=[grave, *storm]), 1)
+    seen = asyncio.run(Desk(city.platform()).city())
+    assert seen.firing.by_severity[Severity.MINOR] >= 12_000
+    assert "grave" in [row.alarm.alarm for row in seen.gravest]
+    assert [marker.condition for marker in seen.markers if marker.asset == "pole-002"] == [Condition.FAULT]
 
 
 def test_rates_are_per_real_second(city: DemoCity) -> None:
