@@ -353,8 +353,17 @@ class State(History, Protocol):
 
     def alarm(self, alarm: str) -> AlarmRow | None: ...
 
-    def intents(self, *, asset: str | None = None, limit: int = 100, wish: str | None = None) -> Sequence[IntentState]:
-        """Those that changed last first; `wish`: only those of one request, or the one intent of that id."""
+    def intents(
+        self,
+        *,
+        asset: str | None = None,
+        limit: int = 100,
+        wish: str | None = None,
+        wished: bool = False,
+        living_first: bool = False,
+    ) -> Sequence[IntentState]:
+        """Those that changed last first; `wish`: only those of one request, or the one intent of that id; `wished`:
+        only people's, which belong to a request. `living_first`: those that are over come after all that are not."""
 
     def decisions(self, *, asset: str | None = None, limit: int = 100) -> Sequence[Decision]:
         """The audit, newest first."""

@@ -238,14 +238,25 @@ class SqliteState:
         row = self._first(select(schema.alarms).where(schema.alarms.c.alarm == alarm))
         return rows.alarm_of(row) if row else None
 
-    def intents(self, *, asset: str | None = None, limit: int = 100, wish: str | None = None) -> Sequence[IntentState]:
-        """Those that changed last first; `wish`: only those of one request, or the one intent of that id."""
+    def intents(
+        self,
+        *,
+        asset: str | None = None,
+        limit: int = 100,
+        wish: str | None = None,
+        wished: bool = False,
+        living_first: bool = False,
+    ) -> Sequence[IntentState]:
         intents = schema.intents.c
         query = select(schema.intents)
         if asset is not None:
             query = query.where(intents.asset == asset)
         if wish is not None:
             query = query.where((intents.wish == wish) | (intents.intent == wish))
+        if wished:  # a range of the index by wish: rules' intents, which are many more, are not looked at
+            query = query.where(intents.wish > "")
+        if living_first:
+            query = query.order_by(intents.step.in_(OVER))
         query = query.order_by(intents.at_ms.desc(), intents.intent).limit(limit)
         return [rows.intent_of(row) for row in self._all(query)]
 

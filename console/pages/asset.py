@@ -301,7 +301,7 @@ def read_past(desk: Desk, asset: str) -> Past:
     leases = platform.state.leases(device=device)
     return Past(
         alarms=list(platform.state.alarms(asset=asset, limit=8)[1]),
-        intents=list(platform.state.intents(asset=asset, limit=50)),
+        intents=list(platform.state.intents(asset=asset, living_first=True, limit=50)),
         decisions=list(platform.state.decisions(asset=asset, limit=AUDIT_SHOWN)),
         lease=leases[0] if leases else None,
         bindings=list(platform.state.bindings(asset)),

@@ -13,7 +13,7 @@ from console.desk import City, Desk, Marker
 from console.language import SPACE, Language
 from console.markup import Html, h, icon
 from console.pages.frame import Frame, card, empty
-from console.wishes import Wish, read_wishes
+from console.wishes import Wishes, read_wishes
 from contract.decisions import Severity
 from contract.kind import Kind
 
@@ -191,12 +191,11 @@ class Overview:
         more = h("a", text("map.all_alarms"), href=f"{self.frame.root}/alarms", class_="end")
         return card(body, title=text("map.needs_somebody"), symbol="notifications", end=more)
 
-    def _wishes_html(self, wishes: list[Wish]) -> Html:
+    def _wishes_html(self, wishes: Wishes) -> Html:
         text = self.language.text
-        running = [wish for wish in wishes if wish.running]
         more = h("a", text("map.all_commands"), href=f"{self.frame.root}/commands", class_="end")
-        if running:
-            body = h("div", [self.pieces.running(wish) for wish in running[:WISHES_SHOWN]])
+        if wishes.running:
+            body = h("div", [self.pieces.running(wish) for wish in wishes.running[:WISHES_SHOWN]])
         else:
             body = h("p", text("empty.no_wishes"), class_="muted")
         return card(body, title=text("wishes.running"), symbol="tune", end=more)

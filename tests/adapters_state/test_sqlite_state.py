@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import event
 
 from adapters.state import schema
 from adapters.state.sqlite_state import SqliteState, StateFault
@@ -269,6 +270,25 @@ def test_the_intents_of_one_request_are_found_by_its_id(state: SqliteState) -> N
     assert [one.intent.intent for one in state.intents(wish="w")] == ["x2", "x1"]
     assert [one.intent.intent for one in state.intents(wish="x1")] == ["x1"]
     assert [one.intent.intent for one in state.intents(asset="lamp-2", limit=1)] == ["x3"]
+
+
+def test_what_people_wish_is_found_without_a_look_at_what_rules_wish_and_what_is_over_comes_last(
+    state: SqliteState,
+) -> None:
+    states = [
+        IntentState(intent=intent("lasting", wish="w1"), step=Step.WON, at_ms=1),
+        IntentState(intent=intent("outranked", wish="w2"), step=Step.LOST, at_ms=2),
+        IntentState(intent=intent("ended", wish="w3"), step=Step.WITHDRAWN, at_ms=3),
+        IntentState(intent=intent("ruled"), step=Step.WON, at_ms=4),
+    ]
+    state.commit(Effects(intents=states), 1)
+    queries: list[str] = []
+    event.listen(state._readers, "before_cursor_execute", lambda *call: queries.append(call[2]))
+    found = state.intents(wished=True, living_first=True, limit=3)
+    assert [one.intent.intent for one in found] == ["outranked", "lasting", "ended"]
+    with sqlite3.connect(state.path) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {queries[-1]}", ["x"] * queries[-1].count("?")).fetchall()
+    assert "ix_intents_wish (wish>?)" in plan[0][-1]
 
 
 def test_the_audit_is_read_newest_first(state: SqliteState) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from contract.decisions import AlarmState, Decision, IntentState, Lease, Severity
+from contract.decisions import OVER, AlarmState, Decision, IntentState, Lease, Severity
 from contract.kind import Value
 from contract.kind_file import load_kinds
 from contract.ports import AlarmRow, Device, Effects, Firing, LedgerRow
@@ -358,13 +358,23 @@ class MemoryState:
     def alarm(self, alarm: str) -> AlarmRow | None:
         return self._alarms.get(alarm)
 
-    def intents(self, *, asset: str | None = None, limit: int = 100, wish: str | None = None) -> Sequence[IntentState]:
+    def intents(
+        self,
+        *,
+        asset: str | None = None,
+        limit: int = 100,
+        wish: str | None = None,
+        wished: bool = False,
+        living_first: bool = False,
+    ) -> Sequence[IntentState]:
         rows = [
             row
             for row in self._intents.values()
-            if asset in (None, row.intent.asset) and (wish is None or wish in (row.intent.intent, row.intent.wish))
+            if asset in (None, row.intent.asset)
+            and (wish is None or wish in (row.intent.intent, row.intent.wish))
+            and (row.intent.wish or not wished)
         ]
-        return sorted(rows, key=lambda row: -row.at_ms)[:limit]
+        return sorted(rows, key=lambda row: (living_first and row.step in OVER, -row.at_ms))[:limit]
 
     def decisions(self, *, asset: str | None = None, limit: int = 100) -> Sequence[Decision]:
         return [row for row in reversed(self._decisions) if asset in (None, row.asset)][:limit]

@@ -18,7 +18,7 @@ from console.markup import Html, h, isolated
 from console.pages.charts import broken, read_rows
 from console.pages.commands import scope_of
 from console.pages.pieces import Pieces
-from console.wishes import Progress, progress, read_wishes
+from console.wishes import INTENTS_MAX, Progress, progress, read_wishes
 from contract.decisions import Intent, IntentState, Lease, LeaseTarget, Rank, Severity, Step
 from contract.kind import Value
 from contract.ports import Effects, LedgerRow
@@ -122,10 +122,29 @@ def test_wishes_of_one_request_stand_together_and_rules_apart(city: DemoCity) ->
         step=Step.WON, at_ms=9,
     )  # fmt: skip
     city.state.commit(Effects(intents=[*rows, ruled]), 1)
-    (wish,) = read_wishes(Desk(city.platform()))
+    wishes = read_wishes(Desk(city.platform()))
+    (wish,) = wishes.past
     assert wish.id == "w1"
     assert [part.asset for part in wish.parts] == ["pole-001", "pole-002", "pole-003"]
-    assert wish.running is False
+    assert (wish.running, wishes.running) == (False, [])
+
+
+def test_a_wish_that_runs_is_found_however_many_intents_changed_since(city: DemoCity) -> None:
+    until_ms = city.clock.now_ms() + 86_400_000
+    lasting = [
+        IntentState(intent=replace(intent(f"m{n}", f"pole-{n}", f"w{n}"), until_ms=until_ms), step=Step.WON, at_ms=n)
+        for n in range(INTENTS_MAX + 1)
+    ]
+    ruled = [
+        IntentState(intent=replace(intent(f"r{n}"), rank=Rank.RULE), step=Step.WON, at_ms=9) for n in range(INTENTS_MAX)
+    ]
+    over = [IntentState(intent=intent(f"o{n}", wish=f"o{n}"), step=Step.EXPIRED, at_ms=9) for n in range(INTENTS_MAX)]
+    city.state.commit(Effects(intents=[lasting[0], *ruled, *over]), 1)
+    wishes = read_wishes(Desk(city.platform()))
+    assert [wish.id for wish in wishes.running] == ["w0"]
+    assert not wishes.cut
+    city.state.commit(Effects(intents=lasting), 2)
+    assert read_wishes(Desk(city.platform())).cut, "one more runs than is read"
 
 
 def test_shared_work_is_done_once_for_all_who_ask(city: DemoCity) -> None:
