@@ -13,30 +13,33 @@ from ingest.service import IngestService
 
 
 class Quarantining:
-    """Implements console.platform.QuarantineActs."""
+    """Implements console.platform.QuarantineActs. One act at a time: a store is given a row outside of the log's
+    transaction, and whoever dropped it meanwhile would name as gone what the store has then."""
 
     def __init__(self, ingest: IngestService, log: Log, store: Store, clock: Clock) -> None:
         self._ingest, self._log, self._clock = ingest, log, clock
         self._store = store
+        self._turn = asyncio.Lock()
 
     async def replay(self, numbers: Sequence[int], by: str) -> Sequence[Replayed]:
-        rows = await asyncio.to_thread(self._log.quarantine_rows.rows, numbers)
-        never = [row for row in rows if is_never_held(row)]
-        refused = [row for row in rows if row.code == STORE_REFUSED and not is_never_held(row)]
-        others = [row.number for row in rows if row.code != STORE_REFUSED]
-        told = list(await self._ingest.replay(others, by)) if others else []
-        told += [_stays(row, f"{row.sentence}; drop it: a metric never changes its type") for row in never]
-        if refused:
-            told += await asyncio.to_thread(self._offer, refused, by)
+        async with self._turn:
+            rows = await asyncio.to_thread(self._log.quarantine_rows.rows, numbers)
+            never = [row for row in rows if is_never_held(row)]
+            refused = [row for row in rows if row.code == STORE_REFUSED and not is_never_held(row)]
+            others = [row.number for row in rows if row.code != STORE_REFUSED]
+            told = list(await self._ingest.replay(others, by)) if others else []
+            told += [_stays(row, f"{row.sentence}; drop it: a metric never changes its type") for row in never]
+            if refused:
+                told += await asyncio.to_thread(self._offer, refused, by)
         return sorted(told, key=lambda one: one.number)
 
     async def drop(self, numbers: Sequence[int], by: str) -> int:
-        rows = await asyncio.to_thread(self._log.quarantine_rows.rows, numbers)
-        retakes = isinstance(
-            self._store, Retaker
-        )  # else another store refused the line, and that of now has the reading
-        lacking = {row.number for row in rows if row.code == STORE_REFUSED and (retakes or is_never_held(row))}
-        return await self._ingest.drop(numbers, by, lacking)
+        async with self._turn:
+            rows = await asyncio.to_thread(self._log.quarantine_rows.rows, numbers)
+            # Without such a store it was another that refused the line, and that of now has the reading.
+            retakes = isinstance(self._store, Retaker)
+            lacking = {row.number for row in rows if row.code == STORE_REFUSED and (retakes or is_never_held(row))}
+            return await self._ingest.drop(numbers, by, lacking)
 
     def _offer(self, rows: Sequence[Quarantined], by: str) -> list[Replayed]:
         """To the store once more: their readings are in the log and count as accepted, only the store lacks them.
