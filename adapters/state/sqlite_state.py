@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Table, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from adapters.state import history, rows, schema
 from adapters.state.connecting import readers, writer
@@ -301,8 +301,10 @@ class SqliteState:
         """What SQLite says of disk, lock and file becomes OSError: it passes, or its sentence says what to mend."""
         try:
             yield
-        except (OperationalError, sqlite3.OperationalError) as error:
+        except (DatabaseError, sqlite3.DatabaseError) as error:
             cause = getattr(error, "orig", None) or error
+            if type(cause) not in (sqlite3.OperationalError, sqlite3.DatabaseError):  # of damage it says the latter
+                raise  # a constraint, a statement: a fault of ours
             full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
             if full:
                 raise OSError(errno.ENOSPC, full_disk.sentence(self.path, cause)) from None
