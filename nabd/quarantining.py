@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from adapters.stores.sifting import is_never_held
-from contract.ports import Clock, Log, Store
+from contract.ports import Clock, Log, Store, StoreFault
 from contract.quarantine import STORE_REFUSED, Quarantined, Replayed, Retaker, Settled
 from contract.records import QuarantineAct
 from ingest.service import IngestService
@@ -52,7 +52,10 @@ class Quarantining:
             )
             return [_stays(row, sentence) for row in rows]
         now_ms = self._clock.now_ms()
-        told = self._store.again([row.payload for row in rows], now_ms)
+        try:
+            told = self._store.again([row.payload for row in rows], now_ms)
+        except StoreFault as fault:  # no error of the act: what ingest has stored beside them is stored
+            return [_stays(row, f"the store cannot be used: {fault}") for row in rows]
         settled = [
             Settled(row.number, msgspec.structs.replace(row, sentence=sentence) if sentence else None)
             for row, sentence in zip(rows, told, strict=True)

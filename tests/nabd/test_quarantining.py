@@ -106,14 +106,16 @@ def test_a_crash_between_store_and_row_offers_the_same_line_again(
     assert log.quarantine(10) == []
 
 
-def test_a_store_that_is_away_changes_nothing(log: SqliteLog) -> None:
-    [number] = put_away(log, line=STORE_REFUSED)
+def test_a_store_that_is_away_keeps_its_rows_and_hides_nothing_of_what_ingest_has_stored(log: SqliteLog) -> None:
+    numbers = put_away(log, line=STORE_REFUSED, bad="not_json")
     store = Retaking()
     store.away = True
     quarantining, _ = desk(log, store)
-    with pytest.raises(StoreFault):
-        asyncio.run(quarantining.replay([number], "amina"))
-    assert [row.sentence for row in log.quarantine(10)] == ["once"]
+    told = asyncio.run(quarantining.replay(numbers, "amina"))
+    assert [(one.readings, one.stays) for one in told] == [(0, True), (1, False)]
+    assert told[0].sentence == "the store cannot be used: it is away"
+    assert [row.sentence for row in log.quarantine(10)] == ["once", "once"]
+    assert log.last() == 0
 
 
 def test_a_store_that_never_refused_anything_leaves_the_row_and_says_so(log: SqliteLog) -> None:
