@@ -21,17 +21,15 @@ from console.documents import missing
 from console.health import HealthView, read_health
 from console.live import LiveDevice
 from console.platform import Platform
-from contract.decisions import AlarmState, Severity
-from contract.ports import AlarmRow, LedgerRow
+from contract.ports import AlarmRow, Firing, LedgerRow
 
 T = TypeVar("T")
 THREADS = 4
 STORE_THREADS = 2
 SHARED_MAX = 512  # answers that are remembered
-ALARMS_MAX = 2_000
+GRAVEST_MAX = 100  # alarms that are looked at for those that are shown
 GAPS_MAX = 50
 RATE_OVER_S = 30.0
-SEVERITIES = (Severity.CRITICAL, Severity.MAJOR, Severity.MINOR, Severity.INFO)
 
 
 class Marker(msgspec.Struct):
@@ -53,9 +51,8 @@ class City(msgspec.Struct, frozen=True, kw_only=True):
     registry_change: int  # another value: assets came, moved or went, draw the map anew
     markers: Sequence[Marker]
     by_kind: dict[str, Counter[Condition]]
-    alarms: dict[str, AlarmRow]  # asset → its gravest firing alarm
-    firing: Counter[Severity]
-    unseen: int  # firing and not acknowledged
+    firing: Firing
+    gravest: Sequence[AlarmRow]  # of the firing alarms at most one an asset, what nobody has seen and is gravest first
     silent: int  # lost or never heard, whether an alarm says so or not
 
 
@@ -132,14 +129,14 @@ class Desk:
     def _city(self) -> City:
         platform = self.platform
         now_ms = platform.clock.now_ms()
-        alarms, firing, unseen = self._firing()
+        firing = platform.state.firing()
         self._generation += 1
         by_kind: dict[str, Counter[Condition]] = {}
         seen = set()
         silent = 0
         for live in platform.live.assets():
             facts = live.facts
-            word = condition(platform.kinds.get(facts.kind), live, now_ms, alarmed=facts.asset in alarms)
+            word = condition(platform.kinds.get(facts.kind), live, now_ms, alarmed=facts.asset in firing.assets)
             by_kind.setdefault(facts.kind, Counter())[word] += 1
             silent += is_silent(live, now_ms)
             if facts.lat is not None and facts.lon is not None:
@@ -152,9 +149,8 @@ class Desk:
             registry_change=platform.live.registry_change,
             markers=list(self._markers.values()),
             by_kind=by_kind,
-            alarms=alarms,
             firing=firing,
-            unseen=unseen,
+            gravest=self._gravest(),
             silent=silent,
         )
 
@@ -170,20 +166,12 @@ class Desk:
         if marker.condition is not word:
             marker.condition, marker.generation = word, self._generation
 
-    def _firing(self) -> tuple[dict[str, AlarmRow], Counter[Severity], int]:
-        _, rows = self.platform.state.alarms(open_only=True, limit=ALARMS_MAX)
+    def _gravest(self) -> list[AlarmRow]:
+        _, rows = self.platform.state.alarms(open_only=True, gravest_first=True, limit=GRAVEST_MAX)
         worst: dict[str, AlarmRow] = {}
-        firing: Counter[Severity] = Counter()
-        unseen = 0
         for row in rows:
-            if row.alarm.state is not AlarmState.FIRING:
-                continue
-            firing[row.alarm.severity] += 1
-            unseen += row.acknowledged_at_ms is None
-            known = worst.get(row.alarm.asset)
-            if known is None or rank(row.alarm.severity) < rank(known.alarm.severity):
-                worst[row.alarm.asset] = row
-        return worst, firing, unseen
+            worst.setdefault(row.alarm.asset, row)
+        return list(worst.values())
 
     def _figures(self) -> Figures:
         counts = ledger_counts(self.platform)
@@ -221,11 +209,6 @@ def gap_of(device: str, asset: str, rows: Sequence[LedgerRow]) -> Gap:
         gone=gone,
         ranges=tuple(holes[:6]),
     )
-
-
-def rank(severity: Severity) -> int:
-    """0 is the gravest."""
-    return SEVERITIES.index(severity)
 
 
 def _failed(future: "asyncio.Future[Any]") -> bool:

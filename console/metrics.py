@@ -15,7 +15,6 @@ from console.platform import Platform
 from contract.decisions import Severity
 from contract.over_limit import WHATS
 
-ALARMS_MAX = 10_000
 INGEST_COUNTERS = frozenset(
     {"messages", "batches", "retries", "kept_sent", "over_limit_untold", "credible_forgotten"}
 )  # since the start of the process
@@ -147,11 +146,10 @@ class Figures(Collector):
         yield devices
         refused = platform.live.refused
         yield CounterMetricFamily("nabd_live_refused", "Records the live view had no device for", value=refused)
-        _, rows = platform.state.alarms(open_only=True, limit=ALARMS_MAX)
-        firing = Counter(row.alarm.severity for row in rows)
+        firing = platform.state.firing().by_severity
         alarms = GaugeMetricFamily("nabd_alarms_firing", "Alarms that fire now", labels=["severity"])
         for severity in Severity:
-            alarms.add_metric([str(severity)], firing[severity])
+            alarms.add_metric([str(severity)], firing.get(severity, 0))
         yield alarms
         leases = GaugeMetricFamily("nabd_leases", "The latest lease of each device, by state", labels=["state"])
         for state, number in sorted(Counter(str(lease.state) for lease in platform.state.leases()).items()):

@@ -19,7 +19,7 @@ from contract.tally import Tally
 
 
 class QuarantineActs(Protocol):
-    """What a person can do with rows of the quarantine. Both raise LogFull, OSError, StoreFault, QuarantineChanged."""
+    """What a person can do with rows of the quarantine. Both raise LogFull, OSError, QuarantineChanged."""
 
     async def replay(self, numbers: Sequence[int], by: str) -> Sequence[Replayed]:
         """Store what reads now; what became of each that was there."""

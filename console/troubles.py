@@ -8,7 +8,8 @@ from console.language import Language
 from contract import full_disk
 
 ROOMS = (  # those that the wiring tells faults of
-    "decider", "store", "live view", "recall", "ticks", "log", "log watch", "recorder", "broker"
+    "decider", "store", "live view", "recall", "ticks", "log", "log watch", "audit", "recorder",
+    "broker",
 )  # fmt: skip
 
 

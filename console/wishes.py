@@ -1,14 +1,14 @@
 """People's wishes as they stand: those of one request together, each asset with how far it got."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from console import acts
 from console.desk import Desk
-from contract.decisions import IntentState, Lease, Rank, Step
+from contract.decisions import IntentState, Lease, Step
 
-INTENTS_MAX = 5_000
+INTENTS_MAX = 2 * acts.ASSETS_MAX  # that are read at once; those that are over give way
 RULED = frozenset({Step.WON, Step.CLAMPED, Step.LEASED, Step.SENT, Step.CONFIRMED, Step.UNCONFIRMED, Step.OVERRIDDEN})
 WELL = frozenset({Step.WON, Step.LEASED, Step.SENT, Step.CONFIRMED, Step.WITHDRAWN, Step.EXPIRED})
 
@@ -28,28 +28,35 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     running: bool
 
 
-def read_wishes(desk: Desk) -> list[Wish]:
+class Wishes(msgspec.Struct, frozen=True):
+    running: Sequence[Wish]
+    past: Sequence[Wish]
+    cut: bool  # more is running than was read
+
+
+def read_wishes(desk: Desk) -> Wishes:
     """People's wishes, newest first; those of one request together."""
     state = desk.platform.state
     now_ms = desk.platform.clock.now_ms()
+    rows = state.intents(wished=True, living_first=True, limit=INTENTS_MAX)
     groups: dict[str, list[IntentState]] = {}
-    for row in state.intents(limit=INTENTS_MAX):
-        if row.intent.rank not in (Rank.RULE, Rank.DEFAULT):
-            groups.setdefault(row.intent.wish or row.intent.intent, []).append(row)
+    for row in rows:
+        groups.setdefault(row.intent.wish, []).append(row)
     leases = {lease.asset: lease for lease in state.leases()}
-    wishes = []
-    for name, rows in groups.items():
-        parts = tuple(progress(row, leases) for row in sorted(rows, key=lambda row: row.intent.asset))
-        wishes.append(
-            Wish(
-                id=name,
-                newest=max(rows, key=lambda row: row.at_ms),
-                parts=parts,
-                running=any(is_running(row, now_ms) for row in rows),
-            )
+    running: list[Wish] = []
+    past: list[Wish] = []
+    for name, parts in groups.items():
+        parts.sort(key=lambda row: row.intent.asset)
+        wish = Wish(
+            id=name,
+            newest=max(parts, key=lambda row: row.at_ms),
+            parts=tuple(progress(row, leases) for row in parts),
+            running=any(is_running(row, now_ms) for row in parts),
         )
-    wishes.sort(key=lambda wish: -wish.newest.intent.decided_at_ms)
-    return wishes
+        (running if wish.running else past).append(wish)
+    for wishes in (running, past):
+        wishes.sort(key=lambda wish: -wish.newest.intent.decided_at_ms)
+    return Wishes(running, past, cut=len(rows) == INTENTS_MAX and is_running(rows[-1], now_ms))
 
 
 def progress(row: IntentState, leases: Mapping[str, Lease]) -> Progress:

@@ -15,6 +15,8 @@ def identify(*parts: object) -> str:
 
 
 class Severity(StrEnum):
+    """The gravest comes last."""
+
     INFO = "info"
     MINOR = "minor"
     MAJOR = "major"

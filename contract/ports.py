@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from contract.clocks import Skew
-from contract.decisions import Alarm, Decision, IntentState, Lease
+from contract.decisions import Alarm, Decision, IntentState, Lease, Severity
 from contract.kind import Value
 from contract.log_gauge import LogGauge
 from contract.losses import KeepsLoss
@@ -259,6 +259,14 @@ class AlarmRow(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged_at_ms: int | None
 
 
+class Firing(msgspec.Struct, frozen=True, kw_only=True):
+    """All alarms that fire at one moment, in short."""
+
+    by_severity: Mapping[Severity, int]  # without those of which none fires
+    unseen: int  # not acknowledged
+    assets: frozenset[str]
+
+
 class AlarmChange(msgspec.Struct, frozen=True, kw_only=True):
     """An alarm as it stands after its last change."""
 
@@ -327,16 +335,35 @@ class State(History, Protocol):
         self,
         *,
         open_only: bool = False,
+        pending: bool = True,
+        unseen: bool = False,
         asset: str | None = None,
+        severity: Severity | None = None,
+        kind: str | None = None,
+        gravest_first: bool = False,
         offset: int = 0,
         limit: int = 100,
     ) -> tuple[int, Sequence[AlarmRow]]:
-        """Newest first; pending ones are left out of `open_only`."""
+        """(how many match, a page of them), newest first. `open_only`: those that fire; `pending`: also those that have
+        not fired yet; `unseen`: those that nobody has acknowledged. `gravest_first`: what nobody has seen before what
+        somebody has, of these the gravest first, then the newest."""
+
+    def firing(self) -> Firing:
+        """All that fires, whatever its number."""
 
     def alarm(self, alarm: str) -> AlarmRow | None: ...
 
-    def intents(self, *, asset: str | None = None, limit: int = 100, wish: str | None = None) -> Sequence[IntentState]:
-        """Those that changed last first; `wish`: only those of one request, or the one intent of that id."""
+    def intents(
+        self,
+        *,
+        asset: str | None = None,
+        limit: int = 100,
+        wish: str | None = None,
+        wished: bool = False,
+        living_first: bool = False,
+    ) -> Sequence[IntentState]:
+        """Those that changed last first; `wish`: only those of one request, or the one intent of that id; `wished`:
+        only people's, which belong to a request. `living_first`: those that are over come after all that are not."""
 
     def decisions(self, *, asset: str | None = None, limit: int = 100) -> Sequence[Decision]:
         """The audit, newest first."""

@@ -14,6 +14,7 @@ from nabd.data_folder import DataFolder
 from nabd.deciding import Decider
 from nabd.downsampler import Downsampler
 from nabd.log_watch import LogWatch
+from nabd.pruning import Pruner
 from nabd.recalling import Recall
 from nabd.recorder import Recorder
 from nabd.settings import Settings
@@ -43,6 +44,7 @@ class Rooms(Protocol):
     ticker: Ticker
     log_watch: LogWatch
     tally: TallyKeeper
+    pruner: Pruner
     recorder: Recorder | None
     guard: BrokerGuard | None
 
@@ -123,6 +125,7 @@ class HealthOfHouse:
             ("log", rooms.log.damage),
             ("log watch", rooms.log_watch.fault),
             ("tally", rooms.tally.fault),
+            ("audit", rooms.pruner.fault),
             ("recorder", rooms.recorder.fault if rooms.recorder is not None else ""),
             ("broker", rooms.guard.fault if rooms.guard is not None else rooms.receiver.fault),
             ("clocks", rooms.pipeline.clocks().fault),

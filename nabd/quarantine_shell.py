@@ -66,10 +66,18 @@ def replay(
     as_json: bool,
 ) -> None:  # fmt: skip
     client = _client(data, url)
+    bodies = _bodies(client, numbers, wanted, every=every)
     told: list[Mapping[str, Any]] = []
-    for body in _bodies(client, numbers, wanted, every=every):
-        told += _acted(client, "replay", body, by)["items"]
-    missing = sorted(set(numbers) - {one["number"] for one in told})
+    missing: list[int] = []
+    try:
+        for answer in _answers(client, "replay", bodies, by):
+            told += answer["items"]
+        missing = sorted(set(numbers) - {one["number"] for one in told})
+    finally:  # a fault does not undo what was done before it
+        _tell_replayed(told, missing, as_json=as_json)
+
+
+def _tell_replayed(told: Sequence[Mapping[str, Any]], missing: Sequence[int], *, as_json: bool) -> None:
     stored, stay = sum(one["stored"] for one in told), [one for one in told if one["stays"]]
     if as_json:
         _print_json({"items": told, "total": len(told), "stored": stored, "stay": len(stay), "not_there": missing})
@@ -88,8 +96,12 @@ def drop(
     bodies = _bodies(client, numbers, wanted, every=every)
     if not yes:
         _confirm(client, numbers, wanted)
-    dropped = sum(_acted(client, "drop", body, by)["dropped"] for body in bodies)
-    click.echo(f"{dropped} rows dropped")
+    dropped = 0
+    try:
+        for answer in _answers(client, "drop", bodies, by):
+            dropped += answer["dropped"]
+    finally:  # these are gone for good, whatever came then
+        click.echo(f"{dropped} rows dropped")
 
 
 def _confirm(client: PlatformClient, numbers: Sequence[int], wanted: Mapping[str, Any]) -> None:
@@ -120,21 +132,21 @@ def _bodies(
     return iter([{**wanted, "upto": newest[0]["number"]}] if newest else [])
 
 
-def _acted(client: PlatformClient, act: str, body: Mapping[str, Any], by: str) -> dict[str, Any]:
-    """All requests of one act, as one answer."""
-    told: dict[str, Any] = {"items": [], "dropped": 0}
-    after = 0
-    while True:
-        request = {**body, "by": by} if "numbers" in body else {**body, "by": by, "after": after}
-        try:
-            answer = client.post(f"quarantine/{act}", request)
-        except PlatformFault as fault:
-            raise Refused(str(fault)) from None
-        told["items"] += answer.get("items", [])
-        told["dropped"] += answer.get("dropped", 0)
-        if "next" not in answer:
-            return told
-        after = answer["next"]
+def _answers(
+    client: PlatformClient, act: str, bodies: Iterator[dict[str, Any]], by: str
+) -> Iterator[Mapping[str, Any]]:
+    """One request of an act after the other. Raises Refused; what was answered before has been done."""
+    for body in bodies:
+        request = {**body, "by": by}
+        while True:
+            try:
+                answer = client.post(f"quarantine/{act}", request)
+            except PlatformFault as fault:
+                raise Refused(str(fault)) from None
+            yield answer
+            if "next" not in answer:
+                break
+            request["after"] = answer["next"]
 
 
 def _client(data: Path, url: str | None) -> PlatformClient:

@@ -6,37 +6,40 @@ from collections.abc import Sequence
 import msgspec
 
 from adapters.stores.sifting import is_never_held
-from contract.ports import Clock, Log, Store
+from contract.ports import Clock, Log, Store, StoreFault
 from contract.quarantine import STORE_REFUSED, Quarantined, Replayed, Retaker, Settled
 from contract.records import QuarantineAct
 from ingest.service import IngestService
 
 
 class Quarantining:
-    """Implements console.platform.QuarantineActs."""
+    """Implements console.platform.QuarantineActs. One act at a time: a store is given a row outside of the log's
+    transaction, and whoever dropped it meanwhile would name as gone what the store has then."""
 
     def __init__(self, ingest: IngestService, log: Log, store: Store, clock: Clock) -> None:
         self._ingest, self._log, self._clock = ingest, log, clock
         self._store = store
+        self._turn = asyncio.Lock()
 
     async def replay(self, numbers: Sequence[int], by: str) -> Sequence[Replayed]:
-        rows = await asyncio.to_thread(self._log.quarantine_rows.rows, numbers)
-        never = [row for row in rows if is_never_held(row)]
-        refused = [row for row in rows if row.code == STORE_REFUSED and not is_never_held(row)]
-        others = [row.number for row in rows if row.code != STORE_REFUSED]
-        told = list(await self._ingest.replay(others, by)) if others else []
-        told += [_stays(row, f"{row.sentence}; drop it: a metric never changes its type") for row in never]
-        if refused:
-            told += await asyncio.to_thread(self._offer, refused, by)
+        async with self._turn:
+            rows = await asyncio.to_thread(self._log.quarantine_rows.rows, numbers)
+            never = [row for row in rows if is_never_held(row)]
+            refused = [row for row in rows if row.code == STORE_REFUSED and not is_never_held(row)]
+            others = [row.number for row in rows if row.code != STORE_REFUSED]
+            told = list(await self._ingest.replay(others, by)) if others else []
+            told += [_stays(row, f"{row.sentence}; drop it: a metric never changes its type") for row in never]
+            if refused:
+                told += await asyncio.to_thread(self._offer, refused, by)
         return sorted(told, key=lambda one: one.number)
 
     async def drop(self, numbers: Sequence[int], by: str) -> int:
-        rows = await asyncio.to_thread(self._log.quarantine_rows.rows, numbers)
-        retakes = isinstance(
-            self._store, Retaker
-        )  # else another store refused the line, and that of now has the reading
-        lacking = {row.number for row in rows if row.code == STORE_REFUSED and (retakes or is_never_held(row))}
-        return await self._ingest.drop(numbers, by, lacking)
+        async with self._turn:
+            rows = await asyncio.to_thread(self._log.quarantine_rows.rows, numbers)
+            # Without such a store it was another that refused the line, and that of now has the reading.
+            retakes = isinstance(self._store, Retaker)
+            lacking = {row.number for row in rows if row.code == STORE_REFUSED and (retakes or is_never_held(row))}
+            return await self._ingest.drop(numbers, by, lacking)
 
     def _offer(self, rows: Sequence[Quarantined], by: str) -> list[Replayed]:
         """To the store once more: their readings are in the log and count as accepted, only the store lacks them.
@@ -49,7 +52,10 @@ class Quarantining:
             )
             return [_stays(row, sentence) for row in rows]
         now_ms = self._clock.now_ms()
-        told = self._store.again([row.payload for row in rows], now_ms)
+        try:
+            told = self._store.again([row.payload for row in rows], now_ms)
+        except StoreFault as fault:  # no error of the act: what ingest has stored beside them is stored
+            return [_stays(row, f"the store cannot be used: {fault}") for row in rows]
         settled = [
             Settled(row.number, msgspec.structs.replace(row, sentence=sentence) if sentence else None)
             for row, sentence in zip(rows, told, strict=True)

@@ -53,6 +53,7 @@ from nabd.lifetimes import on_exit, run_until_exit, signal_event, watched
 from nabd.log_watch import LogWatch
 from nabd.ports import listen
 from nabd.positions import check_positions, check_state_there
+from nabd.pruning import EVERY_S, Pruner
 from nabd.quarantining import Quarantining
 from nabd.recalling import Recall
 from nabd.recording import make_recorder, run_recorder
@@ -66,7 +67,6 @@ from simulators.fleet import Fleet
 logger = logging.getLogger("wiring")
 
 LIVE_REPLAY = 20_000  # entries before the log's end, and the store's position, that tell the live view who is on line
-AUDIT_DAY_MS = 86_400_000
 POLL_S = 0.25
 RESTORE_S = 2.0  # a start waits so long for the store's newest readings; later ones are taken in when they come
 
@@ -177,6 +177,7 @@ class House:
         self.writer = StoreWriter(self.log, self.store, self.clock)
         self.downsampler = Downsampler(self.store.aggregates, self.clock)
         self.tally = TallyKeeper(self.log, self.state.tally, self.clock, sites[0].timezone)
+        self.pruner = Pruner(self.state, self.clock, settings.audit_days_max)
         self.live = LiveView(kinds)
         self.health = HealthOfHouse(self)
         self.recorder = make_recorder(self.store, self.log, self.state, self.live, self.clock, kinds,
@@ -290,9 +291,9 @@ class House:
     async def watch(self, stopping: asyncio.Event, reload: asyncio.Event) -> None:
         """Until `stopping`: load the rules again at each `reload`, keep the audit in its bounds."""
         while not stopping.is_set():
-            await asyncio.to_thread(self._prune)
+            await asyncio.to_thread(self.pruner.prune)
             waits = [asyncio.create_task(event.wait()) for event in (stopping, reload)]
-            await asyncio.wait(waits, timeout=3600, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
             if reload.is_set():
@@ -315,16 +316,6 @@ class House:
             else:
                 self.listening.clear()
             await asyncio.sleep(POLL_S)
-
-    def _prune(self) -> None:
-        before_ms = self.clock.now_ms() - self.settings.audit_days_max * AUDIT_DAY_MS
-        try:
-            dropped = self.state.prune(before_ms)
-        except OSError as error:  # it is tried again in an hour
-            logger.error("event=audit_not_pruned reason=%s", error)
-            return
-        if dropped:
-            logger.info("event=audit_pruned rows=%d", dropped)
 
     def _reload_rules(self) -> None:
         try:

@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, Table, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from adapters.state import history, rows, schema
 from adapters.state.connecting import readers, writer
 from adapters.state.tally_book import SqliteTallyBook
 from adapters.state.upgrading import StateFault, upgrade
 from contract import full_disk
-from contract.decisions import OVER, AlarmState, Decision, IntentState, Lease
-from contract.ports import AlarmChange, AlarmRow, Device, Effects, LeaseStep
+from contract.decisions import OVER, AlarmState, Decision, IntentState, Lease, Severity
+from contract.ports import AlarmChange, AlarmRow, Device, Effects, Firing, LeaseStep
 from contract.records import Registered
 
 PRUNED_AT_ONCE = 5_000
@@ -189,29 +189,74 @@ class SqliteState:
         return [(row.device, row.from_ms, row.until_ms) for row in self._all(query)]
 
     def alarms(
-        self, *, open_only: bool = False, asset: str | None = None, offset: int = 0, limit: int = 100
+        self,
+        *,
+        open_only: bool = False,
+        pending: bool = True,
+        unseen: bool = False,
+        asset: str | None = None,
+        severity: Severity | None = None,
+        kind: str | None = None,
+        gravest_first: bool = False,
+        offset: int = 0,
+        limit: int = 100,
     ) -> tuple[int, Sequence[AlarmRow]]:
         alarms = schema.alarms.c
         query = select(schema.alarms)
         if open_only:
             query = query.where(alarms.state == AlarmState.FIRING.value)
-        if asset is not None:
-            query = query.where(alarms.asset == asset)
-        count, page = self._page(query, alarms.since_ms.desc(), alarms.alarm, offset=offset, limit=limit)
+        elif not pending:
+            query = query.where(alarms.state != AlarmState.PENDING.value)
+        if unseen:
+            query = query.where(alarms.acknowledged_at_ms.is_(None))
+        for column, value in ((alarms.asset, asset), (alarms.severity, severity), (alarms.kind, kind)):
+            if value is not None:
+                query = query.where(column == value)
+        order: list[Any] = [alarms.since_ms.desc(), alarms.alarm]
+        if gravest_first:
+            gravity = {one.value: number for number, one in enumerate(Severity)}
+            order = [alarms.acknowledged_at_ms.is_not(None), case(gravity, value=alarms.severity).desc(), *order]
+        count, page = self._page(query, *order, offset=offset, limit=limit)
         return count, [rows.alarm_of(row) for row in page]
+
+    def firing(self) -> Firing:
+        alarms = schema.alarms.c
+        fires = alarms.state == AlarmState.FIRING.value
+        counts = select(
+            alarms.severity, func.count().label("number"), func.count(alarms.acknowledged_at_ms).label("seen")
+        )
+        with self._reading() as connection:
+            counted = connection.execute(counts.where(fires).group_by(alarms.severity)).all()
+            assets = connection.execute(select(alarms.asset).distinct().where(fires)).scalars().all()
+        return Firing(
+            by_severity={Severity(row.severity): row.number for row in counted},
+            unseen=sum(row.number - row.seen for row in counted),
+            assets=frozenset(assets),
+        )
 
     def alarm(self, alarm: str) -> AlarmRow | None:
         row = self._first(select(schema.alarms).where(schema.alarms.c.alarm == alarm))
         return rows.alarm_of(row) if row else None
 
-    def intents(self, *, asset: str | None = None, limit: int = 100, wish: str | None = None) -> Sequence[IntentState]:
-        """Those that changed last first; `wish`: only those of one request, or the one intent of that id."""
+    def intents(
+        self,
+        *,
+        asset: str | None = None,
+        limit: int = 100,
+        wish: str | None = None,
+        wished: bool = False,
+        living_first: bool = False,
+    ) -> Sequence[IntentState]:
         intents = schema.intents.c
         query = select(schema.intents)
         if asset is not None:
             query = query.where(intents.asset == asset)
         if wish is not None:
             query = query.where((intents.wish == wish) | (intents.intent == wish))
+        if wished:  # a range of the index by wish: rules' intents, which are many more, are not looked at
+            query = query.where(intents.wish > "")
+        if living_first:
+            query = query.order_by(intents.step.in_(OVER))
         query = query.order_by(intents.at_ms.desc(), intents.intent).limit(limit)
         return [rows.intent_of(row) for row in self._all(query)]
 
@@ -256,8 +301,10 @@ class SqliteState:
         """What SQLite says of disk, lock and file becomes OSError: it passes, or its sentence says what to mend."""
         try:
             yield
-        except (OperationalError, sqlite3.OperationalError) as error:
+        except (DatabaseError, sqlite3.DatabaseError) as error:
             cause = getattr(error, "orig", None) or error
+            if type(cause) not in (sqlite3.OperationalError, sqlite3.DatabaseError):  # of damage it says the latter
+                raise  # a constraint, a statement: a fault of ours
             full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
             if full:
                 raise OSError(errno.ENOSPC, full_disk.sentence(self.path, cause)) from None

@@ -1,16 +1,18 @@
 """Alarms: what fires, why, who has seen it. Acknowledging is one click and a name."""
 
+from collections.abc import Sequence
+
 from fastapi import Request
 from nicegui import events, ui
 
 from console import acts
-from console.desk import Desk, rank
+from console.desk import Desk
 from console.language import Language
 from console.markup import Html, h
 from console.pages.frame import Frame, card, empty
 from console.pages.pieces import CLICKS
 from console.problems import Problem
-from contract.decisions import AlarmState, Severity
+from contract.decisions import Severity
 from contract.ports import AlarmRow
 
 SHOWN_MAX = 200
@@ -51,37 +53,34 @@ class Alarms:
         ui.select(options, label=label, value=value, on_change=chosen).props("outlined dense options-dense")
 
     async def refresh(self) -> None:
-        state = self.desk.platform.state
-        open_only = self._view != "all"
-        total, rows = await self.desk.shared(
-            ("alarms", open_only), lambda: state.alarms(open_only=open_only, limit=2_000 if open_only else SHOWN_MAX)
-        )
-        matching = [row for row in rows if self._matches(row)]
-        if open_only:
-            matching.sort(
-                key=lambda row: (row.acknowledged_at_ms is not None, rank(row.alarm.severity), -row.alarm.since_ms)
-            )
-        self._list.content = card(self._body(matching, total))
+        key = ("alarms", self._view, self._severity, self._kind)
+        total, rows, others = await self.desk.shared(key, lambda: self._read(*key[1:]))
+        self._list.content = card(self._body(total, rows, others))
 
-    def _matches(self, row: AlarmRow) -> bool:
-        alarm = row.alarm
-        if alarm.state is AlarmState.PENDING or (self._view != "all" and alarm.state is not AlarmState.FIRING):
-            return False
-        return (
-            (self._view != "unseen" or row.acknowledged_at_ms is None)
-            and self._severity in ("", str(alarm.severity))
-            and self._kind in ("", alarm.kind)
+    def _read(self, view: str, severity: str, kind: str) -> tuple[int, Sequence[AlarmRow], int]:
+        """(how many match, those that are shown, how many there are in all where none matches)."""
+        state, open_only = self.desk.platform.state, view != "all"
+        total, rows = state.alarms(
+            open_only=open_only,
+            pending=False,
+            unseen=view == "unseen",
+            severity=Severity(severity) if severity else None,
+            kind=kind or None,
+            gravest_first=open_only,
+            limit=SHOWN_MAX,
         )
+        return total, rows, total or state.alarms(open_only=open_only, pending=False, limit=1)[0]
 
-    def _body(self, rows: list[AlarmRow], total: int) -> Html:
-        text = self.language.text
+    def _body(self, total: int, rows: Sequence[AlarmRow], others: int) -> Html:
+        text, number = self.language.text, self.language.number
         if not rows:
-            if total and (self._severity or self._kind or self._view == "unseen"):
+            if others:
                 return empty("filter_alt_off", text("empty.nothing_found"), text("empty.nothing_found_advice"))
             return empty("check_circle", text("empty.no_alarms"), text("empty.no_alarms_advice"))
-        shown = rows[:SHOWN_MAX]
-        head = h("p", self.language.count("alarms.count", len(rows)), class_="muted small")
-        return h("div", head, [self.pieces.alarm(row) for row in shown])
+        count = self.language.count("alarms.count", total)
+        if total > len(rows):
+            count = text("alarms.shown", shown=number(len(rows)), total=number(total))
+        return h("div", h("p", count, class_="muted small"), [self.pieces.alarm(row) for row in rows])
 
     def _clicked(self, event: events.GenericEventArguments) -> None:
         act, subject = event.args

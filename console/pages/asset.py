@@ -92,7 +92,7 @@ class AssetPage:
 
     async def _show(self, live: LiveDevice, kind: Kind | None, past: Past) -> None:
         city = await self.desk.city()
-        self._head.content = self._head_html(live, kind, alarmed=self.asset in city.alarms)
+        self._head.content = self._head_html(live, kind, alarmed=self.asset in city.firing.assets)
         self._now.content = self._now_html(live, kind)
         self._control.content = self._control_html(live, kind, past)
         self._facts.content = self._facts_html(live, kind, past)
@@ -333,7 +333,7 @@ def read_past(desk: Desk, asset: str) -> Past:
     leases = platform.state.leases(device=device)
     return Past(
         alarms=list(platform.state.alarms(asset=asset, limit=8)[1]),
-        intents=list(platform.state.intents(asset=asset, limit=50)),
+        intents=list(platform.state.intents(asset=asset, living_first=True, limit=50)),
         decisions=list(platform.state.decisions(asset=asset, limit=AUDIT_SHOWN)),
         lease=leases[0] if leases else None,
         bindings=list(platform.state.bindings(asset)),

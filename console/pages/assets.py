@@ -76,7 +76,7 @@ class Assets:
 
     async def refresh(self) -> None:
         city = await self.desk.city()
-        alarmed = frozenset(city.alarms)
+        alarmed = city.firing.assets
         key = ("assets", *self._chosen.values(), self._page)
         chosen, page = dict(self._chosen), self._page
         found = await self.desk.shared(key, lambda: find(self.desk, chosen, page, alarmed))

@@ -73,11 +73,13 @@ class Frame:
             "';path=/;max-age=31536000;samesite=lax'"
         )
 
-    def show_problem(self, problem: Problem, holder: ui.html) -> None:
-        """The problem's sentences in `holder`, in the page's language; the exact English one on hover."""
+    def show_problem(self, problem: Problem, holder: ui.html, done: str = "") -> None:
+        """The problem's sentences in `holder`, in the page's language; the exact English one on hover. `done`: what
+        was done all the same, before it."""
         told = refusals(self.language, self.desk.platform.kinds, problem.faults or [problem.detail])
         holder.content = h(
             "div",
+            h("p", isolated(done)) if done else None,
             self.language.text("form.refused"),
             h("ul", [h("li", h("bdi", said, title=written if said != written else None)) for said, written in told]),
             class_="faults",
@@ -194,7 +196,7 @@ class Frame:
             if self._round % CLOCK_EVERY == 0:
                 self._head.content = self._head_html()
             city = await self.desk.city()
-            self._rail.content = self._rail_html(city.unseen)
+            self._rail.content = self._rail_html(city.firing.unseen)
             figures = await self.desk.figures()
             self._show_banner(troubles(self.language, figures.health), self.language.text("frame.ailing"))
             for refresh in self._refreshes:

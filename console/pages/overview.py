@@ -9,11 +9,12 @@ from fastapi import Request
 from nicegui import ui
 
 from console.conditions import Condition
-from console.desk import City, Desk, Marker, rank
+from console.desk import City, Desk, Marker
 from console.language import SPACE, Language
 from console.markup import Html, h, icon
 from console.pages.frame import Frame, card, empty
-from console.wishes import Wish, read_wishes
+from console.wishes import Wishes, read_wishes
+from contract.decisions import Severity
 from contract.kind import Kind
 
 ALARMS_SHOWN = 6
@@ -110,7 +111,7 @@ class Overview:
 
     def _tiles_html(self, city: City) -> Html:
         text = self.language.text
-        firing = sum(city.firing.values())
+        firing = sum(city.firing.by_severity.values())
         tiles = [
             self._tile(text("map.alarms"), firing, "alarms", self._severities(city), "bad" if firing else ""),
             self._tile(
@@ -138,11 +139,13 @@ class Overview:
         )
 
     def _severities(self, city: City) -> str:
-        if not city.firing:
+        firing = city.firing.by_severity
+        if not firing:
             return self.language.text("map.no_alarms")
         parts = [
-            f"{self.language.text(f'severity.{severity}')}{SPACE}{self.language.number(city.firing[severity])}"
-            for severity in sorted(city.firing, key=rank)
+            f"{self.language.text(f'severity.{severity}')}{SPACE}{self.language.number(firing[severity])}"
+            for severity in reversed(Severity)
+            if severity in firing
         ]
         return " · ".join(parts)
 
@@ -179,25 +182,20 @@ class Overview:
 
     def _alarms_html(self, city: City) -> Html:
         text = self.language.text
-        rows = sorted(
-            city.alarms.values(),
-            key=lambda row: (row.acknowledged_at_ms is not None, rank(row.alarm.severity), -row.alarm.since_ms),
-        )
         if not city.by_kind:
             body = empty("add_location_alt", text("empty.no_assets"), text("empty.no_assets_advice"))
-        elif not rows:
+        elif not city.gravest:
             body = empty("check_circle", text("empty.no_alarms"), text("empty.no_alarms_advice"))
         else:
-            body = h("div", [self.pieces.alarm(row, acting=False) for row in rows[:ALARMS_SHOWN]])
+            body = h("div", [self.pieces.alarm(row, acting=False) for row in city.gravest[:ALARMS_SHOWN]])
         more = h("a", text("map.all_alarms"), href=f"{self.frame.root}/alarms", class_="end")
         return card(body, title=text("map.needs_somebody"), symbol="notifications", end=more)
 
-    def _wishes_html(self, wishes: list[Wish]) -> Html:
+    def _wishes_html(self, wishes: Wishes) -> Html:
         text = self.language.text
-        running = [wish for wish in wishes if wish.running]
         more = h("a", text("map.all_commands"), href=f"{self.frame.root}/commands", class_="end")
-        if running:
-            body = h("div", [self.pieces.running(wish) for wish in running[:WISHES_SHOWN]])
+        if wishes.running:
+            body = h("div", [self.pieces.running(wish) for wish in wishes.running[:WISHES_SHOWN]])
         else:
             body = h("p", text("empty.no_wishes"), class_="muted")
         return card(body, title=text("wishes.running"), symbol="tune", end=more)

@@ -1,6 +1,6 @@
 """Quarantine: what could not be read, why, and the two things to do with it. Both ask for a name first."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import Any
 
@@ -264,44 +264,26 @@ class Confirm:
 
     async def _send(self) -> None:
         self._button.disable()
+        done = None
         try:
-            told = await (self._replay() if self._act == "replay" else self._drop())
+            by = self._name.value or ""
+            async for so_far in quarantine_acts.in_parts(
+                self.frame.desk.platform, self._act, by, self._wanted, numbers=self._numbers, upto=self._upto
+            ):
+                done = so_far
         except Problem as problem:
-            self.frame.show_problem(problem, self._faults)
+            self.frame.show_problem(problem, self._faults, self._told(done) if done else "")
             return
         finally:
             self._button.enable()
-        self.frame.remember_operator(self._name.value or "")
+        self.frame.remember_operator(by)
         self._dialog.close()
-        ui.notify(told, type="positive")
+        ui.notify(self._told(done or quarantine_acts.Done()), type="positive")
         await self._done()
 
-    async def _replay(self) -> str:
-        stored = stay = 0
-        async for numbers in self._parts():
-            told = await quarantine_acts.replay(self.frame.desk.platform, numbers, self._name.value or "")
-            stored += sum(one.readings for one in told)
-            stay += sum(one.stays for one in told)
-        number = self.frame.language.number
-        return self.frame.language.text("quarantine.replayed", stored=number(stored), stay=number(stay))
-
-    async def _drop(self) -> str:
-        dropped = 0
-        async for numbers in self._parts():
-            dropped += await quarantine_acts.drop(self.frame.desk.platform, numbers, self._name.value or "")
-        return self.frame.language.count("quarantine.dropped", dropped)
-
-    async def _parts(self) -> AsyncIterator[list[int]]:
-        """The rows that are meant, a bounded number at once."""
-        if self._numbers is not None:
-            yield self._numbers
-            return
-        after = 0
-        while True:
-            rows = await quarantine_acts.find(
-                self.frame.desk.platform, self._wanted, after, self._upto, quarantine_acts.ROWS_MAX
-            )
-            if not rows:
-                return
-            yield [row.number for row in rows]
-            after = rows[-1].number
+    def _told(self, done: quarantine_acts.Done) -> str:
+        language, number = self.frame.language, self.frame.language.number
+        if self._act == "drop":
+            return language.count("quarantine.dropped", done.dropped)
+        counts = language.text("quarantine.replayed", stored=number(done.stored), stay=number(done.stay))
+        return f"{counts} {done.why}".rstrip()

@@ -1,5 +1,7 @@
 """People's wishes as a live list: each with what became of it, and a way to take it back."""
 
+from collections.abc import Sequence
+
 from nicegui import events, ui
 
 from console import acts
@@ -38,15 +40,16 @@ class WishList:
 
     async def refresh(self) -> None:
         wishes = await self.desk.shared("wishes", lambda: read_wishes(self.desk))
-        running = [wish for wish in wishes if wish.running]
-        past = [wish for wish in wishes if not wish.running]
+        running, past = wishes.running, wishes.past
         text = self.language.text
         nothing = empty("playlist_add_check", text("empty.no_wishes"), text("empty.no_wishes_advice"))
         body = self._table(running) if running else nothing
+        if wishes.cut or len(running) > SHOWN_MAX:
+            body = h("div", h("p", text("wishes.cut"), class_="muted small"), body)
         self._list.content = card(body, title=text("wishes.running"), symbol="play_circle")
         self._past.content = card(self._table(past), title=text("wishes.past"), symbol="history") if past else ""
 
-    def _table(self, wishes: list[Wish]) -> Html:
+    def _table(self, wishes: Sequence[Wish]) -> Html:
         text = self.language.text
         names = [text(f"wishes.{name}") for name in ("what", "where", "until", "reason", "result")]
         return table([*names, ""], [self._row(wish, names) for wish in wishes[:SHOWN_MAX]])

@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import event
 
 from adapters.state import schema
 from adapters.state.sqlite_state import SqliteState, StateFault
@@ -220,6 +222,35 @@ def test_open_alarms_are_those_that_fire_newest_first(state: SqliteState) -> Non
     assert (count, [row.alarm.alarm for row in page]) == (5, ["pending", "new"])
 
 
+def test_what_fires_is_counted_whole_and_what_nobody_has_seen_comes_first_the_gravest_before(
+    state: SqliteState,
+) -> None:
+    critical: dict[str, Any]
+    minor: dict[str, Any]
+    critical, minor = {"severity": Severity.CRITICAL}, {"severity": Severity.MINOR}
+    alarms = [
+        alarm("grave", since_ms=1, asset="lamp-2", **critical),
+        alarm("seen", since_ms=2, **critical),
+        alarm("new", since_ms=9, **minor),
+        alarm("newer", since_ms=10, asset="lamp-3", kind="waste_bin", **minor),
+        alarm("pending", AlarmState.PENDING, since_ms=11, asset="lamp-4", **critical),
+        alarm("over", AlarmState.RESOLVED, since_ms=12, asset="lamp-5", **critical),
+    ]
+    state.commit(Effects(alarms=alarms, acknowledged=[("seen", "amina", 20)]), 1)
+
+    def names(**wanted: Any) -> tuple[int, list[str]]:
+        count, page = state.alarms(gravest_first=True, **wanted)
+        return count, [row.alarm.alarm for row in page]
+
+    assert names(open_only=True, limit=3) == (4, ["grave", "newer", "new"])
+    assert names(open_only=True, unseen=True) == (3, ["grave", "newer", "new"])
+    assert names(pending=False, severity=Severity.CRITICAL) == (3, ["over", "grave", "seen"])
+    assert names(kind="waste_bin") == (1, ["newer"])
+    firing = state.firing()
+    assert firing.by_severity == {Severity.CRITICAL: 2, Severity.MINOR: 2}
+    assert (firing.unseen, set(firing.assets)) == (3, {"lamp-1", "lamp-2", "lamp-3"})
+
+
 # -------------------------------------------------------------------------------------------------- intents, audit
 
 
@@ -239,6 +270,25 @@ def test_the_intents_of_one_request_are_found_by_its_id(state: SqliteState) -> N
     assert [one.intent.intent for one in state.intents(wish="w")] == ["x2", "x1"]
     assert [one.intent.intent for one in state.intents(wish="x1")] == ["x1"]
     assert [one.intent.intent for one in state.intents(asset="lamp-2", limit=1)] == ["x3"]
+
+
+def test_what_people_wish_is_found_without_a_look_at_what_rules_wish_and_what_is_over_comes_last(
+    state: SqliteState,
+) -> None:
+    states = [
+        IntentState(intent=intent("lasting", wish="w1"), step=Step.WON, at_ms=1),
+        IntentState(intent=intent("outranked", wish="w2"), step=Step.LOST, at_ms=2),
+        IntentState(intent=intent("ended", wish="w3"), step=Step.WITHDRAWN, at_ms=3),
+        IntentState(intent=intent("ruled"), step=Step.WON, at_ms=4),
+    ]
+    state.commit(Effects(intents=states), 1)
+    queries: list[str] = []
+    event.listen(state._readers, "before_cursor_execute", lambda *call: queries.append(call[2]))
+    found = state.intents(wished=True, living_first=True, limit=3)
+    assert [one.intent.intent for one in found] == ["outranked", "lasting", "ended"]
+    with sqlite3.connect(state.path) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {queries[-1]}", ["x"] * queries[-1].count("?")).fetchall()
+    assert "ix_intents_wish (wish>?)" in plan[0][-1]
 
 
 def test_the_audit_is_read_newest_first(state: SqliteState) -> None:

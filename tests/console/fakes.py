@@ -1,13 +1,14 @@
 """The ports the console reads, in memory: small, exact, and good enough to be mistaken for the real ones."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from contract.decisions import AlarmState, Decision, IntentState, Lease
+from contract.decisions import OVER, AlarmState, Decision, IntentState, Lease, Severity
 from contract.kind import Value
 from contract.kind_file import load_kinds
-from contract.ports import AlarmRow, Device, Effects, LedgerRow
+from contract.ports import AlarmRow, Device, Effects, Firing, LedgerRow
 from contract.quarantine import ALL, Quarantined, QuarantineUse, Replayed, Settled, Wanted
 from contract.questions import Aggregate, Question
 from contract.records import Entry, Reading, Record, Telemetry
@@ -317,27 +318,63 @@ class MemoryState:
         return list(self._bindings.get(asset, ()))
 
     def alarms(
-        self, *, open_only: bool = False, asset: str | None = None, offset: int = 0, limit: int = 100
+        self,
+        *,
+        open_only: bool = False,
+        pending: bool = True,
+        unseen: bool = False,
+        asset: str | None = None,
+        severity: Severity | None = None,
+        kind: str | None = None,
+        gravest_first: bool = False,
+        offset: int = 0,
+        limit: int = 100,
     ) -> tuple[int, Sequence[AlarmRow]]:
         if self.fault is not None:
             raise self.fault
         rows = [
             row
             for row in sorted(self._alarms.values(), key=lambda row: -row.alarm.since_ms)
-            if asset in (None, row.alarm.asset) and (not open_only or row.alarm.state is AlarmState.FIRING)
+            if (not open_only or row.alarm.state is AlarmState.FIRING)
+            and (pending or row.alarm.state is not AlarmState.PENDING)
+            and (not unseen or row.acknowledged_at_ms is None)
+            and asset in (None, row.alarm.asset)
+            and severity in (None, row.alarm.severity)
+            and kind in (None, row.alarm.kind)
         ]
+        if gravest_first:
+            gravity = list(Severity).index
+            rows.sort(key=lambda row: (row.acknowledged_at_ms is not None, -gravity(row.alarm.severity)))
         return len(rows), rows[offset : offset + limit]
+
+    def firing(self) -> Firing:
+        _, rows = self.alarms(open_only=True, limit=len(self._alarms))
+        return Firing(
+            by_severity=Counter(row.alarm.severity for row in rows),
+            unseen=sum(row.acknowledged_at_ms is None for row in rows),
+            assets=frozenset(row.alarm.asset for row in rows),
+        )
 
     def alarm(self, alarm: str) -> AlarmRow | None:
         return self._alarms.get(alarm)
 
-    def intents(self, *, asset: str | None = None, limit: int = 100, wish: str | None = None) -> Sequence[IntentState]:
+    def intents(
+        self,
+        *,
+        asset: str | None = None,
+        limit: int = 100,
+        wish: str | None = None,
+        wished: bool = False,
+        living_first: bool = False,
+    ) -> Sequence[IntentState]:
         rows = [
             row
             for row in self._intents.values()
-            if asset in (None, row.intent.asset) and (wish is None or wish in (row.intent.intent, row.intent.wish))
+            if asset in (None, row.intent.asset)
+            and (wish is None or wish in (row.intent.intent, row.intent.wish))
+            and (row.intent.wish or not wished)
         ]
-        return sorted(rows, key=lambda row: -row.at_ms)[:limit]
+        return sorted(rows, key=lambda row: (living_first and row.step in OVER, -row.at_ms))[:limit]
 
     def decisions(self, *, asset: str | None = None, limit: int = 100) -> Sequence[Decision]:
         return [row for row in reversed(self._decisions) if asset in (None, row.asset)][:limit]

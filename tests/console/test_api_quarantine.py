@@ -1,11 +1,15 @@
 """/api/v1/quarantine: found by what is asked for, replayed and dropped by name, and nothing unseen with it."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from contract.ports import LogFull, StoreFault
-from contract.quarantine import QuarantineChanged, Quarantined
+from console.problems import Problem
+from console.quarantine_acts import ROWS_MAX, Done, in_parts
+from contract.ports import LogFull
+from contract.quarantine import QuarantineChanged, Quarantined, Wanted
 from tests.console.client import ApiClient
 from tests.console.demo_platform import DemoCity
 from tests.console.test_api_devices import problem
@@ -115,7 +119,6 @@ def test_who_fills_the_quarantine_is_told_and_makes_the_platform_not_ill(client:
     [
         (QuarantineChanged("row 3 is not there any more"), 409, "conflict", "look again"),
         (LogFull("no room"), 503, "unavailable", "the log cannot be used: no room"),
-        (StoreFault("away"), 503, "unavailable", "the store cannot be used: away"),
     ],
 )
 def test_what_cannot_be_done_now_is_said_with_the_next_step(
@@ -130,3 +133,33 @@ def test_what_cannot_be_done_now_is_said_with_the_next_step(
     for act in ("replay", "drop"):
         answer = client.post(f"{HERE}/{act}", json={"numbers": [3], "by": "amina"})
         assert said in problem(answer, status, word)["detail"]
+
+
+@pytest.mark.parametrize("act", ["replay", "drop"])
+def test_what_the_parts_before_a_fault_came_to_is_told(
+    city: DemoCity, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    add(city, 4, 2 * ROWS_MAX + 1)
+    add(city, 1_000, 1, code="too_old", sentence="too old")
+    rows = city.log.quarantine_rows
+    real = getattr(rows, act)
+
+    async def fails_at_last(numbers: Sequence[int], by: str) -> Any:
+        if len(numbers) < ROWS_MAX:
+            raise QuarantineChanged("row 404 is not there any more")
+        return await real(numbers, by)
+
+    monkeypatch.setattr(rows, act, fails_at_last)
+
+    async def to_the_fault() -> tuple[Done, str]:
+        done = Done()
+        try:
+            async for so_far in in_parts(city.platform(), act, "amina", Wanted(), numbers=None, upto=None):
+                done = so_far
+        except Problem as problem:
+            return done, problem.detail
+        return done, ""
+
+    whole = 2 * ROWS_MAX
+    came_to = Done(dropped=whole) if act == "drop" else Done(stored=whole - 3, stay=3, why=rows.held[0].sentence)
+    assert asyncio.run(to_the_fault()) == (came_to, "row 404 is not there any more; look again, then repeat it")

@@ -28,8 +28,8 @@ from console.pages.charts import broken, read_rows
 from console.pages.commands import scope_of
 from console.pages.frame import Frame
 from console.pages.pieces import Pieces
-from console.wishes import Progress, progress, read_wishes
-from contract.decisions import Intent, IntentState, Lease, LeaseTarget, Rank, Step
+from console.wishes import INTENTS_MAX, Progress, progress, read_wishes
+from contract.decisions import Intent, IntentState, Lease, LeaseTarget, Rank, Severity, Step
 from contract.kind import LANGUAGES, Value
 from contract.ports import Effects, LedgerRow, StoreFault
 from contract.questions import Question
@@ -177,10 +177,29 @@ def test_wishes_of_one_request_stand_together_and_rules_apart(city: DemoCity) ->
         step=Step.WON, at_ms=9,
     )  # fmt: skip
     city.state.commit(Effects(intents=[*rows, ruled]), 1)
-    (wish,) = read_wishes(Desk(city.platform()))
+    wishes = read_wishes(Desk(city.platform()))
+    (wish,) = wishes.past
     assert wish.id == "w1"
     assert [part.asset for part in wish.parts] == ["pole-001", "pole-002", "pole-003"]
-    assert wish.running is False
+    assert (wish.running, wishes.running) == (False, [])
+
+
+def test_a_wish_that_runs_is_found_however_many_intents_changed_since(city: DemoCity) -> None:
+    until_ms = city.clock.now_ms() + 86_400_000
+    lasting = [
+        IntentState(intent=replace(intent(f"m{n}", f"pole-{n}", f"w{n}"), until_ms=until_ms), step=Step.WON, at_ms=n)
+        for n in range(INTENTS_MAX + 1)
+    ]
+    ruled = [
+        IntentState(intent=replace(intent(f"r{n}"), rank=Rank.RULE), step=Step.WON, at_ms=9) for n in range(INTENTS_MAX)
+    ]
+    over = [IntentState(intent=intent(f"o{n}", wish=f"o{n}"), step=Step.EXPIRED, at_ms=9) for n in range(INTENTS_MAX)]
+    city.state.commit(Effects(intents=[lasting[0], *ruled, *over]), 1)
+    wishes = read_wishes(Desk(city.platform()))
+    assert [wish.id for wish in wishes.running] == ["w0"]
+    assert not wishes.cut
+    city.state.commit(Effects(intents=lasting), 2)
+    assert read_wishes(Desk(city.platform())).cut, "one more runs than is read"
 
 
 def test_shared_work_is_done_once_for_all_who_ask(city: DemoCity) -> None:
@@ -292,7 +311,7 @@ def test_the_city_at_a_glance_counts_alarms_silence_and_changes(city: DemoCity) 
 
     async def look() -> None:
         first = await desk.city()
-        assert (sum(first.firing.values()), first.unseen, first.silent) == (3, 3, 1)
+        assert (sum(first.firing.by_severity.values()), first.firing.unseen, first.silent) == (3, 3, 1)
         assert first.by_kind["street_light"][Condition.FAULT] == 2
         assert len(first.markers) == 19
         city.clock.advance(2_000)
@@ -305,6 +324,21 @@ def test_the_city_at_a_glance_counts_alarms_silence_and_changes(city: DemoCity) 
         assert [m.asset for m in third.markers if m.generation > second.generation] == ["pole-001"]
 
     asyncio.run(look())
+
+
+def test_the_one_grave_alarm_is_seen_however_many_newer_ones_fire(city: DemoCity) -> None:
+    _, rows = city.state.alarms()
+    storm = [
+        replace(rows[0].alarm, alarm=f"storm-{n}", asset=f"far-{n}", severity=Severity.MINOR,
+                since_ms=city.clock.now_ms() + n)
+        for n in range(12_000)
+    ]  # fmt: skip
+    grave = replace(rows[0].alarm, alarm="grave", asset="pole-002", severity=Severity.CRITICAL, since_ms=1)
+    city.state.commit(Effects(alarms=[grave, *storm]), 1)
+    seen = asyncio.run(Desk(city.platform()).city())
+    assert seen.firing.by_severity[Severity.MINOR] >= 12_000
+    assert "grave" in [row.alarm.alarm for row in seen.gravest]
+    assert [marker.condition for marker in seen.markers if marker.asset == "pole-002"] == [Condition.FAULT]
 
 
 def test_rates_are_per_real_second(city: DemoCity) -> None:

@@ -1,6 +1,7 @@
 """What a store has refused is offered to it again, and its row goes only when it is stored."""
 
 import asyncio
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,7 @@ from contract.quarantine import STORE_REFUSED, Quarantined, Replayed
 from contract.records import QuarantineAct
 from ingest.service import IngestService
 from nabd.quarantining import Quarantining
-from tests.ingest.house import NOW_MS, HandClock
+from tests.ingest.house import NOW_MS, HandClock, IngestHouse, telemetry
 
 
 class Ingest:
@@ -105,14 +106,16 @@ def test_a_crash_between_store_and_row_offers_the_same_line_again(
     assert log.quarantine(10) == []
 
 
-def test_a_store_that_is_away_changes_nothing(log: SqliteLog) -> None:
-    [number] = put_away(log, line=STORE_REFUSED)
+def test_a_store_that_is_away_keeps_its_rows_and_hides_nothing_of_what_ingest_has_stored(log: SqliteLog) -> None:
+    numbers = put_away(log, line=STORE_REFUSED, bad="not_json")
     store = Retaking()
     store.away = True
     quarantining, _ = desk(log, store)
-    with pytest.raises(StoreFault):
-        asyncio.run(quarantining.replay([number], "amina"))
-    assert [row.sentence for row in log.quarantine(10)] == ["once"]
+    told = asyncio.run(quarantining.replay(numbers, "amina"))
+    assert [(one.readings, one.stays) for one in told] == [(0, True), (1, False)]
+    assert told[0].sentence == "the store cannot be used: it is away"
+    assert [row.sentence for row in log.quarantine(10)] == ["once", "once"]
+    assert log.last() == 0
 
 
 def test_a_store_that_never_refused_anything_leaves_the_row_and_says_so(log: SqliteLog) -> None:
@@ -133,6 +136,41 @@ def test_a_reading_that_no_store_can_ever_hold_is_offered_to_none_and_stays_unti
         assert (told.stays, told.sentence) == (True, "once; drop it: a metric never changes its type")
     assert store.lines == []
     assert [row.sentence for row in log.quarantine(10)] == ["once"]
+
+
+def test_a_row_that_is_on_its_way_to_the_store_is_not_named_as_gone_by_who_drops_it_meanwhile(tmp_path: Path) -> None:
+    house = IngestHouse(tmp_path)
+    house.hear(telemetry(1, 2))
+    row = Quarantined(
+        topic="t", payload=b"line", code=STORE_REFUSED, sentence="once", received_at_ms=1, device="lamp-1",
+        stream="9f3c01aa", seq=2, seqs=(2,),
+    )  # fmt: skip
+    house.log.append([], NOW_MS, quarantine=[row])
+    store, offered, taken = Retaking(), threading.Event(), threading.Event()
+    take = store.again
+
+    def again(lines: Sequence[bytes], stored_at_ms: int) -> Sequence[str]:
+        offered.set()
+        assert taken.wait(10)
+        return take(lines, stored_at_ms)
+
+    class Dropping(Ingest):
+        async def drop(self, numbers: Sequence[int], by: str, lacking: Collection[int] = ()) -> int:
+            return await asyncio.to_thread(house.pipeline.drop, numbers, by, lacking)
+
+    async def both() -> tuple[Sequence[Replayed], int]:
+        store.again = again  # type: ignore[method-assign]
+        quarantining = Quarantining(cast(IngestService, Dropping()), house.log, cast(Store, store), house.clock)
+        replaying = asyncio.create_task(quarantining.replay([1], "amina"))
+        await asyncio.to_thread(offered.wait, 10)
+        dropping = asyncio.create_task(quarantining.drop([1], "youssef"))
+        await asyncio.wait([dropping], timeout=0.2)
+        taken.set()
+        return await replaying, await dropping
+
+    [told], dropped = asyncio.run(both())
+    assert (told.readings, told.stays, dropped) == (1, False, 0)
+    assert house.stream().gone == ()
 
 
 def test_a_drop_is_for_ingest_which_keeps_the_ledger(log: SqliteLog) -> None:
