@@ -24,6 +24,8 @@ class Heard(NamedTuple):
     stream: str
     readings: int = 0
     birth: Status | None = None
+    boot: int = 0
+    newest_up_ms: int | None = None  # of a message without a clock
 
 
 class Batch:

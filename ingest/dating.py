@@ -58,15 +58,16 @@ def _learn(batch: Batch, stream: Stream, telemetry: TelemetryIn, beside: Callabl
     if telemetry.clock != NO_CLOCK:
         fix_clock(stream, boot, telemetry.clock, telemetry.readings, now_ms, is_live=is_live)
         return 0
-    newest_up_ms = _newest_up_ms(telemetry)
+    up_ms = newest_up_ms(telemetry)
     if boot not in stream.boots:  # backlog comes with a live message beside it: the newest reading of all dates best
         for other in beside():
             if (other.stream, other.boot) == (telemetry.stream, boot):
-                newest_up_ms = max(newest_up_ms, _newest_up_ms(other))
-    return fix_offset(stream, boot, newest_up_ms, now_ms, is_live=is_live)
+                up_ms = max(up_ms, newest_up_ms(other))
+    return fix_offset(stream, boot, up_ms, now_ms, is_live=is_live)
 
 
-def _newest_up_ms(telemetry: TelemetryIn) -> int:
+def newest_up_ms(telemetry: TelemetryIn) -> int:
+    """When the newest reading of a message without a clock was measured, ms since boot."""
     return max((given.up for given in telemetry.readings if given.up is not None), default=0)
 
 

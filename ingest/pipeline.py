@@ -292,6 +292,11 @@ class Pipeline:
         return self._waiting.forgotten
 
     @property
+    def boots_forgotten(self) -> int:
+        """How many boots without a clock, of devices that were not registered, will be dated by what comes later."""
+        return self._waiting.boots_forgotten
+
+    @property
     def credible_forgotten(self) -> int:
         """How many devices' last values had to be forgotten since the start, for there were too many."""
         return sum(one.credible.forgotten for one in self._validators.values() if one.credible is not None)

@@ -108,6 +108,7 @@ class IngestService:
             "kept_sent": self._keeper.sent,
             "kept_waiting": self._keeper.waiting,
             "deferred_forgotten": self._pipeline.forgotten,
+            "deferred_boots_forgotten": self._pipeline.boots_forgotten,
             "credible_forgotten": self._pipeline.credible_forgotten,
             "over_limit": self._pipeline.gate.told(self._clock.now_ms()),
             "over_limit_untold": self._pipeline.gate.untold,

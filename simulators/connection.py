@@ -7,8 +7,9 @@ Theory of operation. A Connection lives as long as its device and is the protoco
      └─────────────────────┴────────────────────────────┴─────────────────────┘
 
 It subscribes before it says `up`, so that the answer to a birth cannot be missed; with a session that the broker still
-has, nothing is subscribed again. The session is persistent (clean=False): leases sent while the device was away wait.
-Whoever owns it opens the socket and decides when to try again; `wait_s` says how long it should wait.
+has, nothing is subscribed again. A subscription that is refused ends the connection: it would hear no `kept`. The
+session is persistent (clean=False): leases sent while the device was away wait. Whoever owns it opens the socket and
+decides when to try again; `wait_s` says how long it should wait.
 """
 
 import asyncio
@@ -139,7 +140,11 @@ class Connection(asyncio.Protocol):
             elif event[0] == "connected":
                 self._greeted(event[1])
             elif event[0] == "subscribed":
+                if 128 in event[2]:
+                    self._fail("the broker refused a subscription; does its access list let this device in?")
+                    return
                 self._subscribed = True
+                self._failures = 0
             elif event[0] == "refused":
                 self._fail(f"the broker refused the connection with code {event[1]}")
 
@@ -151,11 +156,12 @@ class Connection(asyncio.Protocol):
     # ---- details
 
     def _greeted(self, session_present: bool) -> None:
-        if not (session_present and self._subscribed):
+        if session_present and self._subscribed:
+            self._failures = 0
+        else:
             self._subscribed = False
             self._write(self.session.subscribe(self._subscriptions))
         self._write(self.session.resend())
-        self._failures = 0
         self.connects += 1
         self._up = True
         self._on_up()

@@ -13,9 +13,10 @@ In flight are at most one *live* message (the newest reading, so that the city i
 to 1 h, with jitter; any `kept` brings that back to 60 s. After a reconnect the wait is shorter (5 s): the broker may
 have lost what it had acknowledged, and the `kept` that answers the birth says what arrived.
 
-Silence is not refusal. A send counts as refused only when a `kept` names for the first time something that was sent
-*after* it, and does not name it: then the platform has read past it. A `kept` that lists as many ranges as it can
-proves nothing about what lies above them.
+Silence is not refusal. A send counts as refused only when a `kept` names for the first time something that was first
+sent *after* it, and does not name it: then the platform has read past it. Of what was sent twice the answer may be to
+the first send: a platform that is slow has read no further. A `kept` that lists as many ranges as it can proves nothing
+about what lies above them.
 
 `deferred` (the device is not registered yet) stops all sending but one try an hour; a `kept` without it ends that and
 everything is sent at once. All waits are real time: multiplied by `scale` they are up_ms.
@@ -57,12 +58,13 @@ class Held:
 class Flight:
     """One message that was sent and is not kept whole."""
 
-    __slots__ = ("counted", "due_up_ms", "held", "live", "refusals", "sent", "wait_ms")
+    __slots__ = ("counted", "due_up_ms", "first", "held", "live", "refusals", "sent", "wait_ms")
 
     def __init__(self, held: "list[Held]", live: bool) -> None:
         self.held = held
         self.live = live
-        self.sent = 0  # order of its last send
+        self.first = 0  # order of its first send
+        self.sent = 0  # and of its last
         self.counted = False  # has that send been counted as refused?
         self.refusals = 0
         self.wait_ms = RESEND_FIRST_MS
@@ -227,12 +229,13 @@ class Outbox:
             return None
         self._sends += 1
         flight.sent = self._sends
+        flight.first = flight.first or flight.sent
         flight.counted = False
         flight.due_up_ms = self._after(up_ms, flight.wait_ms)
         return flight.held[0].clock, [held.reading for held in flight.held]
 
     def _forget(self) -> int:
-        """Drop what is gone from every list; return the order of the newest send that lost something by it."""
+        """Drop what is gone from every list; return the order of the newest first send that lost something by it."""
         self._all = [held for held in self._all if not held.gone]
         self._waiting = [held for held in self._waiting if not held.gone]
         if self._aside:
@@ -242,7 +245,7 @@ class Outbox:
         for flight in self._flights:
             held = [one for one in flight.held if not one.gone]
             if len(held) != len(flight.held):
-                proof = max(proof, flight.sent)
+                proof = max(proof, flight.first)
                 flight.held = held
             if held:
                 flights.append(flight)

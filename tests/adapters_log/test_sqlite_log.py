@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from contract.quarantine import Quarantined
 from contract.records import Reading, Record, Registered, Telemetry, Tick
 
 DAY_MS = 86_400_000
+FULL = 2  # of PRAGMA synchronous
 
 
 @pytest.fixture
@@ -382,3 +384,28 @@ def test_nothing_is_kept_in_a_file_that_is_not_in_its_place_any_more(tmp_path: P
         (tmp_path / "elsewhere.db").rename(path)
         assert log.append([telemetry(2)], 2) == 2
     log.close()
+
+
+def test_whatever_connection_can_write_waits_until_the_disk_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No test cuts the power: what a killed process wrote, the machine still has. This alone stands against it."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def remembered(*path: Any, **how: Any) -> sqlite3.Connection:
+        opened.append(connect(*path, **how))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", remembered)
+    log = SqliteLog(tmp_path / "log.db", bytes_max=50_000_000, days_max=30)
+    log.append([telemetry(1)], 1000, ledger=[row("9f3c01aa", 1)], quarantine=[turned_away(b"{")])
+    log.consumed("writer", 1)
+    log.cut(40 * DAY_MS)
+    assert log.quarantine(10)
+    settings = [
+        [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("query_only", "journal_mode", "synchronous")]
+        for connection in opened
+    ]
+    log.close()
+    assert [setting for setting in settings if not setting[0]] == [[0, "wal", FULL]]

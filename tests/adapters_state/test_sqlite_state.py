@@ -407,6 +407,15 @@ def test_killed_in_the_middle_of_writing_it_opens_again_with_all_it_said_it_had(
     state.close()
 
 
+def test_whatever_connection_can_write_waits_until_the_disk_has_it(state: SqliteState) -> None:
+    """No test cuts the power: what a killed process wrote, the machine still has. This alone stands against it."""
+    with state._writer.connect() as connection:
+        asked = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
+    assert asked == ["wal", 2], "FULL"
+    with state._readers.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA query_only").scalar() == 1
+
+
 def test_the_migrations_make_exactly_the_tables_of_the_schema(state: SqliteState) -> None:
     with state._readers.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []

@@ -1,14 +1,15 @@
 """`make soak`: rounds of kills over all ways to run a city, then harmed payloads, until there were enough of each.
 
 Each round is a city of its own, with a seed that follows from that of the soak. What a round found is a line in the
-folder: a soak that was broken off goes on behind the last one, and a round that found something wrong leaves its city's
-folder there. Ends with 1 when anything was wrong in any round.
+folder: a soak that was broken off goes on behind the last one, and a round that found something wrong, or did not come
+to its end, leaves its city's folder there. Ends with 1 when anything was wrong in any round.
 """
 
 import argparse
 import json
 import shutil
 import sys
+import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from tests.crash.forge import Forge
 from tests.crash.play import play
+from tests.crash.verdict import Verdict
 from tests.crash.ways import WAYS
 from tests.fuzz.run import GROWTH_BYTES_MAX, fuzz
 from tests.small_disk import NotPermitted, small_disk
@@ -23,6 +25,7 @@ from tests.small_disk import NotPermitted, small_disk
 STROKES = 30  # a round
 READINGS = 40_000
 SMALL_DISK_EVERY = 3  # rounds: one on a file system of its own, where that is permitted
+IN_VAIN_MAX = 3  # rounds in a row that do not come to their end: what ails these would ail the next too
 PAYLOADS = 250_000  # a round of these
 FOLDER = Path("build/soak")
 
@@ -52,24 +55,29 @@ class Diary:
 
 
 def run_round(number: int, seed: str, folder: Path, forge: Forge) -> Found:
+    """A round that does not come to its end (a stall, a platform that ended by itself) has found that, and no kills."""
     way = WAYS[number % len(WAYS)]
     inside = folder / f"round-{seed}-{number}"
-    shutil.rmtree(inside, ignore_errors=True)  # of a soak that was broken off
+    shutil.rmtree(inside, ignore_errors=True)  # of a soak that was broken off: what found anything is in the diary
     inside.mkdir(parents=True)
-    with ExitStack() as ends:
-        disk = None
-        if number % SMALL_DISK_EVERY == 0:
-            with suppress(NotPermitted):
-                disk = ends.enter_context(small_disk(inside / "disk"))
-        house = ends.enter_context(way.house(inside, forge, disk))
-        done = play(house, seed=f"{seed}/{number}", strokes=STROKES, readings=READINGS)
-    verdict = done.verdict
+    disk = None
+    try:
+        with ExitStack() as ends:
+            if number % SMALL_DISK_EVERY == 0:
+                with suppress(NotPermitted):
+                    disk = ends.enter_context(small_disk(inside / "disk"))
+            house = ends.enter_context(way.house(inside, forge, disk))
+            done = play(house, seed=f"{seed}/{number}", strokes=STROKES, readings=READINGS)
+        kills, verdict = done.kills, done.verdict
+    except Exception as error:  # not played again until it passes: it is in the diary like any other
+        traceback.print_exc()
+        kills, verdict = 0, Verdict(faults=[f"round {number} did not come to its end: {type(error).__name__}: {error}"])
     if verdict:
         shutil.rmtree(inside)
     return {
         "round": number,
         "way": way.name + ("" if disk is None else "+small disk"),
-        "kills": done.kills,
+        "kills": kills,
         "readings": verdict.readings,
         "lost": verdict.lost,
         "twice": verdict.twice,
@@ -81,11 +89,15 @@ def soak_kills(folder: Path, seed: str, kills: int, readings: int) -> bool:
     """Was all right?"""
     diary = Diary(folder, f"kills-{seed}")
     forge = Forge()
+    in_vain = 0
     try:
         while diary.total("kills") < kills or diary.total("readings") < readings:
             found = run_round(len(diary.rounds), seed, folder, forge)
             diary.add(found)
             print(found, flush=True)
+            in_vain = 0 if found["kills"] else in_vain + 1
+            if in_vain == IN_VAIN_MAX:
+                break
     finally:
         forge.close()
     lost, twice = diary.total("lost"), diary.total("twice")

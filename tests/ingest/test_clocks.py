@@ -10,8 +10,9 @@ from contract.clocks import PUNCTUAL_MS, Skew
 from contract.records import Quality, Reading, Telemetry
 from ingest.clocks import STEADY_READINGS, fix_clock
 from ingest.decode import ReadingIn
+from ingest.deferred import BOOTS_MAX
 from ingest.ledger import Stream
-from tests.ingest.house import NOW_MS, STREAM, IngestHouse, birth, telemetry, without_clock
+from tests.ingest.house import NOW_MS, STREAM, IngestHouse, birth, device, telemetry, without_clock
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -205,6 +206,51 @@ def test_what_a_clock_dated_that_was_set_in_a_boot_never_heard_live_is_as_good_a
     assert (kept(house)[3].measured_at_ms, kept(house)[3].quality) == (NOW_MS - HOUR, Quality.LATE)
 
 
+def registered(house: IngestHouse, name: str) -> None:
+    house.devices[name] = device(name)
+    house.pipeline.registered(name)
+    house.pipeline.process([])
+
+
+def test_what_a_node_without_clock_sent_while_it_waited_is_dated_by_when_it_was_first_heard(house: IngestHouse) -> None:
+    """It repeats the same message each hour, which is no newer for that."""
+    first = without_clock([(4, 45 * MINUTE)]), without_clock([(1, MINUTE), (3, 31 * MINUTE)])
+    house.hear(first[1], first[0], device="new-1")
+    for _ in range(19):
+        house.clock.advance(HOUR)
+        house.hear(first[0], device="new-1")
+    registered(house, "new-1")
+    house.restart()
+    house.hear(*first, device="new-1")
+    began_ms = NOW_MS - 45 * MINUTE
+    assert {seq: reading.measured_at_ms - began_ms for seq, reading in kept(house, "new-1").items()} == {
+        1: MINUTE,
+        3: 31 * MINUTE,
+        4: 45 * MINUTE,
+    }
+    assert all(reading.quality == Quality.CLOCK_NONE | Quality.LATE for reading in kept(house, "new-1").values())
+
+
+def test_a_boot_that_ran_while_its_node_waited_is_dated_exactly_and_one_before_it_roughly(house: IngestHouse) -> None:
+    house.hear(birth(1, boot=3), device="new-1", channel="status")
+    house.hear(without_clock([(5, HOUR)], boot=3), without_clock([(2, MINUTE)], boot=2), device="new-1")
+    house.clock.advance(DAY)
+    house.hear(birth(1, boot=4), device="new-1", channel="status")
+    house.hear(without_clock([(9, MINUTE)], boot=4), device="new-1")
+    registered(house, "new-1")
+    row = house.stream("new-1")
+    assert row.boots == {2: NOW_MS - HOUR - MINUTE, 3: NOW_MS - HOUR, 4: NOW_MS + DAY - MINUTE}
+    assert row.rough == {2: None}
+
+
+def test_boots_remembered_of_a_node_that_waits_are_bounded_and_what_is_forgotten_is_counted(house: IngestHouse) -> None:
+    for boot in range(1, BOOTS_MAX + 3):
+        house.hear(without_clock([(boot, MINUTE)], boot=boot), device="new-1")
+    assert house.pipeline.boots_forgotten == 2
+    registered(house, "new-1")
+    assert set(house.stream("new-1").boots) == set(range(3, BOOTS_MAX + 3))
+
+
 def test_a_node_that_began_anew_is_heard_live_also_before_its_birth_comes(house: IngestHouse) -> None:
     """It counts its boots anew: the stream it had before says nothing of them."""
     house.hear(birth(1, boot=57), channel="status")
@@ -214,8 +260,8 @@ def test_a_node_that_began_anew_is_heard_live_also_before_its_birth_comes(house:
 
 
 def test_a_fleet_whose_clocks_are_wrong_alike_is_told_as_such(house: IngestHouse) -> None:
-    for device in ("lamp-1", "lamp-2", "lamp-3"):
-        live(house, 1, HOUR, device)
+    for lamp in ("lamp-1", "lamp-2", "lamp-3"):
+        live(house, 1, HOUR, lamp)
     live(house, 1, 3 * DAY, "valve-1", values={"pressure_bar": 2.0})
     house.restart()
     clocks = house.pipeline.clocks()

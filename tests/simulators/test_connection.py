@@ -14,6 +14,7 @@ from simulators.opening import OPENING_MAX, Opener
 CONNACK = b"\x20\x02\x00\x00"
 CONNACK_RESUMED = b"\x20\x02\x01\x00"
 SUBACK = b"\x90\x03\x00\x01\x01"
+SUBACK_REFUSED = b"\x90\x03\x00\x01\x80"
 WILL = ("nabd/1/lamp-1/status", b'{"online":false}', 1, True)
 
 
@@ -124,6 +125,20 @@ def test_a_refusal_or_nonsense_ends_the_connection_and_says_why(answer: bytes) -
     assert owner.losses == 1
 
 
+def test_a_subscription_that_is_refused_is_a_failure_and_is_asked_for_again_at_the_next_connection() -> None:
+    owner = Owner()
+    for _ in range(9):
+        owner.connection.wait_s()
+    wire = owner.connect()
+    owner.connection.data_received(SUBACK_REFUSED)
+    assert wire.aborted
+    assert not owner.connection.up
+    assert "refused a subscription" in owner.connection.last_fault
+    assert owner.connection.wait_s() >= 15.0
+    owner.lose()
+    assert b"nabd/1/lamp-1/lease" in owner.connect(CONNACK_RESUMED).written
+
+
 def test_a_silent_broker_is_left_after_one_and_a_half_keepalives() -> None:
     owner = Owner()
     wire = owner.connect()
@@ -152,6 +167,7 @@ def test_waits_double_with_jitter_up_to_the_longest_and_start_again_after_a_succ
         nominal = min(0.5 * 2**index, 30.0)
         assert 0.5 * nominal <= wait <= 1.5 * nominal
     owner.connect()
+    owner.connection.data_received(SUBACK)
     assert owner.connection.wait_s() <= 0.75
 
 

@@ -188,6 +188,15 @@ def test_an_answer_to_something_older_refuses_nothing() -> None:
     assert node.agent.refused_count == 0, "[1] was sent after what this names"
 
 
+def test_a_late_answer_to_something_sent_twice_refuses_nothing() -> None:
+    """A platform that is slow by a minute has read no further."""
+    node = backlog(2)
+    node.step()
+    latest = seqs(node.later(80_000))[-1]  # both were sent again by now
+    node.kept(0, also=[(latest[0], latest[0])])
+    assert node.agent.refused_count == 0, "it may answer the first send"
+
+
 def test_a_kept_that_lists_all_it_can_proves_nothing_above_its_list() -> None:
     node = backlog(100)
     node.step()  # live [100] goes first, then [1..64], [65..99]
