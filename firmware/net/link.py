@@ -68,7 +68,8 @@ class Link:
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         """Queue one message; at most `room` of them."""
-        _, packet = self._session.publish(topic, payload, qos, retain)
+        # The outbox sends telemetry again itself, the newest first; the session would put what is hours old before it.
+        _, packet = self._session.publish(topic, payload, qos, retain, not topic.endswith("/" + topics.TELEMETRY))
         self._write(packet)
 
     async def stop(self) -> None:
