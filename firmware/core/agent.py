@@ -279,9 +279,11 @@ class Agent:
             self.ignored += 1
             return
         aside = self.outbox.set_aside
-        self.outbox.kept(up_ms, upto, also, deferred)
+        sound = self.outbox.kept(up_ms, upto, also, deferred)
         if self.outbox.set_aside != aside:
             self.remark("warning", "reading_set_aside")
+        if not sound:
+            raise WireFault(messages.OUT_OF_RANGE, "kept: names a seq that was never given out")
 
     def _take_lease(self, up_ms: int, version: int, issued: int, wanted: "dict[str, Any]") -> None:
         answer = self.leases.take(up_ms, self.clock.unix_ms(up_ms), version, issued, wanted)

@@ -119,8 +119,16 @@ class Outbox:
 
     # ---- what the platform says
 
-    def kept(self, up_ms: int, upto: int, also: "list[tuple[int, int]]", deferred: bool) -> None:
-        """Forget what is named; judge what is not; send again sooner."""
+    def kept(self, up_ms: int, upto: int, also: "list[tuple[int, int]]", deferred: bool) -> bool:
+        """Forget what is named; judge what is not; send again sooner.
+
+        Was every seq that is named given out? An `upto` or a range that goes beyond them is not believed.
+        """
+        sight = also[-1][1] if len(also) >= ALSO_MAX else NEVER
+        sound = upto <= self._seq and all(last <= self._seq for _, last in also)
+        if not sound:
+            upto = upto if upto <= self._seq else 0
+            also = [(first, last) for first, last in also if last <= self._seq]
         named = False
         for held in self._all:
             if held.seq <= upto or _within(held.seq, also):
@@ -128,7 +136,7 @@ class Outbox:
         if named:
             proof = self._forget()
             if not deferred:
-                self._judge(proof, also[-1][1] if len(also) >= ALSO_MAX else NEVER)
+                self._judge(proof, sight)
         for flight in self._flights:
             flight.wait_ms = RESEND_FIRST_MS
             flight.due_up_ms = min(flight.due_up_ms, self._after(up_ms, RESEND_FIRST_MS))
@@ -140,6 +148,7 @@ class Outbox:
             for flight in self._flights:
                 flight.due_up_ms = up_ms
         self.deferred = deferred
+        return sound
 
     def reconnected(self, up_ms: int) -> None:
         self._recall_newest()

@@ -62,6 +62,17 @@ def test_kept_that_breaks_the_wire_forgets_nothing_and_is_counted() -> None:
     assert last(said, "log")["event"] == "bad_kept_wrong_type"
 
 
+def test_kept_that_names_what_was_never_given_out_is_not_believed_in_that() -> None:
+    node = backlog(400)
+    node.step()
+    said = node.kept(401, also=[(1, 2), (390, 500)])
+    assert node.agent.outbox_count == 398, "the range that is all its own is true"
+    assert node.agent.bad_messages == 1
+    assert last(said, "log")["event"] == "bad_kept_out_of_range"
+    node.kept(400)
+    assert node.agent.outbox_count == 0
+
+
 def test_the_newest_goes_first_and_the_backlog_oldest_first_in_four_messages_at_most() -> None:
     node = backlog(400)
     sent = seqs(node.step())
@@ -169,7 +180,7 @@ def test_a_reading_refused_is_sent_alone_then_set_aside_and_told() -> None:
     assert "reading_set_aside" in [document["event"] for document in only(node.said, "log")]
     node.later(2 * HOUR)
     assert seqs(node.said)[-1] == [4], "and still tried, last"
-    node.kept(1000)
+    node.kept(node.agent.measure(node.up, {}))
     assert node.agent.outbox_count == 0
 
 
@@ -319,7 +330,7 @@ def test_the_period_is_kept_from_a_phase_of_its_own() -> None:
     while len(taken) < 5:
         if node.agent.reading_due(node.up):
             node.measure(fill_level=0.5)
-            node.kept(99)
+            node.kept(node.agent.outbox.oldest)
             taken.append(node.up)
         node.up += max(1, node.agent.next_ms(node.up))
     gaps = [taken[index + 1] - taken[index] for index in range(4)]
