@@ -75,6 +75,8 @@ class Node:
         self._link = Link(session, config["host"], config["port"], board, self, chance, self._tls(config))
         self._nudge = asyncio.Event()
         self._shown = {}  # type: dict[str, tuple[float, str]]  # target → what was driven
+        self._unsaved = False  # flash does not have yet what must survive a reset
+        self._faults = {}  # type: dict[str, str]  # event → the last reason that was printed
         self._clock = ""
         self._why = ""
         self._identifying = False
@@ -113,7 +115,7 @@ class Node:
     async def stop(self) -> None:
         """Leaves no socket; outputs stay as they are."""
         await self._link.stop()
-        self._board.stop()
+        self._ask("flash_refused", None, self._board.stop)
         say("stopped")
 
     def _turn(self) -> int:
@@ -124,37 +126,56 @@ class Node:
         if board.up_ms() - self._link.moved_ms < LINK_SILENT_MS:
             board.feed()
         unix_ms = agent.unix_ms(up_ms)
-        for target, active, reason in board.interlocks():
+        for target, active, reason in self._ask("sensor_fault", (), board.interlocks):
             agent.interlock(up_ms, target, active, reason)
-        for target, value in board.hands():
+        for target, value in self._ask("sensor_fault", (), board.hands):
             agent.local(up_ms, target, value)
-        lux = board.illuminance(unix_ms)
+        lux = self._ask("sensor_fault", None, board.illuminance, unix_ms)
         if lux is not None:
             agent.illuminance(up_ms, lux)
         for message in agent.step(up_ms, self._link.room):
             self._link.publish(*message)
         self._drive(up_ms)
-        if agent.reading_due(up_ms):
-            agent.measure(up_ms, board.sample(up_ms, unix_ms))
+        if self._measure(up_ms):
             return 0
         return min(IDLE_MS, agent.next_ms(up_ms) // self._speed + 1)
+
+    def _ask(self, event: str, otherwise: "Any", call: "Any", *arguments: "Any") -> "Any":
+        """What the board's `call` gives; where its hardware refuses, `otherwise`, and the remark `event`."""
+        try:
+            return call(*arguments)
+        except (OSError, ValueError) as fault:
+            why = str(fault)
+            if self._faults.get(event) != why:  # once a change, not once a try
+                self._faults[event] = why
+                say(event, why=why)
+            self.agent.remark("error", event)
+            return otherwise
+
+    def _measure(self, up_ms: int) -> bool:
+        """Make a reading if one is due; was it?"""
+        agent = self.agent
+        if not agent.reading_due(up_ms):
+            return False
+        agent.measure(up_ms, self._ask("sensor_fault", {}, self._board.sample, up_ms, agent.unix_ms(up_ms)))
+        return True
 
     def _drive(self, up_ms: int) -> None:
         """Bring the actuators to what the agent says; tell and save what changed."""
         agent = self.agent
-        changed = False
-        for target in agent.leases.targets:
-            state = (agent.output(target), agent.by(target))
-            before = self._shown.get(target)
+        for name, target in agent.leases.targets.items():
+            state = (target.value, target.by)
+            before = self._shown.get(name)
             if state == before:
                 continue
-            self._shown[target] = state
-            changed = True
+            self._unsaved = agent.leases.limited
             if before is None or before[0] != state[0]:
-                self._board.drive(target, state[0])
-            say("output", target=target, value=state[0], by=state[1])
-        if changed and agent.leases.limited:
-            self._board.save(agent.carry(up_ms))
+                if target.value != target.safe:
+                    self._save(up_ms)  # a run counts as used before it begins: the power may go in between
+                self._board.drive(name, target.value)
+            self._shown[name] = state
+            say("output", target=name, value=target.value, by=target.by)
+        self._save(up_ms)
         identifying = up_ms < agent.identify_up_ms
         if identifying != self._identifying:
             self._identifying = identifying
@@ -164,6 +185,11 @@ class Node:
         if quality != self._clock:
             self._clock = quality
             say("clock", quality=quality)
+
+    def _save(self, up_ms: int) -> None:
+        """Keep through a reset what is not kept yet; what flash refuses is tried again at each turn."""
+        if self._unsaved:
+            self._unsaved = bool(self._ask("flash_refused", True, self._board.save, self.agent.carry(up_ms)))
 
     # ---- the link asks and tells
 
@@ -192,6 +218,7 @@ class Node:
             version, result, code = self.agent.lease_answer
             say("lease", version=version, result=result, code=code)
         self._drive(up_ms)
+        self._measure(up_ms)  # at once: the next lease may stand in the same bytes, and undo what nothing told of
         self._nudge.set()
 
     def link_room(self) -> None:

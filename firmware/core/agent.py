@@ -249,8 +249,8 @@ class Agent:
 
     def remark(self, level: str, event: str) -> None:
         """Tell the platform about ourselves; the same event at most once a connection."""
-        self.speech.remark(level, event)
-        self._wake_up_ms = 0
+        if self.speech.remark(level, event):
+            self._wake_up_ms = 0
 
     # ---- time goes on
 
