@@ -7,6 +7,7 @@ unix port knows no signals), which it survives as a node in the street does.
 """
 
 import asyncio
+import gc
 import json
 import sys
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 ON_UNIX = sys.platform == "linux" or sys.platform == "darwin"
 IDLE_MS = 1000  # between looks at interlocks, hands and photocell
+PIECE_BYTES = 10240  # three must be free when a reading is made: a message of 8 KiB is a text, a payload and a packet
 LINK_SILENT_MS = 120000  # the link's task has not moved for so long: let the watchdog bite
 MODEL = "nabd-unix" if ON_UNIX else "nabd-esp32"
 VERSION = "0.1.0"
@@ -51,6 +53,7 @@ class Node:
 
     def __init__(self, config: "dict[str, Any]", board: "Any") -> None:
         # Late: the outputs are safe before the rest of the program is even read.
+        from contract.wire.messages import PAYLOAD_BYTES_MAX
         from contract.wire.mqtt import Session
         from firmware.core.agent import Agent
         from firmware.core.chance import Chance
@@ -69,7 +72,12 @@ class Node:
         password = config.get("password")
         username = config.get("username", config["device"] if password else None)
         session = Session(
-            config["device"], config.get("keepalive_s", KEEPALIVE_S), username, password, in_flight_max=16
+            config["device"],
+            config.get("keepalive_s", KEEPALIVE_S),
+            username,
+            password,
+            in_flight_max=16,
+            packet_bytes_max=PAYLOAD_BYTES_MAX + 256,  # and a topic
         )
         chance = Chance(config["device"] + stream + "link")
         self._link = Link(session, config["host"], config["port"], board, self, chance, self._tls(config))
@@ -102,7 +110,11 @@ class Node:
         """Until interrupted; `stop` then tidies up."""
         self._link.start()
         while True:
-            wait_ms = self._turn()
+            try:
+                wait_ms = self._turn()
+            except MemoryError:
+                self._make_room()
+                wait_ms = IDLE_MS
             if wait_ms:
                 try:
                     await asyncio.wait_for(self._nudge.wait(), wait_ms / 1000)
@@ -133,8 +145,7 @@ class Node:
         lux = self._ask("sensor_fault", None, board.illuminance, unix_ms)
         if lux is not None:
             agent.illuminance(up_ms, lux)
-        for message in agent.step(up_ms, self._link.room):
-            self._link.publish(*message)
+        self._speak(up_ms)
         self._drive(up_ms)
         if self._measure(up_ms):
             return 0
@@ -152,11 +163,34 @@ class Node:
             self.agent.remark("error", event)
             return otherwise
 
+    def _speak(self, up_ms: int) -> None:
+        """Let time work, and publish what is due one by one: each message takes the memory of the one before it."""
+        try:
+            while True:
+                said = self.agent.step(up_ms, min(1, self._link.room))
+                if not said:
+                    break
+                self._link.publish(*said[0])
+                del said
+        except MemoryError:  # and yet the valve is shut on time: telemetry is sent again
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Drop readings until there is memory to send a message, and so to hold another reading."""
+        gc.collect()
+        while self.agent.outbox_count:
+            try:
+                _ = (bytearray(PIECE_BYTES), bytearray(PIECE_BYTES), bytearray(PIECE_BYTES))
+                return
+            except MemoryError:
+                self.agent.make_room()
+
     def _measure(self, up_ms: int) -> bool:
         """Make a reading if one is due; was it?"""
         agent = self.agent
         if not agent.reading_due(up_ms):
             return False
+        self._make_room()
         agent.measure(up_ms, self._ask("sensor_fault", {}, self._board.sample, up_ms, agent.unix_ms(up_ms)))
         return True
 

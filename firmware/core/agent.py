@@ -243,6 +243,11 @@ class Agent:
         self._wake_up_ms = 0
         return seq
 
+    def make_room(self) -> None:
+        """Memory is scarcer than the outbox' bound says: drop a reading."""
+        self.outbox.make_room()
+        self.remark("warning", "outbox_full")
+
     def carry(self, up_ms: int) -> "dict[str, Any]":
         """What must survive a reset, for `config["carry"]`: save it whenever an output changes. Empty: nothing."""
         return self.leases.carry(up_ms)

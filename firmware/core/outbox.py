@@ -110,12 +110,34 @@ class Outbox:
     def add(self, values: "dict[str, Any]", key: str, moment_ms: int, clock: str, urgent: bool) -> int:
         """Hold a reading, shedding another when full; `key` is "at" or "up". Return its seq."""
         if len(self._all) >= self._most:
-            self._shed()
+            self.make_room()
         self._seq += 1
         held = Held(self._seq, {"seq": self._seq, key: moment_ms, "v": values}, clock, urgent)
         self._all.append(held)
         self._waiting.append(held)
         return self._seq
+
+    def make_room(self) -> None:
+        """Drop a reading, without taking memory for it: one set aside, else the oldest, changes of an output last."""
+        if not self._all:
+            return
+        victim = self._aside[0] if self._aside else self._all[0]
+        if not victim.aside:
+            for held in self._all:
+                if not held.urgent:
+                    victim = held
+                    break
+        self.shed += 1
+        self._all.remove(victim)
+        for place in (self._waiting, self._aside):
+            if victim in place:
+                place.remove(victim)
+        for flight in self._flights:
+            if victim in flight.held:
+                flight.held.remove(victim)
+                if not flight.held:
+                    self._flights.remove(flight)
+                break
 
     # ---- what the platform says
 
@@ -296,17 +318,6 @@ class Outbox:
                 held.alone = True
                 self._waiting.append(held)
         self._waiting.sort(key=_seq)
-
-    def _shed(self) -> None:
-        victim = self._aside[0] if self._aside else self._all[0]
-        if not victim.aside:
-            for held in self._all:
-                if not held.urgent:
-                    victim = held
-                    break
-        victim.gone = True
-        self.shed += 1
-        self._forget()
 
 
 def _seq(held: Held) -> int:
