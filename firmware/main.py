@@ -7,7 +7,6 @@ unix port knows no signals), which it survives as a node in the street does.
 """
 
 import asyncio
-import gc
 import json
 import sys
 
@@ -177,7 +176,6 @@ class Node:
 
     def _make_room(self) -> None:
         """Drop readings until there is memory to send a message, and so to hold another reading."""
-        gc.collect()
         while self.agent.outbox_count:
             try:
                 _ = (bytearray(PIECE_BYTES), bytearray(PIECE_BYTES), bytearray(PIECE_BYTES))

@@ -142,11 +142,11 @@ class Node:
     """One MicroPython process, as a technician would start it. `heap`: its bytes on a chip of 32 bits, as `128wK`."""
 
     def __init__(
-        self, device: str, kind: str, port: int, data: Path, *more: str, root: Path = ROOT, heap: str = "8m"
+        self, device: str, kind: str, port: int, data: Path, *more: str, root: Path = ROOT, heap: str = ""
     ) -> None:
         self.lines: list[str] = []
         self._process = subprocess.Popen(
-            [ROOT / ".venv/bin/micropython", "-X", f"heapsize={heap}", "-m", "firmware.main",
+            [ROOT / ".venv/bin/micropython", *(["-X", f"heapsize={heap}"] if heap else []), "-m", "firmware.main",
              "--device", device, "--kind", kind, "--port", str(port), "--speed", str(SPEED), "--data", str(data),
              "--lat", "34.92", "--lon", "-2.32", "--utc-offset-min", "60", *more],
             cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
