@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ON_UNIX = sys.platform == "linux" or sys.platform == "darwin"
 IDLE_MS = 1000  # between looks at interlocks, hands and photocell
+PIECE_BYTES = 10240  # three must be free when a reading is made: a message of 8 KiB is a text, a payload and a packet
 LINK_SILENT_MS = 120000  # the link's task has not moved for so long: let the watchdog bite
 MODEL = "nabd-unix" if ON_UNIX else "nabd-esp32"
 VERSION = "0.1.0"
@@ -51,6 +52,7 @@ class Node:
 
     def __init__(self, config: "dict[str, Any]", board: "Any") -> None:
         # Late: the outputs are safe before the rest of the program is even read.
+        from contract.wire.messages import PAYLOAD_BYTES_MAX
         from contract.wire.mqtt import Session
         from firmware.core.agent import Agent
         from firmware.core.chance import Chance
@@ -69,12 +71,19 @@ class Node:
         password = config.get("password")
         username = config.get("username", config["device"] if password else None)
         session = Session(
-            config["device"], config.get("keepalive_s", KEEPALIVE_S), username, password, in_flight_max=16
+            config["device"],
+            config.get("keepalive_s", KEEPALIVE_S),
+            username,
+            password,
+            in_flight_max=16,
+            packet_bytes_max=PAYLOAD_BYTES_MAX + 256,  # and a topic
         )
         chance = Chance(config["device"] + stream + "link")
         self._link = Link(session, config["host"], config["port"], board, self, chance, self._tls(config))
         self._nudge = asyncio.Event()
         self._shown = {}  # type: dict[str, tuple[float, str]]  # target → what was driven
+        self._unsaved = False  # flash does not have yet what must survive a reset
+        self._faults = {}  # type: dict[str, str]  # event → the last reason that was printed
         self._clock = ""
         self._why = ""
         self._identifying = False
@@ -100,7 +109,11 @@ class Node:
         """Until interrupted; `stop` then tidies up."""
         self._link.start()
         while True:
-            wait_ms = self._turn()
+            try:
+                wait_ms = self._turn()
+            except MemoryError:
+                self._make_room()
+                wait_ms = IDLE_MS
             if wait_ms:
                 try:
                     await asyncio.wait_for(self._nudge.wait(), wait_ms / 1000)
@@ -113,7 +126,7 @@ class Node:
     async def stop(self) -> None:
         """Leaves no socket; outputs stay as they are."""
         await self._link.stop()
-        self._board.stop()
+        self._ask("flash_refused", None, self._board.stop)
         say("stopped")
 
     def _turn(self) -> int:
@@ -124,37 +137,77 @@ class Node:
         if board.up_ms() - self._link.moved_ms < LINK_SILENT_MS:
             board.feed()
         unix_ms = agent.unix_ms(up_ms)
-        for target, active, reason in board.interlocks():
+        for target, active, reason in self._ask("sensor_fault", (), board.interlocks):
             agent.interlock(up_ms, target, active, reason)
-        for target, value in board.hands():
+        for target, value in self._ask("sensor_fault", (), board.hands):
             agent.local(up_ms, target, value)
-        lux = board.illuminance(unix_ms)
+        lux = self._ask("sensor_fault", None, board.illuminance, unix_ms)
         if lux is not None:
             agent.illuminance(up_ms, lux)
-        for message in agent.step(up_ms, self._link.room):
-            self._link.publish(*message)
+        self._speak(up_ms)
         self._drive(up_ms)
-        if agent.reading_due(up_ms):
-            agent.measure(up_ms, board.sample(up_ms, unix_ms))
+        if self._measure(up_ms):
             return 0
         return min(IDLE_MS, agent.next_ms(up_ms) // self._speed + 1)
+
+    def _ask(self, event: str, otherwise: "Any", call: "Any", *arguments: "Any") -> "Any":
+        """What the board's `call` gives; where its hardware refuses, `otherwise`, and the remark `event`."""
+        try:
+            return call(*arguments)
+        except (OSError, ValueError) as fault:
+            why = str(fault)
+            if self._faults.get(event) != why:  # once a change, not once a try
+                self._faults[event] = why
+                say(event, why=why)
+            self.agent.remark("error", event)
+            return otherwise
+
+    def _speak(self, up_ms: int) -> None:
+        """Let time work, and publish what is due one by one: each message takes the memory of the one before it."""
+        try:
+            while True:
+                said = self.agent.step(up_ms, min(1, self._link.room))
+                if not said:
+                    break
+                self._link.publish(*said[0])
+                del said
+        except MemoryError:  # and yet the valve is shut on time: telemetry is sent again
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Drop readings until there is memory to send a message, and so to hold another reading."""
+        while self.agent.outbox_count:
+            try:
+                _ = (bytearray(PIECE_BYTES), bytearray(PIECE_BYTES), bytearray(PIECE_BYTES))
+                return
+            except MemoryError:
+                self.agent.make_room()
+
+    def _measure(self, up_ms: int) -> bool:
+        """Make a reading if one is due; was it?"""
+        agent = self.agent
+        if not agent.reading_due(up_ms):
+            return False
+        self._make_room()
+        agent.measure(up_ms, self._ask("sensor_fault", {}, self._board.sample, up_ms, agent.unix_ms(up_ms)))
+        return True
 
     def _drive(self, up_ms: int) -> None:
         """Bring the actuators to what the agent says; tell and save what changed."""
         agent = self.agent
-        changed = False
-        for target in agent.leases.targets:
-            state = (agent.output(target), agent.by(target))
-            before = self._shown.get(target)
+        for name, target in agent.leases.targets.items():
+            state = (target.value, target.by)
+            before = self._shown.get(name)
             if state == before:
                 continue
-            self._shown[target] = state
-            changed = True
+            self._unsaved = agent.leases.limited
             if before is None or before[0] != state[0]:
-                self._board.drive(target, state[0])
-            say("output", target=target, value=state[0], by=state[1])
-        if changed and agent.leases.limited:
-            self._board.save(agent.carry(up_ms))
+                if target.value != target.safe:
+                    self._save(up_ms)  # a run counts as used before it begins: the power may go in between
+                self._board.drive(name, target.value)
+            self._shown[name] = state
+            say("output", target=name, value=target.value, by=target.by)
+        self._save(up_ms)
         identifying = up_ms < agent.identify_up_ms
         if identifying != self._identifying:
             self._identifying = identifying
@@ -164,6 +217,11 @@ class Node:
         if quality != self._clock:
             self._clock = quality
             say("clock", quality=quality)
+
+    def _save(self, up_ms: int) -> None:
+        """Keep through a reset what is not kept yet; what flash refuses is tried again at each turn."""
+        if self._unsaved:
+            self._unsaved = bool(self._ask("flash_refused", True, self._board.save, self.agent.carry(up_ms)))
 
     # ---- the link asks and tells
 
@@ -192,6 +250,7 @@ class Node:
             version, result, code = self.agent.lease_answer
             say("lease", version=version, result=result, code=code)
         self._drive(up_ms)
+        self._measure(up_ms)  # at once: the next lease may stand in the same bytes, and undo what nothing told of
         self._nudge.set()
 
     def link_room(self) -> None:

@@ -209,7 +209,7 @@ def parse_kept(payload: bytes) -> "tuple[str, int, list[tuple[int, int]], bool]"
     stream = _text(document, "stream", STREAM_LENGTH, None)
     if not is_stream(stream):
         raise WireFault(OUT_OF_RANGE, "stream: %r is not 8 hex digits in lower case" % stream)
-    upto = _integer(document, "upto", 0)
+    upto = _integer(document, "upto", 0, SEQ_MAX)
     given = document.get("also", [])
     if type(given) is not list:
         raise WireFault(WRONG_TYPE, "also: expected a list of [first, last]")
@@ -219,7 +219,7 @@ def parse_kept(payload: bytes) -> "tuple[str, int, list[tuple[int, int]], bool]"
     for pair in given:
         if type(pair) is not list or len(pair) != 2 or type(pair[0]) is not int or type(pair[1]) is not int:
             raise WireFault(WRONG_TYPE, "also: expected [first, last], two integers")
-        if not 1 <= pair[0] <= pair[1] <= INTEGER_MAX:
+        if not 1 <= pair[0] <= pair[1] <= SEQ_MAX:
             raise WireFault(OUT_OF_RANGE, "also: %d to %d is not a range of seqs" % (pair[0], pair[1]))
         also.append((pair[0], pair[1]))
     deferred = document.get("deferred", False)
@@ -301,12 +301,12 @@ def _required(document: "dict[str, Any]", key: str) -> "Any":
     return document[key]
 
 
-def _integer(document: "dict[str, Any]", key: str, least: int) -> int:
+def _integer(document: "dict[str, Any]", key: str, least: int, most: int = INTEGER_MAX) -> int:
     value = _required(document, key)
     if type(value) is not int:
         raise WireFault(WRONG_TYPE, "%s: expected an integer" % key)
-    if not least <= value <= INTEGER_MAX:
-        raise WireFault(OUT_OF_RANGE, "%s: %d is not within %d and %d" % (key, value, least, INTEGER_MAX))
+    if not least <= value <= most:
+        raise WireFault(OUT_OF_RANGE, "%s: %d is not within %d and %d" % (key, value, least, most))
     return value
 
 

@@ -10,10 +10,11 @@ socket: ``now_ms`` is the owner's monotonic time in ms, of which only difference
        └───────────────────────┴────────────────────────┘
 
 QoS 1 publishes are held until the broker acknowledges them, at most ``in_flight_max``; after the next ("connected", …)
-the owner writes ``resend()``. QoS 2 is never asked for, so a broker that sends it is at fault. A PUBLISH longer than
-``packet_bytes_max`` comes with its payload cut there, longer than the wire allows: whoever reads it says too_large and
-it is acknowledged like any other, where closing the connection would bring it back for ever. After a ProtocolFault the
-owner closes the socket and connects again. MQTT-n.n.n-n in comments are the numbered statements of the OASIS standard.
+the owner writes ``resend()``. Of what the owner itself sends anew nothing but the packet id is held. QoS 2 is never
+asked for, so a broker that sends it is at fault. A PUBLISH longer than ``packet_bytes_max`` comes with its payload cut
+there, longer than the wire allows: whoever reads it says too_large and it is acknowledged like any other, where closing
+the connection would bring it back for ever. After a ProtocolFault the owner closes the socket and connects again.
+MQTT-n.n.n-n in comments are the numbered statements of the OASIS standard.
 """
 
 from contract.wire.packets import (
@@ -84,7 +85,7 @@ class Session:
         self.refused = 0  # publishes refused with SessionFull
         self.oversized = 0  # PUBLISH packets whose payload was cut
         self.malformed_topics = 0  # topics that were not UTF-8
-        self._held = []  # type: list[list[Any]]  # [packet_id, packet, written on this connection], oldest first
+        self._held = []  # type: list[list[Any]]  # [packet_id, packet or b"", written on this connection], oldest first
         self._last_id = 0
         self._resumed = False  # the broker still had the session
         self._state = _OFFLINE
@@ -117,6 +118,7 @@ class Session:
         """CONNECT, the first bytes of a new connection. Forgets the old one's bytes, keeps unacknowledged publishes."""
         self._begin(now_ms)
         self._state = _CONNECTING
+        self._held = [held for held in self._held if held[1]]
         for held in self._held:
             held[2] = False
         flags = 2 if self.clean else 0
@@ -134,9 +136,12 @@ class Session:
         body = b"\x00\x04MQTT\x04" + bytes((flags,)) + self.keepalive_s.to_bytes(2, "big") + tail
         return bytes((CONNECT,)) + encode_length(len(body)) + body
 
-    def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> "tuple[int, bytes]":
+    def publish(
+        self, topic: str, payload: bytes, qos: int = 0, retain: bool = False, again: bool = True
+    ) -> "tuple[int, bytes]":
         """(packet_id, bytes to write); the id is 0 for QoS 0. QoS 1 is held until it is acknowledged.
 
+        Without `again` it is only counted, and forgotten with the connection: the owner sends it anew.
         Raises SessionFull when in_flight_max are unacknowledged, NotConnected while not connected.
         """
         self._require_online()
@@ -146,7 +151,7 @@ class Session:
             self.refused += 1
             raise SessionFull("%d publishes are unacknowledged; the limit is in_flight_max" % len(self._held))
         packet = encode_publish(topic, payload, qos, retain, self._next_id())
-        self._held.append([self._last_id, packet, True])
+        self._held.append([self._last_id, packet if again else b"", True])
         return self._last_id, packet
 
     def resend(self) -> bytes:

@@ -243,14 +243,19 @@ class Agent:
         self._wake_up_ms = 0
         return seq
 
+    def make_room(self) -> None:
+        """Memory is scarcer than the outbox' bound says: drop a reading."""
+        self.outbox.make_room()
+        self.remark("warning", "outbox_full")
+
     def carry(self, up_ms: int) -> "dict[str, Any]":
         """What must survive a reset, for `config["carry"]`: save it whenever an output changes. Empty: nothing."""
         return self.leases.carry(up_ms)
 
     def remark(self, level: str, event: str) -> None:
         """Tell the platform about ourselves; the same event at most once a connection."""
-        self.speech.remark(level, event)
-        self._wake_up_ms = 0
+        if self.speech.remark(level, event):
+            self._wake_up_ms = 0
 
     # ---- time goes on
 
@@ -279,9 +284,11 @@ class Agent:
             self.ignored += 1
             return
         aside = self.outbox.set_aside
-        self.outbox.kept(up_ms, upto, also, deferred)
+        sound = self.outbox.kept(up_ms, upto, also, deferred)
         if self.outbox.set_aside != aside:
             self.remark("warning", "reading_set_aside")
+        if not sound:
+            raise WireFault(messages.OUT_OF_RANGE, "kept: names a seq that was never given out")
 
     def _take_lease(self, up_ms: int, version: int, issued: int, wanted: "dict[str, Any]") -> None:
         answer = self.leases.take(up_ms, self.clock.unix_ms(up_ms), version, issued, wanted)

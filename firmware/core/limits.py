@@ -2,8 +2,9 @@
 
 Theory of operation. All three are counted by the monotonic clock alone, so no jump of the date can lengthen a run.
 The local day is needed only to know when a new allowance begins, and a day ends only by time running on: when the
-clock is *set* across midnight, the allowance used so far is carried over. Without a clock a day is 24 h after the
-first run of it.
+clock is *set* across midnight, the allowance used so far is carried over, and a midnight that comes again after the
+clock was set back gives no second one: 12 h by the monotonic clock lie between two, but for the first of a boot, which
+must be of a later day than any before. Without a clock a day is 24 h after the first run of it.
 
     resting ──begin──▶ running ──end──▶ resting (until `rest_ms` is over)
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 DAY_MS = const(86_400_000)
+RENEW_MS = const(43_200_000)  # between two allowances at least: days are shorter where a clock that was slow is set
 
 
 class Limits:
@@ -29,7 +31,9 @@ class Limits:
         self.day_ms = day_ms
         self.rest_ms = rest_ms
         self._used_ms = 0  # of today's allowance, the present run left out
-        self._day = None  # type: int | None  # number of the local day it belongs to
+        self._day = None  # type: int | None  # the latest local day that was seen, or that the allowance was given for
+        self._renewed = False  # was an allowance given in this boot?
+        self._renewed_up_ms = up_ms  # when the last was; before the first: the boot
         self._day_up_ms = up_ms  # when its first run began, for a node without a clock
         self._began_up_ms = 0
         self._counted_up_ms = 0  # the present run is counted to here
@@ -86,17 +90,28 @@ class Limits:
             if self._day is None and up_ms - self._day_up_ms >= DAY_MS:
                 self._day_up_ms = up_ms
                 self._used_ms = 0
-        elif day != self._day:
-            if self._day is not None and not jumped and day > self._day:
-                # A run across midnight counts from its last count on to the new day: never too little.
-                self._used_ms = 0
+        elif self._day is None:
             self._day = day
+        elif not jumped and self._renews(up_ms, day):
+            # A run across midnight counts from its last count on to the new day: never too little.
+            self._used_ms = 0
+            self._day = day
+            self._renewed = True
+            self._renewed_up_ms = up_ms
+        else:
+            self._day = max(self._day, day)
 
     def carry(self, up_ms: int) -> "dict[str, Any]":
         used_ms = self._used_ms
         if self.running:
             used_ms += up_ms - self._counted_up_ms + min(self._planned_ms, self.left_ms(up_ms))
         return {"day": self._day, "used_ms": used_ms}
+
+    def _renews(self, up_ms: int, day: int) -> bool:
+        """Does `day` bring a new allowance? An earlier one than the latest may, so that a date once set wrong heals."""
+        if up_ms - self._renewed_up_ms >= RENEW_MS:
+            return day != self._day
+        return not self._renewed and self._day is not None and day > self._day
 
     def _count(self, up_ms: int) -> None:
         self._used_ms += up_ms - self._counted_up_ms

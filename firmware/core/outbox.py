@@ -9,9 +9,11 @@ leaves only when a `kept` names it, or when the outbox is full and something mus
                                 └ such a single one refused 3 more times ──▶ set aside: sent last, shed first
 
 In flight are at most one *live* message (the newest reading, so that the city is seen as it is now) and four of the
-*backlog* (the oldest waiting readings, as many as fit). A message that is not kept is sent again after 60 s, doubling
-to 1 h, with jitter; any `kept` brings that back to 60 s. After a reconnect the wait is shorter (5 s): the broker may
-have lost what it had acknowledged, and the `kept` that answers the birth says what arrived.
+*backlog* (the oldest waiting readings, as many as fit); when another reading is measured, what was live is backlog.
+A message that is not kept is sent again after 60 s, doubling to 1 h, with jitter; any `kept` brings that back to 60 s.
+After a reconnect the wait is shorter (5 s): the broker may have lost what it had acknowledged, and the `kept` that
+answers the birth says what arrived. The newest reading does not wait then, nor when a deferral ends: the platform
+dates a boot without a clock by what it hears first.
 
 Silence is not refusal. A send counts as refused only when a `kept` names for the first time something that was first
 sent *after* it, and does not name it: then the platform has read past it. Of what was sent twice the answer may be to
@@ -58,11 +60,10 @@ class Held:
 class Flight:
     """One message that was sent and is not kept whole."""
 
-    __slots__ = ("counted", "due_up_ms", "first", "held", "live", "refusals", "sent", "wait_ms")
+    __slots__ = ("counted", "due_up_ms", "first", "held", "refusals", "sent", "wait_ms")
 
-    def __init__(self, held: "list[Held]", live: bool) -> None:
+    def __init__(self, held: "list[Held]") -> None:
         self.held = held
-        self.live = live
         self.first = 0  # order of its first send
         self.sent = 0  # and of its last
         self.counted = False  # has that send been counted as refused?
@@ -111,17 +112,47 @@ class Outbox:
     def add(self, values: "dict[str, Any]", key: str, moment_ms: int, clock: str, urgent: bool) -> int:
         """Hold a reading, shedding another when full; `key` is "at" or "up". Return its seq."""
         if len(self._all) >= self._most:
-            self._shed()
+            self.make_room()
         self._seq += 1
         held = Held(self._seq, {"seq": self._seq, key: moment_ms, "v": values}, clock, urgent)
         self._all.append(held)
         self._waiting.append(held)
         return self._seq
 
+    def make_room(self) -> None:
+        """Drop a reading, without taking memory for it: one set aside, else the oldest, changes of an output last."""
+        if not self._all:
+            return
+        victim = self._aside[0] if self._aside else self._all[0]
+        if not victim.aside:
+            for held in self._all:
+                if not held.urgent:
+                    victim = held
+                    break
+        self.shed += 1
+        self._all.remove(victim)
+        for place in (self._waiting, self._aside):
+            if victim in place:
+                place.remove(victim)
+        for flight in self._flights:
+            if victim in flight.held:
+                flight.held.remove(victim)
+                if not flight.held:
+                    self._flights.remove(flight)
+                break
+
     # ---- what the platform says
 
-    def kept(self, up_ms: int, upto: int, also: "list[tuple[int, int]]", deferred: bool) -> None:
-        """Forget what is named; judge what is not; send again sooner."""
+    def kept(self, up_ms: int, upto: int, also: "list[tuple[int, int]]", deferred: bool) -> bool:
+        """Forget what is named; judge what is not; send again sooner.
+
+        Was every seq that is named given out? An `upto` or a range that goes beyond them is not believed.
+        """
+        sight = also[-1][1] if len(also) >= ALSO_MAX else NEVER
+        sound = upto <= self._seq and all(last <= self._seq for _, last in also)
+        if not sound:
+            upto = upto if upto <= self._seq else 0
+            also = [(first, last) for first, last in also if last <= self._seq]
         named = False
         for held in self._all:
             if held.seq <= upto or _within(held.seq, also):
@@ -129,7 +160,7 @@ class Outbox:
         if named:
             proof = self._forget()
             if not deferred:
-                self._judge(proof, also[-1][1] if len(also) >= ALSO_MAX else NEVER)
+                self._judge(proof, sight)
         for flight in self._flights:
             flight.wait_ms = RESEND_FIRST_MS
             flight.due_up_ms = min(flight.due_up_ms, self._after(up_ms, RESEND_FIRST_MS))
@@ -137,11 +168,14 @@ class Outbox:
             if not self.deferred:  # nothing was tried yet: the birth was deferred, so the first try is now
                 self._retry_up_ms = self._after(up_ms, RESEND_LAST_MS) if self._flights else up_ms
         elif self.deferred:
+            self._recall_newest()
             for flight in self._flights:
                 flight.due_up_ms = up_ms
         self.deferred = deferred
+        return sound
 
     def reconnected(self, up_ms: int) -> None:
+        self._recall_newest()
         for flight in self._flights:
             flight.wait_ms = RESEND_FIRST_MS
             flight.due_up_ms = self._after(up_ms, RECONNECT_MS)
@@ -155,6 +189,8 @@ class Outbox:
                 return None
             self._retry_up_ms = self._after(up_ms, RESEND_LAST_MS)
             return self._send(up_ms, self._flights[0] if self._flights else self._next_flight())
+        if self._waits_newest() and self._has_slot():
+            return self._send(up_ms, self._next_flight())
         for flight in self._flights:
             if flight.due_up_ms <= up_ms:
                 flight.wait_ms = min(2 * flight.wait_ms, RESEND_LAST_MS)
@@ -185,28 +221,38 @@ class Outbox:
         return up_ms + self._chance.around(wait_ms * self._scale)
 
     def _has_slot(self) -> bool:
-        if self._has_live():
-            return len(self._flights) - 1 < BACKLOG_MAX
-        return len(self._flights) < BACKLOG_MAX or self._is_news(self._waiting[-1])
+        """May one more message fly? The fifth is the newest reading's, or flies beside it."""
+        return len(self._flights) < BACKLOG_MAX + (1 if self._waits_newest() or self._live() else 0)
 
-    def _is_news(self, held: Held) -> bool:
-        return held.seq == self._seq and not held.alone
+    def _waits_newest(self) -> bool:
+        """Does the newest reading wait, to be sent before all else?"""
+        return bool(self._waiting) and self._waiting[-1].seq == self._seq and not self._waiting[-1].alone
 
-    def _has_live(self) -> bool:
-        return any(flight.live for flight in self._flights)
+    def _live(self) -> "Flight | None":
+        """The message in flight that holds the newest reading."""
+        for flight in self._flights:
+            if flight.held[-1].seq == self._seq:
+                return flight
+        return None
+
+    def _recall_newest(self) -> None:
+        """The newest reading waits again, for it leaves before all else."""
+        flight = self._live()
+        if flight is not None and not flight.held[-1].alone:
+            self._flights.remove(flight)
+            self._waiting += flight.held
 
     def _next_flight(self) -> "Flight | None":
-        """A new message: the newest reading when none is live, else the oldest that wait; None without a slot."""
+        """A new message: the newest reading if it waits, else the oldest that do; None without a slot."""
         waiting = self._waiting
-        live = self._has_live()
-        if waiting and not live and self._is_news(waiting[-1]):
-            flight = Flight([waiting.pop()], True)
-        elif waiting and len(self._flights) - (1 if live else 0) < BACKLOG_MAX:
-            count = self._fitting()
-            flight = Flight(waiting[:count], False)
-            del waiting[:count]
-        else:
+        if not waiting or not self._has_slot():
             return None
+        if self._waits_newest():
+            flight = Flight([waiting.pop()])
+        else:
+            count = self._fitting()
+            flight = Flight(waiting[:count])
+            del waiting[:count]
         self._flights.append(flight)
         return flight
 
@@ -275,17 +321,6 @@ class Outbox:
                 held.alone = True
                 self._waiting.append(held)
         self._waiting.sort(key=_seq)
-
-    def _shed(self) -> None:
-        victim = self._aside[0] if self._aside else self._all[0]
-        if not victim.aside:
-            for held in self._all:
-                if not held.urgent:
-                    victim = held
-                    break
-        victim.gone = True
-        self.shed += 1
-        self._forget()
 
 
 def _seq(held: Held) -> int:

@@ -65,11 +65,13 @@ class Speech:
         """(id, status, code) of a call."""
         self._queue(self._results, answer)
 
-    def remark(self, level: str, event: str) -> None:
-        """The same event at most once a connection."""
-        if event not in self._remarked and len(self._remarked) < REMARKS_MAX:
-            self._remarked.append(event)
-            self._queue(self._remarks, (level, event))
+    def remark(self, level: str, event: str) -> bool:
+        """The same event at most once a connection. Is it to be said?"""
+        if event in self._remarked or len(self._remarked) >= REMARKS_MAX:
+            return False
+        self._remarked.append(event)
+        self._queue(self._remarks, (level, event))
+        return True
 
     # ---- saying it
 

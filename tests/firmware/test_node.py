@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nabd.process import free_port
-from tests.firmware.street import ROOT, Line, Node, Platform, start_broker
+from tests.firmware.street import ROOT, Line, Node, Platform, compiled, start_broker
 from tests.waiting import eventually
 
 MINUTE = 60_000
@@ -106,6 +106,42 @@ def test_what_is_not_kept_comes_again_over_a_mended_line_and_what_is_kept_does_n
         eventually(lambda: platform.readings("bin-a", heard), "only the second comes again")
         assert {reading["seq"] for reading in platform.readings("bin-a", heard)} == {2}
         assert platform.of("bin-a", "telemetry", heard)[-1]["oldest"] == 2
+    finally:
+        node.close()
+
+
+def test_a_node_whose_memory_is_full_of_readings_drops_some_sends_the_others_and_goes_on(
+    platform: Platform, line: Line, tmp_path: Path
+) -> None:
+    root = compiled(tmp_path)
+    node = Node("lamp-c", "street_light", line.port, tmp_path, "--period-s", "1", root=root, heap="128wK")
+    try:
+        eventually(
+            lambda: [remark for remark in platform.of("lamp-c", "log") if remark["event"] == "outbox_full"],
+            lambda: f"nothing is kept, and memory ends before the 512 readings of the outbox; it printed {node.lines}",
+        )
+        line.cut()
+        node.says("no broker")
+        heard = len(platform.heard)
+        line.mend()
+        newest = eventually(lambda: platform.readings("lamp-c", heard), lambda: f"it printed {node.lines}")[0]["seq"]
+        assert newest < 512
+        answered = 0
+
+        def drained() -> bool:
+            nonlocal answered
+            said = platform.of("lamp-c", "telemetry", heard)
+            for message in said[answered:]:
+                seqs = [reading["seq"] for reading in message["readings"]]
+                kept = {"stream": message["stream"], "upto": 0, "also": [[seqs[0], seqs[-1]]]}
+                platform.say("lamp-c", "kept", kept)
+            answered = len(said)
+            return bool(said) and said[-1]["oldest"] > newest
+
+        eventually(drained, lambda: f"all that it held is kept; it printed {node.lines}")
+        assert len(platform.readings("lamp-c", heard)) > 50
+        assert node.lives
+        assert not [text for text in node.lines if "memory" in text.lower()]
     finally:
         node.close()
 

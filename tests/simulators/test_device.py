@@ -45,7 +45,7 @@ def test_ntp_keeps_a_clock_synced_for_days() -> None:
     bench = Bench(small_world(START_MS), "waste_bin")
     bench.run(30 * HOUR_MS)
     bench.said.clear()
-    bench.receive("kept", messages.kept("0a1b2c3d", 1_000_000))
+    bench.receive("kept", messages.kept("0a1b2c3d", bench.device.measured))
     bench.run(2 * HOUR_MS)
     assert {telemetry["clock"] for telemetry in said(bench, "telemetry")} == {"synced"}
 
@@ -62,7 +62,7 @@ def test_a_lease_moves_the_lamp_and_the_change_is_a_reading_of_the_new_power() -
     night = local_ms(2026, 11, 23, 20)
     bench = Bench(small_world(night), "street_light")
     bench.run(HOUR_MS)
-    bench.receive("kept", messages.kept("0a1b2c3d", 1_000_000))
+    bench.receive("kept", messages.kept("0a1b2c3d", bench.device.measured))
     now = night + bench.up_ms
     wish = {"level": {"to": 0.3, "until": now + HOUR_MS, "reason": "operator"}}
     bench.receive("lease", messages.lease(now, now, wish))

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from contract.wire import messages
 
 STREAM = "9f3c01aa"
-SEQ = st.integers(1, messages.INTEGER_MAX)
+SEQ = st.integers(1, messages.SEQ_MAX)
 
 
 @given(
-    upto=st.integers(0, messages.INTEGER_MAX),
+    upto=st.integers(0, messages.SEQ_MAX),
     also=st.lists(st.tuples(SEQ, SEQ).map(lambda pair: (min(pair), max(pair))), max_size=16),
     deferred=st.booleans(),
 )

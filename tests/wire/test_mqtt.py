@@ -56,6 +56,17 @@ def test_what_is_published_on_the_new_connection_is_not_resent_on_it() -> None:
     assert session.resend() == b""
 
 
+def test_what_its_owner_sends_anew_takes_room_until_acknowledged_and_is_forgotten_with_the_connection() -> None:
+    session = online(Session("lamp-1", in_flight_max=2))
+    first, _ = session.publish("a", b"1", 1, again=False)
+    two = session.publish("a", b"2", 1)[1]
+    assert session.in_flight == 2
+    session.feed(b"\x40\x02" + first.to_bytes(2, "big"), 0)
+    session.publish("a", b"3", 1, again=False)
+    online(session)
+    assert (session.in_flight, session.resend()) == (1, two)
+
+
 def test_packet_ids_skip_those_still_in_use_and_never_become_zero() -> None:
     session = online(Session("lamp-1"))
     kept, _ = session.publish("a", b"held for long", 1)

@@ -1,6 +1,9 @@
 """Promises of wire.md, "Keeping": a node holds each reading until `kept` names it."""
 
 from contract.wire import messages
+from contract.wire.mqtt import Session
+from firmware.hal.uptime import Uptime
+from firmware.net.link import Link
 from tests.firmware.behaviour.driven import HOUR, MINUTE, NOON, Driven, last, only, seqs
 
 
@@ -57,6 +60,17 @@ def test_kept_that_breaks_the_wire_forgets_nothing_and_is_counted() -> None:
     assert node.agent.outbox_count == 1
     assert node.agent.bad_messages == 1
     assert last(said, "log")["event"] == "bad_kept_wrong_type"
+
+
+def test_kept_that_names_what_was_never_given_out_is_not_believed_in_that() -> None:
+    node = backlog(400)
+    node.step()
+    said = node.kept(401, also=[(1, 2), (390, 500)])
+    assert node.agent.outbox_count == 398, "the range that is all its own is true"
+    assert node.agent.bad_messages == 1
+    assert last(said, "log")["event"] == "bad_kept_out_of_range"
+    node.kept(400)
+    assert node.agent.outbox_count == 0
 
 
 def test_the_newest_goes_first_and_the_backlog_oldest_first_in_four_messages_at_most() -> None:
@@ -166,7 +180,7 @@ def test_a_reading_refused_is_sent_alone_then_set_aside_and_told() -> None:
     assert "reading_set_aside" in [document["event"] for document in only(node.said, "log")]
     node.later(2 * HOUR)
     assert seqs(node.said)[-1] == [4], "and still tried, last"
-    node.kept(1000)
+    node.kept(node.agent.measure(node.up, {}))
     assert node.agent.outbox_count == 0
 
 
@@ -253,16 +267,64 @@ def test_output_changes_are_shed_when_nothing_else_is_left() -> None:
     assert node.agent.outbox.oldest == 7
 
 
-def test_after_a_reconnect_birth_comes_first_and_the_unkept_within_seconds() -> None:
-    node = Driven("street_light")
-    node.measure(power_w=1.0)
+def reconnect(node: Driven) -> None:
+    """The connection is lost, an hour goes by, and it stands again."""
     node.agent.disconnected(node.up)
     assert node.later(HOUR) == [], "nothing is said without a connection"
     node.agent.will()
     node.agent.connected(node.up)
+
+
+def test_after_a_reconnect_birth_comes_first_and_the_unkept_within_seconds() -> None:
+    node = backlog(3)
+    node.step()
+    reconnect(node)
     said = node.step()
-    assert [channel for channel, _ in said] == ["status", "reported"], "its answer tells what arrived"
-    assert seqs(node.later(7000)) == [[1]], "the broker may have died with what it had acknowledged"
+    assert [channel for channel, _ in said] == ["status", "telemetry"], "its answer tells what arrived"
+    assert seqs(said) == [[3]], "what dates the others does not wait"
+    assert seqs(node.later(7000)) == [[1, 2]], "the broker may have died with what it had acknowledged"
+
+
+def test_the_newest_goes_first_after_a_reconnect_too_when_an_older_live_one_was_lost() -> None:
+    node = Driven("waste_bin", None)
+    node.measure(fill_level=0.5)
+    node.agent.disconnected(node.up)
+    for _ in range(100):
+        node.up += MINUTE
+        node.agent.measure(node.up, {"fill_level": 0.5})
+    reconnect(node)
+    assert seqs(node.step()) == [[101], list(range(2, 66)), list(range(66, 101))]
+    assert seqs(node.later(7000)) == [[1]]
+
+
+class Board:
+    """No more of a board than a link asks for before it starts."""
+
+    def up_ms(self) -> int:
+        return int(Uptime().ms())
+
+
+def test_telemetry_is_sent_again_by_the_outbox_alone_not_by_the_mqtt_session_before_it() -> None:
+    session = Session("node-1")
+    session.connect(0)
+    session.feed(b"\x20\x02\x00\x00", 0)
+    link = Link(session, "127.0.0.1", 1883, Board(), None, None)
+    link.publish("nabd/1/node-1/telemetry", b"hours old", 1, False)
+    link.publish("nabd/1/node-1/result", b"an answer", 1, False)
+    session.connect(0)
+    session.feed(b"\x20\x02\x01\x00", 0)
+    resent = session.resend()
+    assert b"an answer" in resent
+    assert b"hours old" not in resent
+
+
+def test_the_newest_goes_first_when_a_deferral_ends() -> None:
+    node = Driven("waste_bin", None)
+    node.measure(fill_level=0.5)
+    node.kept(0, deferred=True)
+    for _ in range(3):
+        node.measure(fill_level=0.5)
+    assert seqs(node.kept(0)) == [[4], [1], [2, 3]]
 
 
 def test_unknown_is_absent_never_zero() -> None:
@@ -277,7 +339,7 @@ def test_the_period_is_kept_from_a_phase_of_its_own() -> None:
     while len(taken) < 5:
         if node.agent.reading_due(node.up):
             node.measure(fill_level=0.5)
-            node.kept(99)
+            node.kept(node.agent.outbox.oldest)
             taken.append(node.up)
         node.up += max(1, node.agent.next_ms(node.up))
     gaps = [taken[index + 1] - taken[index] for index in range(4)]

@@ -244,6 +244,31 @@ def test_the_day_has_a_limit_and_only_time_running_on_ends_a_day() -> None:
     assert water(node, 30) == "applied"
 
 
+def test_a_clock_set_back_over_midnight_gives_no_second_allowance_for_a_day() -> None:
+    node = valve()
+    assert [water(node, 30) for _ in range(5)] == ["applied"] * 4 + ["refused"]
+    node.later(24 * HOUR - (node.unix + HOUR) % (24 * HOUR) + 10 * MINUTE)  # ten past midnight
+    assert [water(node, 30) for _ in range(5)] == ["applied"] * 4 + ["refused"]
+    version = node.unix
+    for _ in range(3):
+        node.agent.set_clock(node.up, node.unix - (node.unix + HOUR) % (24 * HOUR) - 5 * MINUTE, "synced")
+        node.later(10 * MINUTE)
+        version += 1
+        assert node.lease("open", True, MINUTE, version=version)["code"] == "over_limit"
+    node.later(24 * HOUR)
+    assert water(node, 30) == "applied"
+
+
+def test_a_date_that_was_years_ahead_for_a_while_does_not_end_the_watering() -> None:
+    node = valve()
+    node.agent.set_clock(node.up, NOON + 3650 * 24 * HOUR, "synced")
+    node.later(HOUR)
+    node.agent.set_clock(node.up, NOON + 2 * HOUR, "synced")
+    assert [water(node, 30) for _ in range(5)] == ["applied"] * 4 + ["refused"]
+    node.later(48 * HOUR)
+    assert water(node, 30) == "applied"
+
+
 def test_what_was_used_today_survives_a_reset() -> None:
     node = valve()
     assert [water(node, 30) for _ in range(3)] == ["applied"] * 3
