@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import cast
 
+from contract.wire import topics
 from contract.wire.mqtt import Session
 from contract.wire.packets import ProtocolFault
 
@@ -98,7 +99,13 @@ class Connection(asyncio.Protocol):
     def publish(self, messages: Sequence[Message]) -> None:
         """Write them all; at most `room` of them. The caller sees to it that the connection is up."""
         if messages:
-            self._write(b"".join(self.session.publish(*message)[1] for message in messages))
+            self._write(b"".join(self._packet(*message) for message in messages))
+
+    def _packet(self, topic: str, payload: bytes, qos: int, retain: bool) -> bytes:
+        again = not topic.endswith(
+            "/" + topics.TELEMETRY
+        )  # that its outbox sends again, the newest first, as a node's does
+        return self.session.publish(topic, payload, qos, retain, again)[1]
 
     def keepalive(self) -> None:
         """Call every few seconds: pings when due, and ends a connection on which the broker is silent."""

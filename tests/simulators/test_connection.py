@@ -82,14 +82,17 @@ def test_it_brings_its_name_and_will_and_subscribes_before_it_is_up() -> None:
     assert (owner.ups, owner.connection.up, owner.connection.room) == (1, True, IN_FLIGHT_MAX)
 
 
-def test_a_resumed_session_is_not_subscribed_again_and_unacknowledged_messages_go_out_as_duplicates() -> None:
+def test_a_resumed_session_is_not_subscribed_again_and_what_is_unacknowledged_goes_out_again_but_for_telemetry() -> (
+    None
+):
     owner = Owner()
     owner.connect().written = b""
     owner.connection.data_received(SUBACK)
-    owner.connection.publish([("nabd/1/lamp-1/telemetry", b"{}", 1, False)])
+    owner.connection.publish([(f"nabd/1/lamp-1/{channel}", b"{}", 1, False) for channel in ("telemetry", "result")])
     owner.lose()
     wire = owner.connect(CONNACK_RESUMED)
     assert b"nabd/1/lamp-1/lease" not in wire.written
+    assert b"nabd/1/lamp-1/telemetry" not in wire.written, "the outbox sends that again, the newest first"
     assert bytes((PUBLISH | 2 | 8,)) in wire.written
     assert owner.connection.room == IN_FLIGHT_MAX - 1
 
