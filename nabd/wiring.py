@@ -31,6 +31,7 @@ from console.app import create_app
 from console.live import LiveView
 from console.platform import Platform
 from console.server import Server
+from contract import full_disk
 from contract.kind import Kinds
 from contract.kind_file import load_kinds
 from contract.ports import LogFull, SnapshotFault, StoreFault
@@ -107,7 +108,7 @@ async def _serve(
             stack.callback(house.close)
             house.prepare(rule_files)
         except (LogFull, OSError) as fault:
-            raise Refused(f"data folder {folder.path} cannot be used: {fault}") from None
+            raise Refused(f"data folder {folder.path} cannot be used: {full_disk.at_start(str(fault))}") from None
         await house.open(stack, listener)
         url = f"http://{settings.http_host}:{settings.http_port}"
         folder.announce(

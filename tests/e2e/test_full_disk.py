@@ -200,7 +200,8 @@ def test_a_start_on_a_full_disk_is_refused_with_the_file_and_the_remedy_and_harm
     disk.fill()
     ports = ("--http-port", str(free_port()), "--mqtt-port", str(free_port()))
     done = nabd("up", "--data", str(city.data), *ports, within_s=120)
-    refused(done, str(city.data), "No space left on device" if is_new else "its disk is full; make room on it")
+    said = ("No space left on device",) if is_new else (": its disk is full", "make room on it, then start again")
+    refused(done, str(city.data), *said)
     disk.free()
     city.up()
     assert accepted(city) >= before
