@@ -16,6 +16,7 @@ from contract.kind_file import load_kinds
 from contract.ports import Effects, LedgerRow
 from contract.records import Reading, Record, Registered, Telemetry
 from ingest.pipeline import LEDGER
+from nabd.data_folder import DataFolder
 
 KIND, COMMUNE = "street_light", "berkane"
 STREAM = "00000001"
@@ -42,7 +43,8 @@ def open_log(data: Path) -> SqliteLog:
 
 def register(data: Path, devices: list[str]) -> None:
     """Put these at the head of a new folder's log: asking a platform for each would take longer than a measurement."""
-    data.mkdir(parents=True, exist_ok=True)
+    with DataFolder(data, start_ms=None, start_text="", speed=None):
+        pass  # a log alone is no city's
     settings = check_settings(load_kinds()[KIND], {})
     log = open_log(data)
     log.append(

@@ -3,17 +3,11 @@
 import sys
 from pathlib import Path
 
-from adapters.clock import real_ms
-from adapters.log.sqlite_log import SqliteLog
+from bench import backlog
 from bench.ingest_only import CLIENT_ID, CONNECTIONS
-from bench.load import COMMUNE, KIND
 from bench.servers import Servers
-from contract.kind import check_settings
-from contract.kind_file import load_kinds
-from contract.records import Registered
 from nabd.fault import Refused
 from nabd.process import PlatformProcess, free_port
-from nabd.settings import Settings
 from stand.program import Program, wait_for
 from stand.unlimited import NO_LIMITS
 
@@ -79,7 +73,7 @@ class WholePlatform:
         )
         data = folder / "data"
         if not data.exists():
-            _register(data, devices)
+            backlog.register(data, devices)
         options = ("--config", str(config))
         with (folder / "platform.log").open("ab") as output:
             self._platform = PlatformProcess(data, free_port(), self._mosquitto.port, *options, output=output)
@@ -104,14 +98,3 @@ class WholePlatform:
     def stop(self) -> None:
         if self._platform is not None:
             self._platform.stop()
-
-
-def _register(data: Path, devices: list[str]) -> None:
-    """Begin a platform's log with these devices: asking it for each would take longer than the run."""
-    data.mkdir()
-    chosen = Settings()
-    log = SqliteLog(data / "log.db", bytes_max=chosen.log_bytes_max, days_max=chosen.log_days_max)
-    settings = check_settings(load_kinds()[KIND], {})
-    news = [Registered(device=name, kind=KIND, commune=COMMUNE, asset=name, settings=settings) for name in devices]
-    log.append(news, real_ms())
-    log.close()
