@@ -11,7 +11,6 @@
     DATA/restoring/    only while a backup is put back, or after that was broken off: then nobody starts here
 """
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -23,6 +22,7 @@ import msgspec
 
 from adapters.clock import ClockOrigin, real_ms
 from adapters.on_disk import to_disk, tree_to_disk
+from nabd import locking
 from nabd.fault import Refused
 from nabd.positions import ALONE
 from nabd.settings import SPEED_MAX
@@ -230,9 +230,8 @@ def hold(path: Path) -> int:
 
     Raises BlockingIOError when another holds it, OSError when it cannot be had.
     """
-    lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    lock = locking.take(path / "lock", 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         (path / "run.json").unlink(missing_ok=True)
     except OSError:
         os.close(lock)
@@ -249,19 +248,4 @@ def read_run(path: Path) -> Run | None:
         run = msgspec.json.decode((path / "run.json").read_bytes(), type=Run)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
         return None
-    return run if _is_held(path) else None
-
-
-def _is_held(path: Path) -> bool:
-    """Asked for reading only, and so also by another user and on a file system that cannot be written."""
-    try:
-        lock = os.open(path / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        return not isinstance(error, FileNotFoundError)  # whoever may not ask believes what was announced
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(lock)
-    return False
+    return run if locking.may_be_held(path / "lock") else None  # whoever may not ask believes what was announced

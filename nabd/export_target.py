@@ -5,7 +5,6 @@ then renamed: under its own name stands a whole export or none, whenever the mac
 while it is written; what a killed export left is taken over by the next of the same name.
 """
 
-import fcntl
 import os
 import shutil
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from adapters.on_disk import to_disk, tree_to_disk
+from nabd import locking
 from nabd.fault import Refused
 
 STDOUT = "-"
@@ -59,7 +59,7 @@ def whole(out: str) -> Iterator[Path]:
 def _locked(file: Path, target: Path) -> Iterator[None]:
     """While this lasts, `file` is the lock that everybody else is refused by; then it is gone."""
     try:
-        while not _is_at(file, lock := _lock(file)):
+        while not _is_at(file, lock := locking.take(file, 0o600)):
             os.close(lock)
     except BlockingIOError:
         raise Refused(f"{target}: is being written by another export; wait for it, or name another") from None
@@ -70,17 +70,6 @@ def _locked(file: Path, target: Path) -> Iterator[None]:
     finally:
         file.unlink(missing_ok=True)
         os.close(lock)
-
-
-def _lock(file: Path) -> int:
-    """Raises BlockingIOError when another holds it, OSError when it cannot be made."""
-    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise
-    return lock
 
 
 def _is_at(file: Path, lock: int) -> bool:
