@@ -3,13 +3,13 @@
 import logging
 
 from adapters.state.sqlite_state import SqliteState
+from contract.kind import DAY_MS
 from contract.ports import Clock
 from nabd.standing import Standing
 
 logger = logging.getLogger("wiring")
 
 EVERY_S = 3600.0
-DAY_MS = 86_400_000
 
 
 class Pruner:

@@ -54,7 +54,7 @@ class Held:
         self.urgent = urgent  # tells of a change of an output: shed last
         self.alone = False  # its message was refused: it travels in its own
         self.aside = False
-        self.gone = False  # kept or shed
+        self.gone = False  # kept
 
 
 class Flight:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from adapters.state.sqlite_state import SqliteState
 from contract.decisions import Decision, Step
+from contract.kind import DAY_MS
 from contract.ports import Effects
-from nabd.pruning import DAY_MS, Pruner
+from nabd.pruning import Pruner
 from tests.console.fakes import FakeClock
 
 
